@@ -1,0 +1,8 @@
+"""The one exception a user is meant to read."""
+
+
+class StudioError(Exception):
+    """Something a user can act on: says what was found, what was expected and what to do.
+
+    The command line, nodes and filter print its text alone, without a traceback.
+    """

@@ -1,0 +1,35 @@
+"""Shared fixtures: the reference data (golden vectors, 8-bit official weights), skipped where the folder is missing."""
+
+import os
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder of the reference data: `RVM_REFERENCE`, or ../shared/reference beside the checkout."""
+    folder = Path(os.environ.get("RVM_REFERENCE") or ROOT.parent / "shared" / "reference")
+    if not (folder / "golden").is_dir():
+        pytest.skip(f"no reference data at {folder} (set RVM_REFERENCE)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_weights(reference: Path) -> Path:
+    """The official MobileNetV3 weights, 8-bit dequantised, BatchNorm folded, without `refiner.*`."""
+    return reference / "weights" / "rvm_mobilenetv3_int8.safetensors"
+
+
+@pytest.fixture(scope="session")
+def golden(reference: Path):
+    """`golden(name)` -> (tensors by name, metadata) of one golden file."""
+
+    def load(name: str):
+        with safe_open(reference / "golden" / f"{name}.safetensors", "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+
+    return load
