@@ -1,0 +1,366 @@
+"""Frames of a video, a picture sequence or a still: upright full-range RGB with the file's own timestamps.
+
+Everything is decoded by libav; pixels are converted in video_color. Interlaced frames and HDR signals (PQ, HLG) pass as
+they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames are held in memory.
+"""
+
+# H, W height and width of the upright frame
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.container
+import av.error
+import numpy as np
+from av.stream import Disposition
+
+from .errors import StudioError
+from .picture_orientation import display_orientation, picture_orientation, upright
+from .picture_sequence import Picture, find_pictures, is_picture
+from .video_color import UNSPECIFIED, ColorTags, ToRGB, resolve_tags
+
+DEFAULT_FRAME_RATE = Fraction(25)
+_MAX_DECODER_THREADS = 8  # each frame thread holds a frame; above this 4K costs memory and gains little
+_MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What is known before reading. For sequences and stills `frame_rate` is what was asked for."""
+
+    path: Path
+    kind: str  # "video", "sequence" or "still"
+    width: int  # upright, that is after rotation
+    height: int
+    frame_rate: Fraction  # best guess, frames per second; frames may come at varying intervals all the same
+    time_base: Fraction  # seconds per unit of SourceFrame.pts
+    frame_count: int | None  # exact for sequences and stills, an estimate for videos, None if unknown
+    bit_depth: int  # 8, or the source's real depth above 8 (10, 12, 16)
+    tags: ColorTags
+    sample_aspect_ratio: Fraction  # width of a pixel / its height, upright
+    has_audio: bool
+
+
+@dataclass
+class SourceFrame:
+    image: np.ndarray  # [H, W, 3] uint8, or uint16 with white 65535 if ClipInfo.bit_depth > 8; full-range RGB
+    pts: int  # in ClipInfo.time_base, rising
+    number: int  # 0, 1, 2 ... for videos; the file's own number for a numbered sequence
+
+
+class FrameReader:
+    """Iterate once over it for the frames, inside `with` or closed by hand. Made by `open_reader`.
+
+    `info`: the ClipInfo. `damage`: one line per corrupt place met so far; reading went on after it.
+    """
+
+    info: ClipInfo
+
+    def __init__(self) -> None:
+        self.damage: list[str] = []
+        self._to_rgb = ToRGB()
+        self._frames: Iterator[SourceFrame] | None = None
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        assert self._frames is not None, "a FrameReader is iterated once, and not after close()"
+        frames, self._frames = self._frames, None
+        return frames
+
+    def close(self) -> None:
+        """Frees the file, whether all frames were read or not; may be called again."""
+        self._frames = None
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def open_reader(path: str | Path, frame_rate: Fraction | None = None) -> FrameReader:
+    """Opens a video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern ("shot_%05d.png").
+
+    The first frame is decoded here, so a file without any raises here. `frame_rate` is for sequences and stills
+    (default 25); a video has its own timestamps and ignores it.
+    Raises StudioError for whatever cannot be read as one of these.
+    """
+    path = Path(path)
+    rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
+    if rate <= 0:
+        raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    pictures = find_pictures(path)
+    if pictures is not None:
+        return _PictureReader(path, "sequence", pictures, rate)
+    if not path.exists():
+        raise StudioError(
+            f"{path} does not exist. Expected a video, a picture or a folder of pictures: check the path."
+        )
+    if is_picture(path):
+        return _PictureReader(path, "still", [Picture(path, 0)], rate)
+    return _VideoReader(path)
+
+
+class _VideoReader(FrameReader):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._read_until = 0.0  # seconds
+        self._container = _open_container(path)
+        try:
+            self._stream = _video_stream(self._container, path)
+            context = self._stream.codec_context
+            context.thread_type = "AUTO"
+            context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+            decoded = self._decode()
+            first = next(decoded, None)
+            if first is None:
+                found = f" ({self.damage[0]})" if self.damage else ""
+                raise StudioError(
+                    f"{path} holds no frame that can be decoded{found}. Expected a video with pictures in it."
+                )
+            self._prepare(path, first)
+        except BaseException:
+            self._container.close()
+            raise
+        self._frames = self._convert(first, decoded)
+
+    def close(self) -> None:
+        super().close()
+        self._container.close()
+
+    def _prepare(self, path: Path, first: av.VideoFrame) -> None:
+        stream = self._stream
+        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+        assert stream.time_base is not None
+        self._step = max(1, round(1 / (rate * stream.time_base)))  # units from one frame to the next, where pts lack
+        self._orientation = display_orientation(first)
+        self._stored_size = first.width, first.height
+        seconds = None  # may be the audio's, where the container does not tell the video's
+        if stream.duration:
+            seconds = stream.duration * stream.time_base
+        elif self._container.duration:
+            seconds = Fraction(self._container.duration, av.time_base)
+        self._declared_seconds = seconds
+        count = stream.frames or (round(seconds * rate) if seconds else 0)
+        width, height, aspect = upright(first, self._orientation, stream.sample_aspect_ratio)
+        self.info = ClipInfo(
+            path=path,
+            kind="video",
+            width=width,
+            height=height,
+            frame_rate=Fraction(rate),
+            time_base=stream.time_base,
+            frame_count=count or None,
+            bit_depth=_bit_depth(first, path),
+            tags=self._tags(first),
+            sample_aspect_ratio=aspect,
+            has_audio=bool(self._container.streams.audio),
+        )
+
+    def _tags(self, frame: av.VideoFrame) -> ColorTags:
+        tags = resolve_tags(frame, frame.height)
+        if hasattr(frame, "color_primaries"):
+            return tags
+        context = self._stream.codec_context  # PyAV 14 has these two here only
+        primaries, transfer = int(context.color_primaries), int(context.color_trc)
+        return replace(
+            tags,
+            primaries=tags.primaries if primaries in (0, UNSPECIFIED) else primaries,
+            transfer=tags.transfer if transfer in (0, UNSPECIFIED) else transfer,
+        )
+
+    def _packets(self) -> Iterator[tuple[av.Packet | None, float]]:
+        """Packets with their time in seconds, and a None at last, which makes the decoder give what it still holds.
+
+        A cut-off last packet is left out: its error would cost the frames that other decoder threads are still at.
+        """
+        packets = self._container.demux(self._stream)
+        held: tuple[av.Packet, float] | None = None
+        seconds, errors = 0.0, 0
+        while errors < _MAX_READ_ERRORS:
+            try:
+                packet = next(packets, None)
+            except av.error.FFmpegError as error:
+                errors += 1
+                self.damage.append(f"the file could not be read near {seconds:.2f} s ({error.strerror})")
+                packets = self._container.demux(self._stream)
+                continue
+            if packet is None or not packet.size:
+                break
+            errors = 0
+            time = packet.dts if packet.pts is None else packet.pts
+            if time is not None and packet.time_base is not None:
+                seconds = float(time * packet.time_base)
+                self._read_until = max(self._read_until, float((time + (packet.duration or 0)) * packet.time_base))
+            if packet.is_corrupt:
+                self.damage.append(f"packet at {seconds:.2f} s is damaged")
+            if held is not None:
+                yield held
+            held = packet, seconds
+        if held is not None and not held[0].is_corrupt:
+            yield held
+        yield None, seconds
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """All frames the decoder can make; what it cannot is noted in `damage`."""
+        for packet, seconds in self._packets():
+            try:
+                frames = self._stream.codec_context.decode(packet)
+            except av.error.FFmpegError as error:  # frame threads tell it some packets late
+                self.damage.append(f"packet near {seconds:.2f} s could not be decoded ({error.strerror})")
+                continue
+            for frame in frames:
+                assert isinstance(frame, av.VideoFrame)
+                yield frame
+
+    def _convert(self, first: av.VideoFrame, decoded: Iterator[av.VideoFrame]) -> Iterator[SourceFrame]:
+        info = self.info
+        last_pts: int | None = None
+        size = self._stored_size
+        frame: av.VideoFrame | None = first
+        start = float((first.pts or 0) * info.time_base)
+        number = 0
+        while frame is not None:
+            pts = frame.pts
+            expected = 0 if last_pts is None else last_pts + self._step
+            if pts is None:
+                pts = expected
+            elif last_pts is not None and pts <= last_pts:
+                self.damage.append(
+                    f"frame {number} at {float(last_pts * info.time_base):.2f} s has a time before its predecessor's; "
+                    "it follows it by one frame now"
+                )
+                pts = expected
+            if frame.is_corrupt:
+                self.damage.append(f"frame {number} at {float(pts * info.time_base):.2f} s is damaged")
+            if (frame.width, frame.height) != size:
+                size = frame.width, frame.height
+                self.damage.append(
+                    f"from {float(pts * info.time_base):.2f} s the frames are {size[0]}x{size[1]} instead of "
+                    f"{self._stored_size[0]}x{self._stored_size[1]}; they are scaled to the first size"
+                )
+            image = self._to_rgb(
+                frame,
+                self._tags(frame),
+                self._orientation.rotation,
+                info.bit_depth,
+                self._orientation.mirrored,
+                None if size == self._stored_size else self._stored_size,
+            )
+            yield SourceFrame(image, pts, number)
+            last_pts = pts
+            number += 1
+            frame = next(decoded, None)
+        length = self._read_until - start
+        if self._declared_seconds is not None and length < 0.95 * float(self._declared_seconds) - 0.25:
+            self.damage.append(
+                f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds):.2f} s; "
+                "the file may be cut off"
+            )
+
+
+class _PictureReader(FrameReader):
+    """One picture or many, a file each. An unreadable one is noted and left out; its time stays free."""
+
+    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction) -> None:
+        super().__init__()
+        decoded = self._decode(pictures)
+        first = next(decoded, None)
+        if first is None:
+            raise StudioError(
+                f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
+            )
+        _, picture, frame, aspect = first
+        width, height, aspect = upright(frame, picture_orientation(picture.path, frame), aspect)
+        self.info = ClipInfo(
+            path=path,
+            kind=kind,
+            width=width,
+            height=height,
+            frame_rate=rate,
+            time_base=1 / rate,
+            frame_count=len(pictures),
+            bit_depth=_bit_depth(frame, picture.path),
+            tags=resolve_tags(frame, frame.height),
+            sample_aspect_ratio=aspect,
+            has_audio=False,
+        )
+        self._frames = self._convert(first, decoded)
+
+    def _decode(self, pictures: list[Picture]) -> Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]]:
+        for index, picture in enumerate(pictures):
+            try:
+                frame, aspect = _decode_picture(picture.path)
+            except av.error.FFmpegError as error:
+                self.damage.append(f"picture {picture.path.name} could not be read ({error.strerror})")
+                continue
+            if frame.is_corrupt:
+                self.damage.append(f"picture {picture.path.name} is damaged")
+            yield index, picture, frame, aspect
+
+    def _convert(
+        self,
+        first: tuple[int, Picture, av.VideoFrame, Fraction | None],
+        decoded: Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]],
+    ) -> Iterator[SourceFrame]:
+        info = self.info
+        item = first
+        while item is not None:
+            index, picture, frame, _ = item
+            orientation = picture_orientation(picture.path, frame)
+            width, height, _ = upright(frame, orientation, None)
+            if (width, height) != (info.width, info.height):
+                raise StudioError(
+                    f"{picture.path} is {width}x{height}, but {first[1].path}, the first of the sequence, is "
+                    f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
+                )
+            image = self._to_rgb(
+                frame, resolve_tags(frame, frame.height), orientation.rotation, info.bit_depth, orientation.mirrored
+            )
+            yield SourceFrame(image, index, picture.number)
+            item = next(decoded, None)
+
+
+def _open_container(path: Path) -> av.container.InputContainer:
+    try:
+        container = av.open(str(path))
+    except av.error.FFmpegError as error:
+        size = path.stat().st_size
+        raise StudioError(
+            f"{path} cannot be opened as a video ({error.strerror}; {size} bytes). Expected a complete video file such "
+            "as .mp4, .mov, .mkv or .webm: check whether it plays elsewhere."
+        ) from error
+    if container.format.name == "tty":  # libav's name for text, which it would draw as pictures
+        container.close()
+        raise StudioError(f"{path} is a text file. Expected a video, a picture or a folder of pictures.")
+    return container
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:  # cover art of music
+            return stream
+    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+    raise StudioError(f"{path} has no video in it, only {', '.join(kinds)}. Expected a file with a video track.")
+
+
+def _decode_picture(path: Path) -> tuple[av.VideoFrame, Fraction | None]:
+    """-> the first frame and its sample aspect ratio, if the file tells one."""
+    # without pattern_type a "%" in the name would be taken for a pattern
+    with av.open(str(path), options={"pattern_type": "none"}) as container:
+        for frame in container.decode(video=0):
+            return frame, container.streams.video[0].sample_aspect_ratio
+    raise av.error.InvalidDataError(0, "no picture in it", str(path))
+
+
+def _bit_depth(frame: av.VideoFrame, path: Path) -> int:
+    depth = max(component.bits for component in frame.format.components)
+    if depth > 16:
+        raise StudioError(
+            f"{path} holds floating-point samples ({frame.format.name}). Expected 8 to 16 bits per channel: "
+            "convert it first."
+        )
+    return max(8, depth)
