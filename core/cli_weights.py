@@ -1,0 +1,89 @@
+"""`rvm-studio weights list | fetch | convert | check`. StudioError is left to the caller to print."""
+
+import argparse
+from pathlib import Path
+
+from .errors import StudioError
+from .weights_download import CATALOGUE, models_dir
+
+# The functions that open weights import .weights themselves: it brings torch, which listing and --help do not need.
+
+
+def add_parser(subparsers) -> None:
+    """Add `weights` to the command line's subparsers; each command sets `run` (namespace -> exit code)."""
+    parser = subparsers.add_parser("weights", help="list, fetch, convert and check the network's weights")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    command = commands.add_parser("list", help="the weights that can be fetched, and which are there")
+    command.set_defaults(run=list_weights)
+
+    command = commands.add_parser("fetch", help="download, verify and convert published weights")
+    command.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: mobilenetv3)")
+    command.add_argument("--all", action="store_true", help="everything in the list")
+    command.add_argument(
+        "--mirror", metavar="URL", help="base address to fetch from instead: https, http or file (or RVM_MIRROR)"
+    )
+    command.set_defaults(run=fetch_weights)
+
+    command = commands.add_parser("convert", help="turn a .pth, .pt or .safetensors into our .safetensors")
+    command.add_argument("src", type=Path, metavar="SRC")
+    command.add_argument("dst", type=Path, metavar="DST", help="a .safetensors file; replaced where it exists")
+    command.set_defaults(run=convert_weights)
+
+    command = commands.add_parser("check", help="tell what weights files hold and whether they are intact")
+    command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    command.set_defaults(run=check_weights)
+
+
+def list_weights(_: argparse.Namespace) -> int:
+    """Name, variant, size, whether it is there and where, licence; then the models folder."""
+    folder = models_dir()
+    rows = [("NAME", "VARIANT", "SIZE", "LICENCE", "STATE")]
+    for entry in CATALOGUE.values():
+        path = folder / f"rvm_{entry.name}.safetensors"
+        if path.is_file():
+            size, state = f"{path.stat().st_size / 1e6:.0f} MB", f"there: {path}"
+        else:
+            size = f"{entry.size / 1e6:.0f} MB" if entry.size else "unknown"
+            state = f"not there (rvm-studio weights fetch {entry.name})"
+        rows.append((entry.name, entry.variant, size, entry.licence, state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(f"models folder: {folder} (RVM_MODELS_DIR chooses another)")
+    return 0
+
+
+def fetch_weights(arguments: argparse.Namespace) -> int:
+    """Fetch the named weights (none named: mobilenetv3) and print where they are."""
+    from .weights import fetch
+
+    names = list(CATALOGUE) if arguments.all else arguments.names or ["mobilenetv3"]
+    if unknown := [name for name in names if name not in CATALOGUE]:
+        raise StudioError(f"no weights named {', '.join(unknown)}; the catalogue has {', '.join(CATALOGUE)}")
+    for name in names:
+        print(f"{name}: {fetch(name, arguments.mirror)}")
+    return 0
+
+
+def convert_weights(arguments: argparse.Namespace) -> int:
+    """Convert SRC to DST and print what DST holds."""
+    from .weights import check, convert
+
+    print(check(convert(arguments.src, arguments.dst)))
+    return 0
+
+
+def check_weights(arguments: argparse.Namespace) -> int:
+    """Print a summary of each file; broken ones are told together at the end, after the others were checked."""
+    from .weights import check
+
+    broken = []
+    for path in arguments.paths:
+        try:
+            print(check(path))
+        except StudioError as error:
+            broken.append(str(error))
+    if broken:
+        raise StudioError("\n".join(broken))
+    return 0

@@ -1,0 +1,317 @@
+"""Weights files: find or fetch them, read them strictly, build the network from them, save and convert.
+
+Our own format is safetensors with exactly the official state-dict names in float32 and these metadata strings:
+format ("rvm-studio"), variant, refiner, source, source_sha256, licence, training_stage, tensors_sha256.
+PyTorch's .pth is read with weights_only, so a file can never run code.
+"""
+
+import functools
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .errors import StudioError
+from .network import MattingNetwork
+from .network.guided_filter import REFINERS
+from .network.matting_network import ENCODERS
+from .weights_download import CATALOGUE, CatalogueEntry, by_hand, download, lock, models_dir, sha256_of
+from .weights_file import ANOTHER_COPY, SUFFIXES, read_names, read_tensors, write_tensors
+
+__all__ = [
+    "CATALOGUE",
+    "CatalogueEntry",
+    "Weights",
+    "check",
+    "convert",
+    "fetch",
+    "find",
+    "load_network",
+    "models_dir",
+    "read",
+    "save",
+]
+
+logger = logging.getLogger(__name__)
+
+DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
+_COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
+
+
+@dataclass
+class Weights:
+    """A weights file's content: complete, named as the official release, float32 (counters int64), on the CPU."""
+
+    state_dict: dict[str, Tensor]
+    variant: str
+    refiner: str  # the one the file holds parameters for; fast_guided_filter where it holds none
+    metadata: dict[str, str]
+    path: Path
+
+
+def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mirror: str | None = None) -> Path:
+    """The weights file to use: `path`, else `RVM_WEIGHTS`, else the models folder, else a download into it.
+
+    path and RVM_WEIGHTS: a file, or a folder that holds one for the variant (itself or in `weights/`).
+    Raises StudioError where nothing is found or the download fails.
+    """
+    if variant not in ENCODERS:
+        raise StudioError(f"unknown variant {variant!r}; expected one of {', '.join(ENCODERS)}")
+    chosen, said_by = (path, "the given weights path") if path else (os.environ.get("RVM_WEIGHTS"), "RVM_WEIGHTS")
+    if not chosen:
+        return fetch(variant, mirror)
+    place = Path(chosen).expanduser()
+    if not place.exists():
+        raise StudioError(f"{said_by} names {place}, which does not exist. Correct it, or leave it out.")
+    if place.is_file():
+        return place
+    for candidate in _candidates(place, variant):
+        if _holds(candidate, variant):
+            return candidate
+    raise StudioError(
+        f"{said_by} names the folder {place}, which holds no {variant} weights ({', '.join(SUFFIXES)}), neither "
+        f"itself nor in weights/. Name a file, put the weights there, or leave it out to have them fetched."
+    )
+
+
+def fetch(name: str, mirror: str | None = None, progress: bool = True) -> Path:
+    """Download a catalogue entry, verify it, convert it to <models_dir>/rvm_<name>.safetensors, return that path.
+
+    Quick where it is already there and intact; an official .pth put into the models folder by hand is taken.
+    mirror, progress: see `weights_download.download`. Raises StudioError.
+    """
+    if name not in CATALOGUE:
+        raise StudioError(f"no weights named {name!r}; the catalogue has {', '.join(CATALOGUE)}")
+    entry = CATALOGUE[name]
+    folder = models_dir()
+    path, original = folder / f"rvm_{name}.safetensors", folder / entry.file_name
+    if _installed(path, entry):
+        return path
+    with lock(original, progress):
+        if _installed(path, entry):  # another process brought it meanwhile
+            return path
+        if path.exists():
+            logger.warning("%s is damaged; it is fetched again", path)
+        if not original.exists():
+            download(entry, folder, mirror, progress)
+        elif (found := sha256_of(original)) != entry.sha256:
+            raise StudioError(
+                f"{original} is not the official file: SHA-256 found {found}, expected {entry.sha256}. "
+                f"Delete it and try again. {by_hand(entry, folder)}"
+            )
+        convert(original, path)
+        original.unlink()
+    return path
+
+
+def read(path: str | os.PathLike) -> Weights:
+    """Read and check a weights file: .safetensors, or .pth/.pt holding a state dict, bare or wrapped.
+
+    Recognises variant and refiner by the names. Names and shapes are checked strictly against the network.
+    Half and double precision become float32. Raises StudioError that names the file, what is wrong, what to do.
+    """
+    path = Path(path)
+    tensors, metadata = read_tensors(path)
+    if all(name.startswith("module.") for name in tensors):  # saved from DistributedDataParallel
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    variant = _recognise(tensors)
+    if variant is None:
+        raise StudioError(
+            f"{path} holds no matting network: its names ({_some(tensors)}) fit no variant "
+            f"({', '.join(ENCODERS)}). Is it the right file? {ANOTHER_COPY}"
+        )
+    refiner = DEEP if any(name.startswith("refiner.") for name in tensors) else FAST
+    for key, found in (("variant", variant), ("refiner", refiner)):
+        if metadata.get(key, found) != found:
+            raise StudioError(
+                f"{path} contradicts itself: its metadata say {key} {metadata[key]!r}, its tensors are those of "
+                f"{found!r}. {ANOTHER_COPY}"
+            )
+    return Weights(_strict(tensors, variant, refiner, path), variant, refiner, metadata, path)
+
+
+def load_network(path: str | os.PathLike, variant: str | None = None, refiner: str = "auto") -> MattingNetwork:
+    """Build the network a weights file holds: eval mode, float32, on the CPU.
+
+    variant: the one expected, or None for whichever it is.
+    refiner: "auto" is the deep guided filter where the file holds it, else the fast one (a warning says so).
+    Raises StudioError as `read`, and where the file is of another variant or lacks the refiner asked for.
+    """
+    weights = read(path)
+    if variant is not None and weights.variant != variant:
+        raise StudioError(
+            f"{path} holds {weights.variant} weights, but {variant} was asked for. Ask for {weights.variant}, "
+            f"or name a file of {variant}."
+        )
+    if refiner == "auto":
+        refiner = weights.refiner
+        if refiner == FAST:
+            logger.warning("%s holds no refiner.* weights: the fast guided filter is used", path)
+    elif refiner not in REFINERS:
+        raise StudioError(f"unknown refiner {refiner!r}; expected auto, {' or '.join(REFINERS)}")
+    elif refiner == DEEP and weights.refiner == FAST:
+        raise StudioError(
+            f"{path} holds no refiner.* weights, so it cannot run the deep guided filter. Ask for {FAST} or auto, "
+            f"or name a file that has them (the official ones do)."
+        )
+    network = MattingNetwork(weights.variant, refiner)
+    state_dict = weights.state_dict
+    if refiner == FAST:
+        state_dict = {name: x for name, x in state_dict.items() if not name.startswith("refiner.")}
+    network.load_state_dict(state_dict)
+    return network.eval()
+
+
+def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str, str]) -> Path:
+    """Write a network as safetensors under the official names, float32; appears complete or not at all.
+
+    metadata: strings to keep (source, licence, training_stage ...); format, variant, refiner and tensors_sha256
+    are added. Raises StudioError where the path is no .safetensors or cannot be written.
+    """
+    path = Path(path)
+    expected = _blueprint(network.variant, network.refiner_name).state_dict()
+    tensors = network.state_dict()
+    _write(
+        {name: tensors[name].to("cpu", like.dtype).contiguous() for name, like in expected.items()},
+        network.variant,
+        network.refiner_name,
+        path,
+        metadata,
+    )
+    return path
+
+
+def convert(src: str | os.PathLike, dst: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> Path:
+    """Read any accepted weights file and save it in our format; the result is read back before this returns.
+
+    Keeps the source's metadata, adds source and source_sha256, and the licence where the file is a catalogued one.
+    Raises StudioError as `read` and `save`.
+    """
+    src, dst = Path(src), Path(dst)
+    weights = read(src)
+    if dst.exists() and src.samefile(dst):
+        raise StudioError(f"{dst} is the file to convert. Name another file for the result.")
+    digest = sha256_of(src)
+    kept = {"source": src.name, "source_sha256": digest, **weights.metadata}
+    if entry := _catalogued(digest):
+        kept |= {"source": entry.source, "source_url": entry.url, "licence": entry.licence}
+        kept["training_stage"] = "final"
+    _write(weights.state_dict, weights.variant, weights.refiner, dst, kept | dict(metadata or {}))
+    read(dst)
+    return dst
+
+
+def check(path: str | os.PathLike) -> str:
+    """A summary for people: variant, refiner, size, hash, origin, metadata. Raises StudioError where it is broken."""
+    weights = read(path)
+    digest = sha256_of(weights.path)
+    parameters = sum(parameter.numel() for parameter in _blueprint(weights.variant, weights.refiner).parameters())
+    lines = [
+        f"{weights.path}: intact",
+        f"  variant     {weights.variant}",
+        f"  refiner     {weights.refiner}" + (" (no refiner.* in the file)" if weights.refiner == FAST else ""),
+        f"  parameters  {parameters:,}",
+        f"  sha256      {digest}",
+    ]
+    if entry := _catalogued(weights.metadata.get("source_sha256", digest)):
+        lines.append(f"  origin      {entry.source}: {entry.file_name}")
+    for key, value in sorted(weights.metadata.items()):
+        lines.append(f"  metadata    {key}: {value}")
+    return "\n".join(lines)
+
+
+def _catalogued(digest: str) -> CatalogueEntry | None:
+    return next((entry for entry in CATALOGUE.values() if entry.sha256 == digest), None)
+
+
+def _installed(path: Path, entry: CatalogueEntry) -> bool:
+    if not path.exists():
+        return False
+    try:
+        weights = read(path)
+    except StudioError:
+        return False
+    if weights.metadata.get("source_sha256") != entry.sha256:
+        logger.warning("%s was not made from the official %s; it is used as it is", path, entry.file_name)
+    return True
+
+
+def _candidates(folder: Path, variant: str) -> list[Path]:
+    """Files that may hold the variant, likeliest first: named after it, then by kind, then by name."""
+    files = [
+        file
+        for place in (folder, folder / "weights")
+        if place.is_dir()
+        for file in sorted(place.iterdir())
+        if file.suffix in SUFFIXES and file.is_file()
+    ]
+    return sorted(files, key=lambda file: (variant not in file.name, SUFFIXES.index(file.suffix)))
+
+
+def _holds(path: Path, variant: str) -> bool:
+    try:
+        return _recognise(read_names(path)) == variant
+    except StudioError:
+        return False
+
+
+@functools.cache
+def _blueprint(variant: str, refiner: str) -> MattingNetwork:
+    """The network without memory or values: the one source of names and shapes."""
+    with torch.device("meta"):
+        return MattingNetwork(variant, refiner)
+
+
+def _recognise(names: Iterable[str]) -> str | None:
+    """The variant most names belong to; None where less than half of any variant is there."""
+    names = {name.removeprefix("module.") for name in names}
+    shares = {}
+    for variant in ENCODERS:
+        expected = _blueprint(variant, FAST).state_dict().keys()
+        shares[variant] = len(names & expected) / len(expected)
+    best = max(shares, key=shares.__getitem__)
+    return best if shares[best] >= 0.5 else None
+
+
+def _strict(tensors: Mapping[str, Tensor], variant: str, refiner: str, path: Path) -> dict[str, Tensor]:
+    """The tensors in the network's order and dtypes; StudioError unless names, shapes and kinds are exactly its own."""
+    expected = _blueprint(variant, refiner).state_dict()
+    problems = []
+    if missing := [name for name in expected if name not in tensors and not name.endswith(_COUNTER)]:
+        problems.append(f"{len(missing)} tensors missing ({_some(missing)})")
+    if surplus := [name for name in tensors if name not in expected]:
+        problems.append(f"{len(surplus)} surplus ({_some(surplus)})")
+    both = [name for name in expected if name in tensors]
+    if wrong := [name for name in both if tensors[name].shape != expected[name].shape]:
+        shapes = [f"{name} {list(tensors[name].shape)}, not {list(expected[name].shape)}" for name in wrong]
+        problems.append(f"{len(wrong)} of a wrong shape ({_some(shapes)})")
+    if other := [n for n in both if tensors[n].is_floating_point() != expected[n].is_floating_point()]:
+        kinds = [f"{name} {str(tensors[name].dtype).removeprefix('torch.')}" for name in other]
+        problems.append(f"{len(other)} of a wrong type ({_some(kinds)}; quantised files are not read)")
+    if problems:
+        raise StudioError(f"{path} does not fit the {variant} network: {'; '.join(problems)}. {ANOTHER_COPY}")
+    strict = {
+        name: tensors[name].to(like.dtype).contiguous() if name in tensors else torch.zeros((), dtype=like.dtype)
+        for name, like in expected.items()
+    }
+    if broken := [name for name, tensor in strict.items() if not tensor.isfinite().all()]:
+        raise StudioError(
+            f"{path} has values that are not finite in {len(broken)} tensors ({_some(broken)}): its training broke "
+            f"down, or half precision overflowed. {ANOTHER_COPY}"
+        )
+    return strict
+
+
+def _some(names: Iterable[str], shown: int = 3) -> str:
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _write(tensors: Mapping[str, Tensor], variant: str, refiner: str, path: Path, metadata: Mapping[str, str]) -> None:
+    ours = {"format": "rvm-studio", "variant": variant, "refiner": refiner}
+    write_tensors(path, tensors, {**metadata, **ours})
