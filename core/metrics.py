@@ -1,0 +1,268 @@
+"""Metrics of video matting as the official evaluation counts them: MAD, MSE, Grad, Conn, dtSSD, foreground MAD, MSE.
+
+Smaller is better everywhere. The arithmetic is float64, but float32 on Apple's GPU (mps), which has no float64.
+"""
+
+# T frames, H height, W width; N masks (T x thresholds). Alpha is [T, H, W] without a channel, foreground [T, 3, H, W].
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+GRAD_SIGMA = 1.4
+CONN_STEPS = 10
+CONN_TOLERANCE = 0.15
+# Pixels that Conn labels at once: bounds its memory, changes no value.
+_CONN_PIXELS = 2**22
+
+
+def matting_metrics(
+    pred_pha: Tensor,
+    true_pha: Tensor,
+    pred_fgr: Tensor | None = None,
+    true_fgr: Tensor | None = None,
+    high_resolution: bool = False,
+    previous: tuple[Tensor, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Every metric of every frame; a clip's score is the mean over its frames.
+
+    Args:
+        pred_pha, true_pha: [T, H, W] or [T, 1, H, W], uint8 0..255 or floating 0..1, on any device.
+        pred_fgr, true_fgr: [T, 3, H, W], likewise; both or neither. Straight colour.
+        high_resolution: the official flavour for large pictures: no `conn`, and `grad` is not min-max normalised.
+        previous: the last (pred_pha, true_pha) before these frames, [H, W] or [1, H, W], where they go on with a
+            clip begun earlier; `dtssd` of the first frame is taken against it. Without it that frame counts as 0.
+
+    Returns tensors [T] by name, in this order: `mad`, `mse` (x 1e3), `grad` (/ 1e3), `conn` (/ 1e3), `dtssd` (x 1e2)
+    and with foregrounds `fgr_mad`, `fgr_mse` (x 1e3), each explained at the function of that name.
+
+    Wrong shapes, dtypes, devices or floats outside 0..1 (NaN too) fail an assertion that names them.
+    """
+    pred = _pha(pred_pha, "pred_pha")
+    true = _pha(true_pha, "true_pha")
+    _assert_alike(pred, true, "pred_pha and true_pha")
+    assert (pred_fgr is None) == (true_fgr is None), "give pred_fgr and true_fgr, or neither"
+    values = {"mad": mad(pred, true), "mse": mse(pred, true), "grad": grad(pred, true, normalize=not high_resolution)}
+    if not high_resolution:
+        values["conn"] = conn(pred, true)
+    if previous is None:
+        values["dtssd"] = dtssd(pred, true)
+    else:
+        last_pred, last_true = (
+            _pha(previous[0][None], "previous pred_pha"),
+            _pha(previous[1][None], "previous true_pha"),
+        )
+        _assert_alike(last_pred, pred[:1], "previous pred_pha and the frames after it")
+        _assert_alike(last_true, true[:1], "previous true_pha and the frames after it")
+        values["dtssd"] = dtssd(torch.cat([last_pred, pred]), torch.cat([last_true, true]))[1:]
+    if pred_fgr is not None and true_fgr is not None:
+        pred_color = _fgr(pred_fgr, "pred_fgr")
+        true_color = _fgr(true_fgr, "true_fgr")
+        _assert_alike(pred_color, true_color, "pred_fgr and true_fgr")
+        assert pred_color[:, 0].shape == pred.shape, (
+            f"foreground {list(pred_color.shape)} and alpha {list(pred.shape)} differ in frames or size"
+        )
+        subject = true > 0
+        values["fgr_mad"] = fgr_mad(pred_color, true_color, subject)
+        values["fgr_mse"] = fgr_mse(pred_color, true_color, subject)
+    return values
+
+
+class MetricAccumulator:
+    """Metrics of a clip that comes in chunks: the values are those of the whole clip at once, whatever the chunks."""
+
+    def __init__(self, high_resolution: bool = False) -> None:
+        self._high_resolution = high_resolution
+        self._previous: tuple[Tensor, Tensor] | None = None
+        self._values: dict[str, list[Tensor]] = {}
+        self.frame_count = 0
+
+    def update(
+        self, pred_pha: Tensor, true_pha: Tensor, pred_fgr: Tensor | None = None, true_fgr: Tensor | None = None
+    ) -> None:
+        """The clip's next frames; arguments as those of `matting_metrics`. Foregrounds in every chunk or in none."""
+        values = matting_metrics(pred_pha, true_pha, pred_fgr, true_fgr, self._high_resolution, self._previous)
+        assert not self._values or self._values.keys() == values.keys(), "foregrounds came with some chunks only"
+        # Cloned: the caller may fill the same buffer with the next chunk.
+        self._previous = (pred_pha[-1].clone(), true_pha[-1].clone())
+        for name, value in values.items():
+            self._values.setdefault(name, []).append(value.cpu())
+        self.frame_count += len(pred_pha)
+
+    def frames(self) -> dict[str, Tensor]:
+        """Each metric of each frame so far, [T] on the CPU."""
+        return {name: torch.cat(parts) for name, parts in self._values.items()}
+
+    def result(self) -> dict[str, float]:
+        """The clip's score: each metric's mean over the frames so far (at least one)."""
+        assert self.frame_count, "no frame was given"
+        return {name: value.mean().item() for name, value in self.frames().items()}
+
+
+# One function a metric. pred and true: floating, 0..1, alpha [T, H, W] and foreground [T, 3, H, W] -> [T].
+
+
+def mad(pred: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute difference x 1e3."""
+    return (pred - true).abs().mean((1, 2)) * 1e3
+
+
+def mse(pred: Tensor, true: Tensor) -> Tensor:
+    """Mean squared error x 1e3."""
+    return (pred - true).square().mean((1, 2)) * 1e3
+
+
+def grad(pred: Tensor, true: Tensor, normalize: bool = True) -> Tensor:
+    """Gradient error / 1e3: the squared difference of the gradient magnitudes, summed over the picture.
+
+    The gradient is taken with derivatives of a Gaussian (Rhemann et al., CVPR 2009). `normalize` stretches each frame
+    of each side to 0..1 first, so an alpha of the right shape but too faint costs nothing here; a flat frame is all 0.
+    """
+    if normalize:
+        pred, true = _min_max(pred), _min_max(true)
+    return (_gradient_magnitude(pred) - _gradient_magnitude(true)).square().sum((1, 2)) / 1e3
+
+
+def conn(pred: Tensor, true: Tensor) -> Tensor:
+    """Connectivity error / 1e3 (Rhemann et al., CVPR 2009): punishes alpha that is cut off from the subject.
+
+    For the thresholds 0.1, 0.2 .. 1.0 the pixels where both sides reach the threshold form a mask, and its largest
+    4-connected component is kept. l of a pixel is the last threshold up to which it was in every such component (0 if
+    it never was). By as much as a side lies above l, where that is 0.15 or more, it counts as not connected there:
+    phi = 1 - that much. The error is the sum over the picture of |phi_pred - phi_true|.
+    """
+    # i / 10 and not i * 0.1: 153/255 must reach the threshold 0.6, and 6 * 0.1 is a hair above 0.6.
+    steps = torch.tensor([i / CONN_STEPS for i in range(1, CONN_STEPS + 1)], dtype=pred.dtype, device=pred.device)
+    height, width = pred.shape[1:]
+    at_once = max(1, _CONN_PIXELS // (CONN_STEPS * height * width))
+    errors = []
+    for pred_part, true_part in zip(pred.split(at_once), true.split(at_once), strict=True):
+        masks = torch.minimum(pred_part, true_part)[:, None] >= steps[:, None, None]
+        connected = largest_component(masks.flatten(0, 1)).view_as(masks)
+        level = connected.cumprod(1).sum(1).to(pred.dtype) / CONN_STEPS
+        loose_pred, loose_true = ((x - level) * (x - level >= CONN_TOLERANCE) for x in (pred_part, true_part))
+        errors.append((loose_pred - loose_true).abs().sum((1, 2)) / 1e3)
+    return torch.cat(errors)
+
+
+def dtssd(pred: Tensor, true: Tensor) -> Tensor:
+    """Temporal error x 1e2 (Erofeev et al., BMVC 2015): the root mean square, over the picture, of the difference
+    between the two sides' changes since the frame before. The first frame has none before it and counts as 0."""
+    change = pred.diff(dim=0) - true.diff(dim=0)
+    return torch.cat([pred.new_zeros(1), change.square().mean((1, 2)).sqrt() * 1e2])
+
+
+def fgr_mad(pred: Tensor, true: Tensor, subject: Tensor) -> Tensor:
+    """Mean absolute difference x 1e3 over the colours of the pixels in `subject` ([T, H, W] bool, true alpha > 0);
+    0 for a frame without any."""
+    return _mean_where((pred - true).abs(), subject) * 1e3
+
+
+def fgr_mse(pred: Tensor, true: Tensor, subject: Tensor) -> Tensor:
+    """Mean squared error x 1e3 over the colours of the pixels in `subject`, as `fgr_mad`."""
+    return _mean_where((pred - true).square(), subject) * 1e3
+
+
+def largest_component(masks: Tensor) -> Tensor:
+    """[N, H, W] bool -> the same with only the largest 4-connected component of every mask; exact, for any shape.
+
+    Of components of one size the one that is met first, reading row by row, is kept.
+
+    Horizontal runs of set pixels are numbered in reading order and become the nodes of a graph; runs that touch from
+    one row to the next are its edges. Every run then points to the first run of its component: roots hook onto the
+    smallest root they touch, pointers are followed to the end, until no edge joins two roots. A root that survives
+    two rounds has swallowed another, so the rounds grow with the logarithm of the number of runs, spirals included.
+    """
+    device = masks.device
+    if device.type == "mps":  # its scatter-minimum of integers is not to be relied upon
+        masks = masks.cpu()
+    before = F.pad(masks[:, :, :-1], (1, 0))
+    starts = masks & ~before
+    run = starts.flatten().cumsum(0).view(masks.shape) - 1  # right wherever the mask is set
+    touching = masks[:, 1:] & masks[:, :-1]
+    touching[:, :, 1:] &= starts[:, 1:, 1:] | starts[:, :-1, 1:]  # one edge for each pair of runs is enough
+    upper, lower = run[:, :-1][touching], run[:, 1:][touching]
+
+    count = int(starts.sum())
+    root = torch.arange(count, device=masks.device)
+    while True:
+        a, b = root[upper], root[lower]
+        apart = a != b
+        if not apart.any():
+            break
+        upper, lower, a, b = upper[apart], lower[apart], a[apart], b[apart]
+        root.scatter_reduce_(0, torch.maximum(a, b), torch.minimum(a, b), "amin")
+        while not torch.equal(followed := root[root], root):
+            root = followed
+
+    component = root[run[masks]]
+    size = torch.zeros_like(root).index_add_(0, component, torch.ones_like(component))
+    # Of each mask, the first root of the greatest size.
+    of_mask = torch.arange(len(masks), device=masks.device)
+    home = of_mask[:, None, None].expand_as(masks)[starts]
+    greatest = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
+    greatest.scatter_reduce_(0, home, size, "amax")
+    candidates = torch.where(size == greatest[home], torch.arange(count, device=masks.device), count)
+    first = torch.full((len(masks),), count, device=masks.device).scatter_reduce_(0, home, candidates, "amin")
+    kept = torch.zeros_like(masks)
+    kept[masks] = component == first[home[component]]
+    return kept.to(device)
+
+
+def _gradient_magnitude(x: Tensor) -> Tensor:
+    """[T, H, W] -> [T, H, W]. The 9 x 9 kernels, scaled to a unit L2 norm, are products of a row and a column."""
+    # Beyond this radius the Gaussian derivative is below 1 % of its peak.
+    radius = math.ceil(GRAD_SIGMA * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * GRAD_SIGMA * 1e-2)))
+    at = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
+    smooth = torch.exp(-at.square() / (2 * GRAD_SIGMA**2))
+    slope = -at * smooth
+    smooth = smooth / smooth.norm()
+    slope = slope / slope.norm()
+    x = F.pad(x[:, None], (radius,) * 4, mode="replicate")
+    along_x = F.conv2d(F.conv2d(x, slope[None, None, None]), smooth[None, None, :, None])
+    along_y = F.conv2d(F.conv2d(x, smooth[None, None, None]), slope[None, None, :, None])
+    return (along_x.square() + along_y.square()).sqrt()[:, 0]
+
+
+def _min_max(x: Tensor) -> Tensor:
+    low = x.amin((1, 2), keepdim=True)
+    span = x.amax((1, 2), keepdim=True) - low
+    return (x - low) / torch.where(span > 0, span, 1)
+
+
+def _mean_where(error: Tensor, subject: Tensor) -> Tensor:
+    pixels = subject.sum((1, 2)).clamp(min=1)
+    return (error * subject[:, None]).sum((1, 2, 3)) / (error.shape[1] * pixels)
+
+
+def _pha(pha: Tensor, name: str) -> Tensor:
+    if pha.ndim == 4:
+        assert pha.shape[1] == 1, f"{name} must be [T, H, W] or [T, 1, H, W], got {list(pha.shape)}"
+        pha = pha[:, 0]
+    assert pha.ndim == 3, f"{name} must be [T, H, W] or [T, 1, H, W], got {list(pha.shape)}"
+    return _unit(pha, name)
+
+
+def _fgr(fgr: Tensor, name: str) -> Tensor:
+    assert fgr.ndim == 4, f"{name} must be [T, 3, H, W], got {list(fgr.shape)}"
+    assert fgr.shape[1] == 3, f"{name} must be [T, 3, H, W], got {list(fgr.shape)}"
+    return _unit(fgr, name)
+
+
+def _unit(x: Tensor, name: str) -> Tensor:
+    """Values 0..1 in float64 (mps: float32)."""
+    assert x.numel(), f"{name} is empty: {list(x.shape)}"
+    dtype = torch.float32 if x.device.type == "mps" else torch.float64
+    if x.dtype == torch.uint8:
+        return x.to(dtype) / 255
+    assert x.is_floating_point(), f"{name} must be uint8 0..255 or floating 0..1, got {x.dtype}"
+    low, high = x.aminmax()
+    assert 0 <= low <= high <= 1, f"{name} must lie in 0..1 (only uint8 in 0..255), got {low:g} .. {high:g}"
+    return x.to(dtype)
+
+
+def _assert_alike(pred: Tensor, true: Tensor, names: str) -> None:
+    assert pred.shape == true.shape, f"{names} differ in shape: {list(pred.shape)} and {list(true.shape)}"
+    assert pred.device == true.device, f"{names} are on different devices: {pred.device} and {true.device}"
