@@ -1,0 +1,268 @@
+"""The session: same result whatever the calls, and a clear word where a caller goes wrong."""
+
+# T frames, C channels, H, W
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rvm_studio.core import MattingNetwork, MattingSession
+from rvm_studio.core.engines import EagerEngine, EngineOutput
+from rvm_studio.core.errors import StudioError
+from rvm_studio.core.matting_session import opening_backwards
+from rvm_studio.core.weights import load_network
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return MattingNetwork().eval()
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """[9, 3, 60, 90] of smooth moving colours, float 0..1."""
+    t, y, x = torch.meshgrid(torch.arange(9.0), torch.linspace(0, 3, 60), torch.linspace(0, 4, 90), indexing="ij")
+    return torch.stack([(x + t / 4).sin(), (y * 2 - t / 5).cos(), (x * y + t / 3).sin()], 1) / 2 + 0.5
+
+
+def session_of(network, **settings):
+    return MattingSession(network, device="cpu", **settings)
+
+
+@pytest.mark.parametrize("ratio", ["auto", 0.5])
+@pytest.mark.parametrize("split", [1, 3, 7])
+@pytest.mark.parametrize("chunk", ["auto", 1, 4])
+def test_any_split_and_chunk_give_one_result(network, clip, ratio, split, chunk):
+    whole = session_of(network, downsample_ratio=ratio, chunk=9).matte(clip)
+    session = session_of(network, downsample_ratio=ratio, chunk=chunk)
+    parts = [session.matte(part) for part in clip.split(split)]
+    for i in range(2):
+        assert (torch.cat([part[i] for part in parts]) - whole[i]).abs().max() < 1e-5
+    assert session.state.frame_count == 9
+
+
+def test_same_chunks_are_bit_identical_whatever_the_calls(network, clip):
+    one, other = session_of(network, chunk=1), session_of(network, chunk=1)
+    whole = one.matte(clip)
+    parts = [other.matte(part) for part in (clip[:2], clip[2:7], clip[7:])]
+    for i in range(2):
+        assert torch.equal(torch.cat([part[i] for part in parts]), whole[i])
+
+
+def test_pictures_and_integers_equal_float_frames(network, clip):
+    pictures = [np.ascontiguousarray((f * 255).round().byte().permute(1, 2, 0).numpy()) for f in clip]
+    as_float = torch.stack([torch.from_numpy(p).permute(2, 0, 1) / 255 for p in pictures])
+    fgr, pha = session_of(network).matte(as_float)
+    for frames in (pictures, np.stack(pictures), (as_float * 255).round().byte()):
+        again = session_of(network).matte(frames)
+        assert torch.equal(again[0], fgr)
+        assert torch.equal(again[1], pha)
+    deep = [p.astype(np.uint16) * 257 for p in pictures]
+    assert (session_of(network).matte(deep)[1] - pha).abs().max() < 1e-5
+    eight, _ = session_of(network).matte(pictures, out=torch.uint8)
+    assert torch.equal(eight, (fgr * 255).round().byte())
+    sixteen = session_of(network).matte(pictures, out=torch.uint16)[1]
+    assert (sixteen.float() / 65535 - pha).abs().max() < 1e-5
+
+
+def test_empty_and_alpha_only(network, clip):
+    session = session_of(network)
+    fgr, pha = session.matte(clip[:0])
+    assert fgr.shape == (0, 3, 60, 90)
+    assert pha.shape == (0, 1, 60, 90)
+    assert session.state is None
+    assert session.matte([])[1].shape == (0, 1, 0, 0)
+    fgr, pha = session.matte(clip[:2], foreground=False)
+    assert fgr.shape == (2, 3, 0, 0)
+    assert pha.shape == (2, 1, 60, 90)
+
+
+def test_state_moves_to_another_session_and_is_a_value(network, clip):
+    first = session_of(network, chunk=1)
+    first.matte(clip[:4])
+    state = first.state
+    copied = [r.clone() for r in state.rec]
+    expected = first.matte(clip[4:])[1]
+    second = session_of(network, chunk=1)
+    second.state = state
+    assert torch.equal(second.matte(clip[4:])[1], expected)
+    assert all(torch.equal(a, b) for a, b in zip(state.rec, copied, strict=True))
+    second.reset()
+    assert second.state is None
+    assert torch.equal(second.matte(clip[:4])[1], session_of(network, chunk=1).matte(clip[:4])[1])
+
+
+def test_no_graph_is_kept(network, clip):
+    session = session_of(network.train())
+    _, pha = session.matte(clip[:1])
+    assert not pha.requires_grad
+    assert all(r.grad_fn is None for r in session.state.rec)
+    network.eval()
+
+
+def test_a_size_change_is_an_error_unless_asked_for(network, clip, caplog):
+    session = session_of(network)
+    session.matte(clip[:2])
+    before = session.state
+    message = r"The frames are 80x60 but the recurrent state is of 90x60 frames"
+    with pytest.raises(StudioError, match=message):
+        session.matte(clip[2:4, :, :, :80])
+    assert session.state is before
+    lenient = session_of(network, on_size_change="reset")
+    lenient.matte(clip[:2])
+    with caplog.at_level(logging.WARNING):
+        fresh = lenient.matte(clip[2:4, :, :, :80])[1]
+    assert "80x60" in caplog.text
+    assert torch.equal(fresh, session_of(network).matte(clip[2:4, :, :, :80])[1])
+
+
+def test_a_state_that_does_not_fit_is_refused(network, clip):
+    session = session_of(network)
+    session.matte(clip[:1])
+    other = session_of(MattingNetwork("resnet50"))
+    with pytest.raises(StudioError, match="state is of the mobilenetv3 network but this session runs resnet50"):
+        other.state = session.state
+    double = MattingSession(EagerEngine(network, CPU, torch.bfloat16))
+    with pytest.raises(StudioError, match="The state is fp32 but this session computes in bf16"):
+        double.state = session.state
+    reduced = session_of(network, downsample_ratio=0.5)
+    reduced.state = session.state
+    with pytest.raises(StudioError, match=r"ratio is 0\.5 but the recurrent state is of 1"):
+        reduced.matte(clip[1:2])
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (torch.rand(2, 4, 8, 8), "expected a tensor"),
+        (torch.rand(3, 8, 8), "expected a tensor"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.int64), "int64; expected float"),
+        (torch.rand(1, 3, 0, 8), "empty: 8x0"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], "differ in size"),
+        (7, "cannot be used"),
+    ],
+)
+def test_wrong_frames(network, frames, message):
+    with pytest.raises(StudioError, match=message):
+        session_of(network).matte(frames)
+
+
+def test_wrong_settings(network):
+    with pytest.raises(StudioError, match="chunk is 0"):
+        session_of(network, chunk=0)
+    with pytest.raises(StudioError, match="warm-up is -1"):
+        session_of(network, warm_up=-1)
+
+
+class SmallMemory:
+    """An engine with room for `room` frames at once."""
+
+    def __init__(self, engine, room):
+        self.engine, self.room, self.asked = engine, room, []
+        self.name, self.variant, self.device, self.dtype = "small", engine.variant, engine.device, engine.dtype
+
+    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
+        self.asked.append(len(frames))
+        if len(frames) > self.room:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.engine.run(frames, rec, downsample_ratio, out=out, foreground=foreground)
+
+
+def test_out_of_memory_halves_the_chunk_with_the_same_result(network, clip):
+    engine = EagerEngine(network, CPU, torch.float32)
+    small = SmallMemory(engine, 2)
+    session = MattingSession(small, chunk=8)
+    assert torch.equal(session.matte(clip)[1], MattingSession(engine, chunk=2).matte(clip)[1])
+    assert small.asked == [8, 4, 2, 2, 2, 2, 1]
+
+
+def test_not_even_one_frame_fits(network, clip):
+    engine = EagerEngine(network, CPU, torch.float32)
+    session = MattingSession(SmallMemory(engine, 3), chunk=2)
+    session.matte(clip[:2])
+    before = session.state
+    session.engine.room = 0
+    with pytest.raises(StudioError, match="Not even one 90x60 frame fits in the memory of cpu"):
+        session.matte(clip[2:])
+    assert session.state is before
+
+
+def test_other_errors_pass_through(network, clip):
+    class Broken(SmallMemory):
+        def run(self, *args, **kwargs):
+            raise RuntimeError("broken kernel")
+
+    with pytest.raises(RuntimeError, match="broken kernel"):
+        MattingSession(Broken(EagerEngine(network, CPU, torch.float32), 1)).matte(clip)
+
+
+def test_a_scene_cut_resets_the_state(network, clip):
+    other = (1 - clip.flip(3)) * clip.flip(2)
+    cut = torch.cat([clip[:4], other[:5]])
+    session = session_of(network, chunk=1, scene_cut=True)
+    pha = torch.cat([session.matte(part)[1] for part in cut.split(3)])
+    assert session.cuts == [4]
+    assert torch.equal(pha[:4], session_of(network, chunk=1).matte(clip[:4])[1])
+    assert torch.equal(pha[4:], session_of(network, chunk=1).matte(other[:5])[1])
+    whole = session_of(network, chunk=1, scene_cut=True)
+    assert torch.equal(whole.matte(cut)[1], pha)
+    carried = session_of(network, chunk=1, scene_cut=True)
+    carried.matte(cut[:4])
+    onward = session_of(network, chunk=1, scene_cut=True)
+    onward.state = carried.state
+    assert torch.equal(onward.matte(cut[4:])[1], pha[4:])
+    assert onward.cuts == [4]
+
+
+def test_order_of_the_replayed_opening():
+    assert opening_backwards(3, 10) == [3, 2, 1]
+    assert opening_backwards(3, 4) == [3, 2, 1]
+    assert opening_backwards(5, 3) == [1, 0, 1, 2, 1]
+    assert opening_backwards(2, 1) == [0, 0]
+    assert opening_backwards(0, 5) == []
+
+
+def test_warm_up_is_the_opening_replayed_backwards(network, clip):
+    by_hand = session_of(network, chunk=1)
+    by_hand.matte(clip[1:5].flip(0))
+    expected = by_hand.matte(clip)[1]
+    session = session_of(network, chunk=1, warm_up=4)
+    assert torch.equal(session.matte(clip)[1], expected)
+    assert session.state.frame_count == 9
+
+
+@pytest.fixture(scope="module")
+def portrait_clip(reference, reference_weights):
+    """(real network, frames [20, 3, 255, 384], true alpha [20, 1, 255, 384]): the portrait's head and shoulders
+    drifting over moving stripes. The alpha is true by construction: the pictures were composited with it."""
+    network = load_network(reference_weights)
+    image = Image.open(reference / "sample_person.png").convert("RGB").crop((0, 0, 512, 340)).resize((384, 255))
+    fgr, pha = MattingSession(network, device="cpu", warm_up=8).matte([np.array(image)])
+    y, x = torch.meshgrid(torch.arange(255.0), torch.arange(384.0), indexing="ij")
+    frames, alphas = [], []
+    for t in range(20):
+        bgr = torch.stack([((x + 3 * t) / 9).sin(), ((y - 2 * t) / 13).cos(), ((x + y) / 17).sin()])[None] / 4 + 0.5
+        moved_fgr, moved_pha = torch.roll(fgr, t, 3), torch.roll(pha, t, 3)
+        frames.append(moved_fgr * moved_pha + bgr * (1 - moved_pha))
+        alphas.append(moved_pha)
+    return network, torch.cat(frames), torch.cat(alphas)
+
+
+@pytest.mark.slow
+def test_warm_up_makes_frame_zero_as_good_as_the_rest(portrait_clip):
+    network, frames, true_pha = portrait_clip
+
+    def errors(warm_up):
+        pha = MattingSession(network, device="cpu", warm_up=warm_up).matte(frames)[1]
+        return (pha - true_pha).abs().mean((1, 2, 3))
+
+    cold, warm = errors(0), errors(12)
+    settled = cold[8:].mean()
+    assert cold[0] > 1.2 * settled, "without a warm-up the first frame is worse"
+    assert warm[0] < 0.92 * cold[0]
+    assert warm[0] < 1.1 * settled
