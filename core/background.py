@@ -1,0 +1,97 @@
+"""What stands behind the person in a composite: a colour, a picture, a video, or the blurred source."""
+
+# T frames, C channels, H, W
+
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import ImageColor
+from torch import Tensor
+
+from .alpha_ops import blurred_background
+from .errors import StudioError
+from .pixel_format import frames_from_pictures, to_float
+from .video_reader import open_reader
+
+
+class Background:
+    """Gives the background of each frame, on the device of the frames.
+
+    text: "blur", a colour (a name such as "green", "#00b140", "rgb(0,177,64)"), or the path of a picture or video.
+    Pictures and videos are scaled to cover the frame and cut around the centre; a video is played at its own speed
+    and looped. Raises StudioError when the text is none of these, or the file cannot be read.
+    """
+
+    def __init__(self, text: str):
+        self.text = text
+        self._still: Tensor | None = None  # [1, 3, h, w], or [1, 3, 1, 1] for a colour
+        self._moving: Iterator[tuple[float, Tensor]] | None = None
+        if text == "blur":
+            return
+        try:
+            color = ImageColor.getrgb(text)[:3]
+        except ValueError:
+            self._open_file(Path(text))
+        else:
+            self._still = torch.tensor(color, dtype=torch.float32).view(1, 3, 1, 1) / 255
+
+    def _open_file(self, path: Path) -> None:
+        if not path.exists():
+            raise StudioError(
+                f"The background {self.text!r} is neither a colour nor a file. Use a name such as green, "
+                "a colour such as #00b140, the path of a picture or video, or blur."
+            )
+        with closing(open_reader(path)) as reader:
+            if reader.info.kind == "video":
+                self._moving = _looped(path)
+                self._current = next(self._moving)
+                self._next = next(self._moving)
+            else:
+                self._still = to_float(frames_from_pictures([next(iter(reader)).image]))
+
+    def frames(self, src: Tensor, pha: Tensor, seconds: list[float]) -> Tensor:
+        """src [T, 3, H, W] and pha [T, 1, H, W] shown at `seconds` -> bgr [T, 3, H, W], or [1, 3, 1, 1] or
+        [1, 3, H, W] where all are alike."""
+        H, W = src.shape[-2:]  # noqa: N806
+        if self.text == "blur":
+            return blurred_background(src, pha)
+        if self._still is not None:
+            if self._still.shape[-2:] not in ((1, 1), (H, W)):
+                self._still = cover(self._still, H, W)
+            self._still = self._still.to(src.device)
+            return self._still
+        return torch.cat([cover(self._frame_at(second).to(src.device), H, W) for second in seconds])
+
+    def _frame_at(self, second: float) -> Tensor:
+        assert self._moving is not None
+        while self._next[0] <= second:
+            self._current, self._next = self._next, next(self._moving)
+        return self._current[1]
+
+
+def _looped(path: Path) -> Iterator[tuple[float, Tensor]]:
+    """(second, frame [1, 3, h, w]) of a video for ever; each round begins one frame after the last one's end."""
+    start = 0.0
+    while True:
+        second = start
+        with closing(open_reader(path)) as reader:
+            first, frame_time = None, float(1 / (reader.info.frame_rate or Fraction(25)))
+            for frame in reader:
+                first = frame.pts if first is None else first
+                second = start + float((frame.pts - first) * reader.info.time_base)
+                yield second, to_float(frames_from_pictures([frame.image]))
+        start = second + frame_time
+
+
+def cover(bgr: Tensor, height: int, width: int) -> Tensor:
+    """[1, 3, h, w] scaled, keeping its shape, until it covers height x width, and cut around the centre."""
+    scale = max(height / bgr.shape[2], width / bgr.shape[3])
+    size = (max(height, round(bgr.shape[2] * scale)), max(width, round(bgr.shape[3] * scale)))
+    if size != tuple(bgr.shape[2:]):
+        bgr = F.interpolate(bgr, size, mode="bilinear", antialias=True).clamp_(0, 1)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return bgr[:, :, top : top + height, left : left + width]

@@ -1,0 +1,297 @@
+"""The main job: a clip in, its matte out. Reading, matting and writing overlap; memory does not grow with length."""
+
+# T frames, C channels, H, W
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain, islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .alpha_ops import composite, hide_invisible, premultiply
+from .background import Background
+from .contact_sheet import ContactSheet
+from .errors import StudioError
+from .matting_session import MattingSession
+from .output_formats import Content
+from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
+from .video_reader import ClipInfo, FrameReader, SourceFrame, open_reader
+from .video_writer import FrameWriter
+
+Kind = Literal["matte", "composite", "alpha", "foreground"]
+QUEUE_LENGTH = 4  # frames waiting on each side of the network
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to write: "matte" (RGBA), "composite" over the background (RGB), "alpha" (grey), or "foreground"
+    (RGB, black where nothing is visible)."""
+
+    path: Path
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """How a clip is written. background: see core.background. premultiplied: of "matte" outputs. quality: see
+    FrameWriter. preview: path of a contact sheet. frame_rate: of image sequences."""
+
+    background: str = "green"
+    premultiplied: bool = False
+    quality: float | None = None
+    overwrite: bool = False
+    preview: Path | None = None
+    frame_rate: Fraction | None = None
+
+
+@dataclass
+class ClipReport:
+    """What became of a clip. outputs: the files written (partial ones after a stop). notes: what a user should know;
+    damage: places of the source that could not be read."""
+
+    source: Path
+    outputs: list[Path] = field(default_factory=list)
+    frames: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    @property
+    def frames_per_second(self) -> float:
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def matte_clip(
+    source: str | Path,
+    outputs: Sequence[Output],
+    session: MattingSession,
+    options: ClipOptions | None = None,
+    *,
+    on_progress: Callable[[int, int | None], None] | None = None,
+    stop: threading.Event | None = None,
+) -> ClipReport:
+    """Mattes `source` (see open_reader) with a fresh session into all `outputs` in one pass.
+
+    on_progress(frames done, frames in all or None) is called after every chunk. Setting `stop` ends the work soon:
+    what is done stays as playable files under `.partial` names, and the report says stopped.
+
+    Raises StudioError for a source that cannot be read and outputs that cannot be written; what was finished by
+    then is kept under `.partial` names, and the error says so.
+    """
+    options = options or ClipOptions()
+    stop = stop or threading.Event()
+    report = ClipReport(Path(source))
+    started = time.perf_counter()
+    _refuse_overlap(Path(source), outputs, options.preview)
+    with closing(open_reader(source, options.frame_rate)) as reader:
+        renderer = _Renderer(reader.info, session, outputs, options)
+        lines: list[_WriterLine] = []
+        try:
+            for output in outputs:
+                lines.append(_WriterLine(_open_writer(output, reader.info, options)))
+            with closing(_read_ahead(reader)) as frames:
+                for chunk in _chunks(frames, session, reader.info):
+                    if stop.is_set():
+                        break
+                    for pictures in renderer.render(chunk, [line.writer.bit_depth for line in lines]):
+                        for line, picture in zip(lines, pictures.images, strict=True):
+                            line.put(picture, pictures.pts, pictures.number)
+                    report.frames += len(chunk)
+                    if on_progress:
+                        on_progress(report.frames, reader.info.frame_count)
+            if report.frames == 0 and not stop.is_set():
+                raise StudioError(f"{source} holds no frame that can be read. Check that it plays elsewhere.")
+            _end(lines, report, stop.is_set())
+        except BaseException as error:
+            kept = [path for line in lines if (path := line.abandon(keep=report.frames > 0))]
+            if kept and isinstance(error, StudioError):
+                names = ", ".join(map(str, kept))
+                raise StudioError(f"{error} What was done ({report.frames} frames) is kept in {names}.") from error
+            raise
+        if options.preview and report.frames:
+            report.outputs.append(renderer.sheet.save(options.preview))
+        report.damage = list(reader.damage)
+    report.notes += [note for line in lines for note in line.writer.notes]
+    if session.cuts:
+        report.notes.append(f"scene cuts at frames {', '.join(map(str, session.cuts))}")
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _refuse_overlap(source: Path, outputs: Sequence[Output], preview: Path | None) -> None:
+    """No output may be the source or another output."""
+    taken = {source.resolve(): "the input"}
+    for path in [*(output.path for output in outputs), *([preview] if preview else [])]:
+        if (what := taken.get(path.resolve())) is not None:
+            raise StudioError(f"The output {path} is {what}. Choose another name; the input is never overwritten.")
+        taken[path.resolve()] = "already the name of another output"
+
+
+def _open_writer(output: Output, info: ClipInfo, options: ClipOptions) -> FrameWriter:
+    contents: dict[Kind, Content] = {"matte": "rgba", "composite": "rgb", "alpha": "gray", "foreground": "rgb"}
+    return FrameWriter(
+        output.path,
+        content=contents[output.kind],
+        width=info.width,
+        height=info.height,
+        frame_rate=info.frame_rate,
+        time_base=info.time_base,
+        tags=info.tags,
+        bit_depth=info.bit_depth,
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        premultiplied=options.premultiplied and output.kind == "matte",
+        copy_from=info.path if info.kind == "video" and output.kind != "alpha" else None,
+        quality=options.quality,
+        overwrite=options.overwrite,
+        single=info.kind == "still",
+    )
+
+
+def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
+    """The reader's frames, a few decoded ahead in a thread."""
+    source = iter(reader)
+    with ThreadPoolExecutor(1, "rvm-read") as thread:
+        waiting = deque(thread.submit(next, source, None) for _ in range(QUEUE_LENGTH))
+        try:
+            while (frame := waiting.popleft().result()) is not None:
+                waiting.append(thread.submit(next, source, None))
+                yield frame
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _chunks(frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo) -> Iterator[list[SourceFrame]]:
+    """Frames in the session's chunks, after the session was warmed up on the clip's opening."""
+    if session.warm_up:
+        opening = list(islice(frames, session.warm_up + 1))
+        if opening:
+            session.warm_up_on([frame.image for frame in opening])
+        # Given out one by one, so that each can be freed as soon as it is done.
+        frames = chain(_emptying(deque(opening)), frames)
+    size = session.chunk_for(info.height, info.width)
+    while chunk := list(islice(frames, size)):
+        yield chunk
+
+
+def _emptying(items: deque[SourceFrame]) -> Iterator[SourceFrame]:
+    while items:
+        yield items.popleft()
+
+
+@dataclass
+class _Pictures:
+    """One frame's picture [H, W, C] for each output."""
+
+    images: list[np.ndarray]
+    pts: int
+    number: int
+
+
+class _Renderer:
+    """Turns source frames into the pictures of each output, on the session's device."""
+
+    def __init__(self, info: ClipInfo, session: MattingSession, outputs: Sequence[Output], options: ClipOptions):
+        self.info = info
+        self.session = session
+        self.kinds: list[Kind] = [output.kind for output in outputs]
+        self.premultiplied = options.premultiplied
+        self.background = Background(options.background) if "composite" in self.kinds else None
+        self.sheet = ContactSheet()
+        self.draws_sheet = options.preview is not None
+        self.index = 0
+        self.first_pts: int | None = None
+
+    def render(self, chunk: list[SourceFrame], bit_depths: list[int]) -> Iterator[_Pictures]:
+        """The pictures of a chunk's frames, in order; `bit_depths` (8 or 16) are the outputs'."""
+        foreground = self.draws_sheet or any(kind != "alpha" for kind in self.kinds)
+        frames = frames_from_pictures([frame.image for frame in chunk])
+        done = 0
+        for result in self.session.stream(frames, foreground=foreground):
+            part = chunk[done : done + len(result.pha)]
+            done += len(part)
+            fgr = result.fgr if result.fgr is not None else result.pha
+            seconds = [self._seconds(frame) for frame in part]
+            src = None
+            if self.background or self.draws_sheet:
+                src = to_float(frames_from_pictures([frame.image for frame in part]), fgr.device)
+            stacks = [
+                self._pictures(kind, src, fgr, result.pha, seconds, torch.uint16 if depth > 8 else torch.uint8)
+                for kind, depth in zip(self.kinds, bit_depths, strict=True)
+            ]
+            for t, frame in enumerate(part):
+                if src is not None and self.draws_sheet and self.sheet.wants(self.index):
+                    self.sheet.add(self.index, seconds[t], src[t], fgr[t], result.pha[t])
+                self.index += 1
+                yield _Pictures([stack[t] for stack in stacks], frame.pts, frame.number)
+
+    def _pictures(
+        self, kind: Kind, src: Tensor | None, fgr: Tensor, pha: Tensor, seconds: list[float], dtype: torch.dtype
+    ) -> np.ndarray:
+        """One output's pictures [T, H, W, C]."""
+        if kind == "alpha":
+            return pictures_from_frames(quantise(pha, dtype))
+        if kind == "composite":
+            assert self.background is not None
+            assert src is not None
+            bgr = self.background.frames(src, pha, seconds)
+            return pictures_from_frames(quantise(composite(fgr, pha, bgr), dtype))
+        if kind == "matte" and self.premultiplied:
+            fgr = premultiply(fgr, pha)
+        else:
+            fgr = hide_invisible(fgr, pha, dtype)
+        if kind == "foreground":
+            return pictures_from_frames(quantise(fgr, dtype))
+        return rgba_pictures(quantise(fgr, dtype), quantise(pha, dtype))
+
+    def _seconds(self, frame: SourceFrame) -> float:
+        """The frame's time from the clip's first frame on."""
+        if self.first_pts is None:
+            self.first_pts = frame.pts
+        return float((frame.pts - self.first_pts) * self.info.time_base)
+
+
+class _WriterLine:
+    """A writer in a thread of its own, a few frames behind."""
+
+    def __init__(self, writer: FrameWriter):
+        self.writer = writer
+        self._thread = ThreadPoolExecutor(1, "rvm-write")
+        self._waiting: deque[Future[None]] = deque()
+
+    def put(self, picture: np.ndarray, pts: int, number: int) -> None:
+        """Queues a frame; waits while the queue is full. Raises what writing an earlier one raised."""
+        while len(self._waiting) >= QUEUE_LENGTH:
+            self._waiting.popleft().result()
+        self._waiting.append(self._thread.submit(self.writer.write, picture, pts, number))
+
+    def finish(self) -> Path:
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._thread.shutdown()
+        return self.writer.finish()
+
+    def abandon(self, keep: bool) -> Path | None:
+        """Ends the writer after a fault or stop; may be called at any time, also after `finish`."""
+        self._thread.shutdown(cancel_futures=not keep)
+        return self.writer.abandon(keep)
+
+
+def _end(lines: list[_WriterLine], report: ClipReport, stopped: bool) -> None:
+    """Finishes all outputs, or leaves them as partial files after a stop."""
+    report.stopped = stopped
+    for line in lines:
+        path = line.abandon(keep=report.frames > 0) if stopped else line.finish()
+        if path:
+            report.outputs.append(path)

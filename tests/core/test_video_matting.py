@@ -1,0 +1,358 @@
+"""The pipeline from file to files, with an engine whose matte is known: alpha is red, the foreground the picture."""
+
+# T frames, H, W
+
+import os
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rvm_studio.core.alpha_ops import blurred_background
+from rvm_studio.core.errors import StudioError
+from rvm_studio.core.matting_session import MattingSession
+from rvm_studio.core.video_color import ToRGB, resolve_tags
+from rvm_studio.core.video_matting import ClipOptions, Output, matte_clip
+from rvm_studio.core.video_reader import open_reader
+
+
+def pictures_of(path) -> list[np.ndarray]:
+    with open_reader(path) as reader:
+        return [frame.image for frame in reader]
+
+
+def decoded(path: Path) -> list[av.VideoFrame]:
+    """Frames with alpha: VP9's and VP8's own alpha is dropped by libav's default decoders."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.name != "vp9":
+            return list(container.decode(stream))
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        decoder.extradata = stream.codec_context.extradata
+        frames = []
+        for packet in container.demux(stream):
+            frames += decoder.decode(packet if packet.size else None)
+        for frame in frames:
+            frame.time_base = stream.time_base
+        return frames
+
+
+def rgba_of(path: Path) -> list[np.ndarray]:
+    """[H, W, 4] 8-bit pictures of any transparent output."""
+    if path.is_dir():
+        return [np.array(Image.open(name).convert("RGBA")) for name in sorted(path.iterdir())]
+    if path.suffix in (".apng", ".webp"):
+        image = Image.open(path)
+        pictures = []
+        for index in range(image.n_frames):
+            image.seek(index)
+            pictures.append(np.array(image.convert("RGBA")))
+        return pictures
+    to_rgb, pictures = ToRGB(), []
+    for frame in decoded(path):
+        alpha = frame.reformat(format="yuva444p" if frame.format.name.startswith("yuva") else frame.format.name)
+        if frame.format.name == "yuva444p10le" or frame.format.name == "yuva444p12le":
+            bits = 10 if "10" in frame.format.name else 12
+            plane = np.frombuffer(frame.planes[3], np.uint16).reshape(frame.height, -1)[:, : frame.width]
+            alpha = np.round(plane / (2**bits - 1) * 255)
+        elif frame.format.name.startswith("yuva"):
+            alpha = np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)[:, : frame.width]
+        else:
+            alpha = frame.to_ndarray(format="rgba")[..., 3]
+        rgb = to_rgb(frame, resolve_tags(frame, frame.height))
+        pictures.append(np.dstack([rgb, alpha.astype(np.uint8)]))
+    return pictures
+
+
+def seconds_of(path: Path) -> list[Fraction]:
+    return [frame.pts * frame.time_base for frame in decoded(path)]
+
+
+def audio_of(path: Path) -> list[tuple[bytes, Fraction]]:
+    with av.open(str(path)) as container:
+        return [(bytes(p), p.pts * p.time_base) for p in container.demux(container.streams.audio[0]) if p.size]
+
+
+def close_times(ours, theirs, unit=Fraction(0)):
+    return len(ours) == len(theirs) and all(abs(a - b) <= unit / 2 for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("suffix", "audio", "clock"),
+    [
+        (".mov", "aac", Fraction(0)),
+        (".mkv", "aac", Fraction(1, 1000)),
+        (".webm", "libopus", Fraction(1, 1000)),
+        (".png", None, None),
+        (".apng", None, None),
+        (".webp", None, None),
+        (".mp4", "aac", Fraction(0)),
+    ],
+)
+def test_1080p_with_audio_through_every_format_and_back(suffix, audio, clock, tmp_path, make_clip, red_engine):
+    rate = Fraction(30000, 1001)
+    source = make_clip(tmp_path / f"in.{'mkv' if audio == 'libopus' else 'mp4'}", (1920, 1080), 6, rate, audio or "aac")
+    truth = pictures_of(source)
+    path = tmp_path / f"out{suffix}"
+    kind = "composite" if suffix == ".mp4" else "matte"
+    report = matte_clip(source, [Output(path, kind)], MattingSession(red_engine), ClipOptions(background="#204080"))
+    assert report.frames == 6
+    (written,) = report.outputs
+    if kind == "matte":
+        results = rgba_of(written)
+        assert len(results) == 6
+        for result, src in zip(results, truth, strict=True):
+            alpha = src[..., 0]
+            assert np.abs(result[..., 3].astype(int) - alpha).max() <= 1
+            # Colour as it will be seen: weighed by alpha.
+            error = np.abs(result[..., :3].astype(float) - src) * (alpha[..., None] / 255)
+            assert error.max() <= (2 if suffix in (".mkv", ".png", ".apng", ".webp") else 4)
+            assert error.mean(dtype=np.float64) <= 0.7
+            assert np.percentile(error, 99.9) <= 2
+    else:
+        results = pictures_of(written)
+        bgr = np.array([0x20, 0x40, 0x80])
+        for result, src in zip(results, truth, strict=True):
+            alpha = src[..., :1] / 255
+            error = result - (src * alpha + bgr * (1 - alpha))
+            # 4:2:0 and quantisation leave more on single pixels; a wrong matrix or range would show in the means.
+            assert np.abs(error).mean() <= 1
+            assert np.abs(error.mean((0, 1))).max() <= 0.5
+            assert np.percentile(np.abs(error), 99) <= 4
+    if clock is not None:
+        assert close_times(seconds_of(written), seconds_of(source), clock)
+        ours, theirs = audio_of(written), audio_of(source)
+        assert [data for data, _ in ours] == [data for data, _ in theirs]
+        assert close_times([t for _, t in ours], [t for _, t in theirs], clock)
+
+
+def test_all_outputs_in_one_pass(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=7)
+    truth = pictures_of(source)
+    outputs = [
+        Output(tmp_path / "matte.mkv", "matte"),
+        Output(tmp_path / "over.mkv", "composite"),
+        Output(tmp_path / "alpha.mkv", "alpha"),
+        Output(tmp_path / "fgr.mkv", "foreground"),
+    ]
+    calls = []
+    report = matte_clip(
+        source,
+        outputs,
+        MattingSession(red_engine, chunk=3),
+        ClipOptions(background="blue", preview=tmp_path / "sheet.png"),
+        on_progress=lambda done, total: calls.append((done, total)),
+    )
+    assert calls == [(3, 7), (6, 7), (7, 7)]
+    assert report.outputs == [*(output.path for output in outputs), tmp_path / "sheet.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["in.mkv", "sheet.png", *(output.path.name for output in outputs)]
+    )
+    matte, over, alpha, fgr = (
+        [frame.to_ndarray(format=form) for frame in decoded(output.path)]
+        for output, form in zip(outputs, ("rgba", "rgb24", "gray", "rgb24"), strict=True)
+    )
+    for t, src in enumerate(truth):
+        visible = src * (src[..., :1] > 0)
+        assert np.array_equal(alpha[t], src[..., 0])
+        assert np.array_equal(fgr[t], visible)
+        assert np.array_equal(matte[t], np.dstack([visible, src[..., 0]]))
+        share = src[..., :1] / 255
+        assert np.abs(over[t] - (src * share + np.array([0, 0, 255]) * (1 - share))).max() <= 0.51
+
+
+def test_premultiplied(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=2)
+    path = tmp_path / "out.mkv"
+    matte_clip(source, [Output(path, "matte")], MattingSession(red_engine), ClipOptions(premultiplied=True))
+    for result, src in zip(decoded(path), pictures_of(source), strict=True):
+        expected = src * (src[..., :1] / 255)
+        assert np.abs(result.to_ndarray(format="rgba")[..., :3] - expected).max() <= 0.51
+    with av.open(str(path)) as container:
+        assert "premultiplied" in str(container.metadata)
+
+
+def test_ten_bits_stay_ten_bits(tmp_path, red_engine):
+    """A ramp finer than 8 bits comes out with as many steps as went in."""
+    source = tmp_path / "in.mkv"
+    ramp = np.tile(np.linspace(0, 65535, 1024).astype(np.uint16)[None, :, None], (16, 1, 3))
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1024, 16, "gbrp10le"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(ramp, format="rgb48le").reformat(format="gbrp10le")))
+        container.mux(stream.encode(None))
+    path = tmp_path / "out.mkv"
+    matte_clip(source, [Output(path, "matte")], MattingSession(red_engine))
+    (frame,) = decoded(path)
+    alpha = frame.to_ndarray(format="rgba64le")[0, :, 3]
+    assert len(np.unique(alpha)) > 1000
+
+
+@pytest.mark.parametrize("pts", [[0, 3000, 3001, 9000, 90000], [1800, 5400, 9000, 20000, 20001]])
+def test_variable_frame_rate_keeps_each_time(tmp_path, make_clip, red_engine, pts):
+    source = make_clip(tmp_path / "in.mov", frames=5, pts=pts)
+    path = tmp_path / "out.mov"
+    matte_clip(source, [Output(path, "matte")], MattingSession(red_engine))
+    assert seconds_of(path) == seconds_of(source)
+
+
+def test_odd_sizes_lose_nothing(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mkv", size=(45, 31), codec="ffv1", pix_fmt="bgr0", frames=2)
+    outputs = [Output(tmp_path / "out.mov", "matte"), Output(tmp_path / "out.mp4", "composite")]
+    matte_clip(source, outputs, MattingSession(red_engine))
+    assert pictures_of(tmp_path / "out.mov")[0].shape == (31, 45, 3)
+    assert pictures_of(tmp_path / "out.mp4")[0].shape == (32, 46, 3)
+
+
+def test_a_still_and_a_sequence(tmp_path, red_engine):
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number in (1001, 1002, 1004):
+        Image.fromarray(np.full((20, 30, 3), number % 256, np.uint8)).save(folder / f"shot_{number}.png")
+    matte_clip(folder, [Output(tmp_path / "out" / "m_%05d.png", "matte")], MattingSession(red_engine))
+    assert [path.name for path in sorted((tmp_path / "out").iterdir())] == ["m_01001.png", "m_01002.png", "m_01004.png"]
+    report = matte_clip(
+        folder / "shot_1001.png", [Output(tmp_path / "still.png", "matte")], MattingSession(red_engine, warm_up=12)
+    )
+    assert report.frames == 1
+    assert np.array(Image.open(tmp_path / "still.png"))[0, 0].tolist() == [1001 % 256] * 4
+
+
+def test_warm_up_looks_ahead_without_losing_a_frame(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=9)
+    for warm_up in (3, 20):
+        session = MattingSession(red_engine, warm_up=warm_up, chunk=2)
+        path = tmp_path / f"out{warm_up}.mkv"
+        report = matte_clip(source, [Output(path, "alpha")], session)
+        assert report.frames == 9
+        assert session.state.rec[0].item() == 9 + warm_up
+        assert np.array_equal(decoded(path)[0].to_ndarray(format="gray"), pictures_of(source)[0][..., 0])
+
+
+@pytest.mark.parametrize("background", ["#102030", "picture", "video", "blur"])
+def test_backgrounds(tmp_path, make_clip, red_engine, background):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=6)
+    truth = pictures_of(source)
+    wanted = background
+    if background == "picture":
+        wanted = str(tmp_path / "wide.png")
+        Image.fromarray(np.full((10, 400, 3), (10, 200, 30), np.uint8)).save(wanted)
+    if background == "video":  # half as fast as the source, three frames long: it is held and looped
+        wanted = str(tmp_path / "behind.mkv")
+        with av.open(wanted, "w") as container:
+            stream = container.add_stream("ffv1", rate=Fraction(25, 2))
+            stream.width, stream.height, stream.pix_fmt = 40, 40, "bgr0"
+            for index in range(2):
+                flat = np.full((40, 40, 3), 40 + 100 * index, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(flat, format="rgb24")))
+            container.mux(stream.encode(None))
+    path = tmp_path / "out.mkv"
+    matte_clip(source, [Output(path, "composite")], MattingSession(red_engine), ClipOptions(background=wanted))
+    results = [frame.to_ndarray(format="rgb24").astype(float) for frame in decoded(path)]
+    levels = {"#102030": [(16, 32, 48)] * 6, "picture": [(10, 200, 30)] * 6}
+    levels["video"] = [(40, 40, 40)] * 2 + [(140, 140, 140)] * 2 + [(40, 40, 40)] * 2
+    for t, (result, src) in enumerate(zip(results, truth, strict=True)):
+        share = src[..., :1] / 255
+        if background == "blur":
+            frame = torch.from_numpy(src).permute(2, 0, 1)[None] / 255
+            behind = 255 * blurred_background(frame, frame[:, :1])[0].permute(1, 2, 0).numpy()
+        else:
+            behind = np.array(levels[background][t])
+        assert np.abs(result - (src * share + behind * (1 - share))).max() <= 1
+
+
+def test_a_wrong_background_is_refused(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4")
+    with pytest.raises(StudioError, match="'grren' is neither a colour nor a file"):
+        matte_clip(
+            source,
+            [Output(tmp_path / "o.mp4", "composite")],
+            MattingSession(red_engine),
+            ClipOptions(background="grren"),
+        )
+    assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+def test_stopping_keeps_a_playable_partial_file(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4", frames=40, audio="aac")
+    stop = threading.Event()
+    outputs = [Output(tmp_path / "out.mov", "matte"), Output(tmp_path / "out.mp4", "composite")]
+
+    def progress(done, total):
+        if done == 12:
+            stop.set()
+
+    report = matte_clip(source, outputs, MattingSession(red_engine), on_progress=progress, stop=stop)
+    assert report.stopped
+    assert report.frames == 12
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.partial.mov", "out.partial.mp4"]
+    for path in report.outputs:
+        assert len(decoded(path)) == 12
+        assert audio_of(path)[-1][1] < 12 / 25 + 0.1
+
+
+class Failing:
+    """An engine that breaks at a frame."""
+
+    def __init__(self, engine, at, error):
+        self.engine, self.left, self.error = engine, at, error
+        self.name, self.variant, self.device, self.dtype = engine.name, engine.variant, engine.device, engine.dtype
+
+    def run(self, *args, **kwargs):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return self.engine.run(*args, **kwargs)
+
+
+def test_a_fault_in_the_middle_keeps_what_was_done_and_says_so(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4", frames=20)
+    engine = Failing(red_engine, 9, StudioError("The card fell out."))
+    with pytest.raises(
+        StudioError, match=r"The card fell out\. What was done \(9 frames\) is kept in .*out\.partial\.mov"
+    ):
+        matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(engine, chunk=1))
+    assert len(decoded(tmp_path / "out.partial.mov")) == 9
+    engine = Failing(red_engine, 0, RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        matte_clip(source, [Output(tmp_path / "none.mov", "matte")], MattingSession(engine, chunk=1))
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.partial.mov"]
+
+
+def test_a_damaged_clip_is_matted_as_far_as_it_can_be_read(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mkv", size=(320, 240), frames=40, audio="aac")
+    data = bytearray(source.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    source.write_bytes(data)
+    report = matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(red_engine))
+    assert report.damage
+    assert 10 < report.frames <= 40
+    assert len(decoded(tmp_path / "out.mov")) == report.frames
+
+
+@pytest.mark.parametrize("second", ["in.mp4", "OUT.mov"])
+def test_outputs_must_differ_from_the_input_and_each_other(tmp_path, make_clip, red_engine, second):
+    source = make_clip(tmp_path / "in.mp4")
+    before = source.read_bytes()
+    outputs = [Output(tmp_path / "OUT.mov", "matte"), Output(tmp_path / second, "composite")]
+    with pytest.raises(StudioError, match="Choose another name"):
+        matte_clip(source, outputs, MattingSession(red_engine))
+    assert source.read_bytes() == before
+    assert os.listdir(tmp_path) == ["in.mp4"]
+
+
+def test_threads_end_with_the_clip(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4", frames=30)
+    before = threading.active_count()
+    matte_clip(source, [Output(tmp_path / "a.mov", "matte")], MattingSession(red_engine))
+    with pytest.raises(StudioError):
+        matte_clip(
+            source, [Output(tmp_path / "b.mov", "matte")], MattingSession(Failing(red_engine, 3, StudioError("x")))
+        )
+    assert threading.active_count() == before
