@@ -1,0 +1,74 @@
+"""`rvm-studio info`: what this machine has, and what works with it."""
+
+import argparse
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+
+def add_parser(subparsers) -> None:
+    """Add `info` to the command line's subparsers."""
+    parser = subparsers.add_parser("info", help="device, versions, codecs found, weights")
+    parser.set_defaults(run=run)
+
+
+def run(_: argparse.Namespace) -> int:
+    """Prints it; fails on nothing, since it is what people send when something fails."""
+    print(f"rvm-studio   {_version('rvm-studio')}, Python {platform.python_version()}, {platform.platform()}")
+    for package in ("torch", "torchvision", "av", "numpy", "safetensors", "pillow"):
+        print(f"{package:<12} {_version(package)}")
+    for heading, lines in (("devices", _devices), ("formats", _formats), ("weights", _weights)):
+        print(f"\n{heading}")
+        try:
+            for line in lines():
+                print(f"  {line}")
+        except Exception as error:
+            print(f"  cannot be told: {type(error).__name__}: {error}")
+    print(f"\ninterpreter  {sys.executable}")
+    return 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _devices() -> list[str]:
+    import torch
+
+    from .device import DTYPE_NAMES, bf16_works, choose_device, choose_dtype, describe
+
+    best = choose_device("auto")
+    lines = []
+    for device in dict.fromkeys((best, torch.device("cpu"))):
+        precision = DTYPE_NAMES[choose_dtype("auto", device)]
+        bf16 = "works" if bf16_works(device) else "not supported"
+        lines.append(f"{device}: {describe(device)}; precision {precision} (bf16 {bf16})")
+    lines.append(f"used: {best}, engine eager (plain PyTorch)")
+    return lines
+
+
+def _formats() -> list[str]:
+    import av
+
+    from .output_formats import FORMATS
+
+    lines = []
+    for row in FORMATS:
+        missing = sorted({e.codec for e in row.encodings.values() if e.codec not in av.codecs_available})
+        state = f"NOT available: this PyAV lacks {', '.join(missing)}" if missing else "works"
+        lines.append(f"{row.suffix:<6} {row.name}: {state}")
+    return lines
+
+
+def _weights() -> list[str]:
+    from .weights_download import CATALOGUE, models_dir
+
+    folder = models_dir()
+    lines = [f"models folder: {folder}"]
+    for entry in CATALOGUE.values():
+        there = (folder / f"rvm_{entry.name}.safetensors").is_file()
+        lines.append(f"{entry.name}: {'there' if there else f'not there (rvm-studio weights fetch {entry.name})'}")
+    return lines
