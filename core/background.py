@@ -30,7 +30,7 @@ class Background:
         self.text = text
         self._still: Tensor | None = None  # [1, 3, h, w], or [1, 3, 1, 1] for a colour
         self._moving: Iterator[tuple[float, Tensor]] | None = None
-        if text == "blur":
+        if self.needs_source:
             return
         try:
             color = ImageColor.getrgb(text)[:3]
@@ -53,18 +53,24 @@ class Background:
             else:
                 self._still = to_float(frames_from_pictures([next(iter(reader)).image]))
 
-    def frames(self, src: Tensor, pha: Tensor, seconds: list[float]) -> Tensor:
-        """src [T, 3, H, W] and pha [T, 1, H, W] shown at `seconds` -> bgr [T, 3, H, W], or [1, 3, 1, 1] or
-        [1, 3, H, W] where all are alike."""
-        H, W = src.shape[-2:]  # noqa: N806
-        if self.text == "blur":
+    @property
+    def needs_source(self) -> bool:
+        """Whether `frames` looks at the source."""
+        return self.text == "blur"
+
+    def frames(self, src: Tensor | None, pha: Tensor, seconds: list[float]) -> Tensor:
+        """src [T, 3, H, W] (None unless `needs_source`) and pha [T, 1, H, W] shown at `seconds` -> bgr [T, 3, H, W],
+        or [1, 3, 1, 1] or [1, 3, H, W] where all are alike."""
+        H, W = pha.shape[-2:]  # noqa: N806
+        if self.needs_source:
+            assert src is not None
             return blurred_background(src, pha)
         if self._still is not None:
             if self._still.shape[-2:] not in ((1, 1), (H, W)):
                 self._still = cover(self._still, H, W)
-            self._still = self._still.to(src.device)
+            self._still = self._still.to(pha.device)
             return self._still
-        return torch.cat([cover(self._frame_at(second).to(src.device), H, W) for second in seconds])
+        return torch.cat([cover(self._frame_at(second).to(pha.device), H, W) for second in seconds])
 
     def _frame_at(self, second: float) -> Tensor:
         assert self._moving is not None

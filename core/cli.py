@@ -9,12 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import cli_demo, cli_info, cli_matte, cli_weights
 from .errors import StudioError
+from .process_tuning import tune_process
 
 # None of the modules imported here brings torch: --help answers at once.
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit code: 0 done, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C."""
+    tune_process()
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     parsed = make_parser().parse_args(arguments)
     try:

@@ -201,11 +201,9 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
     import torch
 
     from . import weights
-    from .allocator import keep_freed_memory
     from .device import choose_device, choose_dtype
     from .engines import EagerEngine
 
-    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     device = choose_device(arguments.device)

@@ -60,10 +60,11 @@ def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.float32:
         return x.float()
     scale = INTEGER_SCALE[dtype]
-    rounded = (x.float() * scale).round_().clamp_(0, scale)
+    # One pass to scale and add one half, one to clamp, one to cut off: cutting off then rounds to nearest.
+    scaled = torch.add(x.new_tensor(0.5, dtype=torch.float32), x, alpha=scale).clamp_(0, scale)
     if dtype == torch.uint8:
-        return rounded.to(torch.uint8)
-    return rounded.to(torch.int32).to(torch.uint16)
+        return scaled.to(torch.uint8)
+    return scaled.to(torch.int32).to(torch.uint16)
 
 
 def pictures_from_frames(frames: Tensor) -> np.ndarray:

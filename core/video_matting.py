@@ -224,15 +224,16 @@ class _Renderer:
             fgr = result.fgr if result.fgr is not None else result.pha
             seconds = [self._seconds(frame) for frame in part]
             src = None
-            if self.background or self.draws_sheet:
+            if self.background and self.background.needs_source:
                 src = to_float(frames_from_pictures([frame.image for frame in part]), fgr.device)
             stacks = [
                 self._pictures(kind, src, fgr, result.pha, seconds, torch.uint16 if depth > 8 else torch.uint8)
                 for kind, depth in zip(self.kinds, bit_depths, strict=True)
             ]
             for t, frame in enumerate(part):
-                if src is not None and self.draws_sheet and self.sheet.wants(self.index):
-                    self.sheet.add(self.index, seconds[t], src[t], fgr[t], result.pha[t])
+                if self.draws_sheet and self.sheet.wants(self.index):
+                    source = to_float(frames_from_pictures([frame.image]))[0]
+                    self.sheet.add(self.index, seconds[t], source, fgr[t], result.pha[t])
                 self.index += 1
                 yield _Pictures([stack[t] for stack in stacks], frame.pts, frame.number)
 
@@ -244,16 +245,14 @@ class _Renderer:
             return pictures_from_frames(quantise(pha, dtype))
         if kind == "composite":
             assert self.background is not None
-            assert src is not None
             bgr = self.background.frames(src, pha, seconds)
             return pictures_from_frames(quantise(composite(fgr, pha, bgr), dtype))
+        alpha = quantise(pha, dtype)
         if kind == "matte" and self.premultiplied:
-            fgr = premultiply(fgr, pha)
+            color = quantise(premultiply(fgr, pha), dtype)
         else:
-            fgr = hide_invisible(fgr, pha, dtype)
-        if kind == "foreground":
-            return pictures_from_frames(quantise(fgr, dtype))
-        return rgba_pictures(quantise(fgr, dtype), quantise(pha, dtype))
+            color = hide_invisible(quantise(fgr, dtype), alpha)
+        return rgba_pictures(color, alpha) if kind == "matte" else pictures_from_frames(color)
 
     def _seconds(self, frame: SourceFrame) -> float:
         """The frame's time from the clip's first frame on."""

@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+# Before torch is loaded: the tests share their cores with decoders, encoders and processes that they start.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 from safetensors import safe_open
 

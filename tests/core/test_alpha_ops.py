@@ -23,11 +23,13 @@ def test_premultiplied_over_equals_straight_over():
     assert torch.allclose(premultiply(fgr, pha) + bgr * (1 - pha), composite(fgr, pha, bgr), atol=1e-6)
 
 
-@pytest.mark.parametrize(("dtype", "scale"), [(torch.uint8, 255), (torch.uint16, 65535)])
-def test_only_what_becomes_alpha_zero_is_hidden(dtype, scale):
-    pha = torch.tensor([0.0, 0.49, 0.51, 2.0]).view(1, 1, 1, 4) / scale
-    hidden = hide_invisible(torch.ones(1, 3, 1, 4), pha, dtype)
-    assert hidden[0, 0, 0].tolist() == [0, 0, 1, 1]
+@pytest.mark.parametrize(("dtype", "most"), [(torch.uint8, 255), (torch.uint16, 65535)])
+def test_only_where_alpha_is_zero_colour_is_hidden(dtype, most):
+    pha = torch.tensor([0, 1, most // 2 + 1, most]).to(dtype).view(1, 1, 1, 4)
+    fgr = torch.full((1, 3, 1, 4), most).to(dtype)
+    hidden = hide_invisible(fgr, pha)
+    assert hidden.dtype == dtype
+    assert hidden[0, 2, 0].tolist() == [0, most, most, most]
 
 
 @pytest.mark.parametrize("shape", [(40, 60), (7, 5), (1, 1)])

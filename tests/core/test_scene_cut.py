@@ -107,6 +107,8 @@ def test_camera_and_subject_may_move(portrait):
         assert cuts(moved(picture, right=0.02 * t - 0.2) for t in range(20)) == []
         assert cuts(moved(picture, zoom=1.06**t) for t in range(6)) == []
         assert cuts(moved(picture, degrees=5 * t) for t in range(6)) == []
+        for kind in ({"zoom": 1.15}, {"degrees": 8.0}):
+            assert score(moved(picture), moved(picture, **kind)) < 0.13
     for background in SCENES:
         person = [background.clone() for _ in range(8)]
         for t, frame in enumerate(person):  # walks by, a third of the width, a twelfth of the width a frame
@@ -119,6 +121,10 @@ def test_brightness_does_not_matter(portrait):
         gains = [1.0, 0.3, 1.0, 3.0, 1.0, *(0.3 * 1.2**t for t in range(13))]
         assert cuts((picture * gain).clamp(0, 1) for gain in gains) == []
         assert cuts([picture, picture**2.2, picture, picture**0.45]) == []
+        burnt_out = (picture * 7).clamp(0, 1)
+        assert cuts([picture * 0.7, burnt_out, picture * 0.7]) == []
+        in_shade = picture * torch.sigmoid(torch.linspace(-5, 5, picture.shape[2]))
+        assert cuts([picture, in_shade, picture]) == []
         tint = torch.tensor([1.1, 0.9, 0.7])[:, None, None]
         assert cuts([picture * 0.9, (picture * tint).clamp(0, 1), picture * 0.9]) == []
 

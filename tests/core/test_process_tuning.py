@@ -1,23 +1,24 @@
-"""The allocator setting is taken, or politely left out."""
+"""The settings are taken, or politely left out."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
 import pytest
-from rvm_studio.core import allocator
+from rvm_studio.core import process_tuning
 
 
 def test_elsewhere_it_does_nothing(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
-    assert allocator.keep_freed_memory() is False
+    assert process_tuning.keep_freed_memory() is False
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="needs Linux with glibc")
 def test_freed_memory_stays_in_the_process():
     """Page faults of writing a fresh 64 MB buffer 20 times: every page each time, or only once."""
     code = (
-        "import resource, torch; from rvm_studio.core.allocator import keep_freed_memory\n"
+        "import resource, torch; from rvm_studio.core.process_tuning import keep_freed_memory\n"
         "if {tuned}: assert keep_freed_memory()\n"
         "torch.zeros(1); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(20): torch.ones(16 * 2**20)\n"
@@ -28,3 +29,13 @@ def test_freed_memory_stays_in_the_process():
         for tuned in (False, True)
     }
     assert faults[True] * 4 < faults[False]
+
+
+def test_threads_are_told_to_sleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setattr(process_tuning, "keep_freed_memory", lambda: True)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    process_tuning.tune_process()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    process_tuning.tune_process()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
