@@ -21,9 +21,9 @@ from .video_reader import open_reader
 class Background:
     """Gives the background of each frame, on the device of the frames.
 
-    text: "blur", a colour (a name such as "green", "#00b140", "rgb(0,177,64)"), or the path of a picture or video.
-    Pictures and videos are scaled to cover the frame and cut around the centre; a video is played at its own speed
-    and looped. Raises StudioError when the text is none of these, or the file cannot be read.
+    text: "blur", a colour (a name such as "green", "#00b140", "rgb(0,177,64)"), or the path of a picture, a video or
+    a folder of pictures (25 a second). They are scaled to cover the frame and cut around the centre; a video is played
+    at its own speed and looped. Raises StudioError when the text is none of these, or the file cannot be read.
     """
 
     def __init__(self, text: str):
@@ -40,13 +40,13 @@ class Background:
             self._still = torch.tensor(color, dtype=torch.float32).view(1, 3, 1, 1) / 255
 
     def _open_file(self, path: Path) -> None:
-        if not path.exists():
+        if not self.text or not path.exists():
             raise StudioError(
                 f"The background {self.text!r} is neither a colour nor a file. Use a name such as green, "
                 "a colour such as #00b140, the path of a picture or video, or blur."
             )
         with closing(open_reader(path)) as reader:
-            if reader.info.kind == "video":
+            if reader.info.kind != "still":
                 self._moving = _looped(path)
                 self._current = next(self._moving)
                 self._next = next(self._moving)

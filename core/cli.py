@@ -1,29 +1,36 @@
 """The command line: `rvm-studio matte | demo | weights | info`. Parses, runs, and turns errors into one clear line."""
 
 import argparse
-import logging
+import io
 import os
 import sys
-import traceback
 from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
 
 from . import cli_demo, cli_info, cli_matte, cli_weights
-from .errors import StudioError
+from .cli_errors import report_failure, show_notes
 from .process_tuning import tune_process
 
 # None of the modules imported here brings torch: --help answers at once.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0 done, 1 something failed, 2 wrong usage, 130 stopped by Ctrl-C."""
+    """Runs one command; returns its exit code: 0 done, 1 something failed, 2 wrong usage (as SystemExit, from
+    argparse), 130 stopped by Ctrl-C, 143 by SIGTERM."""
     tune_process()
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    parsed = make_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name this terminal cannot show is no reason to fail
+    parser = make_parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        return 2
+    parsed = parser.parse_args(arguments)
+    show_notes(quiet=getattr(parsed, "quiet", False))
     try:
-        return parsed.run(parsed)
-    except StudioError as error:
-        print(f"rvm-studio: {error}", file=sys.stderr)
-        return 1
+        exit_code = parsed.run(parsed)
+        sys.stdout.flush()  # here, where a broken pipe is caught, rather than at exit
+        return exit_code
     except KeyboardInterrupt:
         print("rvm-studio: stopped.", file=sys.stderr)
         return 130
@@ -31,19 +38,20 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        if os.environ.get("RVM_DEBUG"):
-            traceback.print_exc()
-        print(
-            f"rvm-studio: this should not have happened ({type(error).__name__}: {error}). Please report it with the "
-            "output of `rvm-studio info` and of the same command with RVM_DEBUG=1 set.",
-            file=sys.stderr,
-        )
+        report_failure(error, as_json=getattr(parsed, "json", False))
         return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, rather than after a screen of options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser with every command; each command sets `run` (namespace -> exit code)."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="rvm-studio", description="Cut a person out of a video: soft hair, no flicker, no green screen."
     )
     parser.add_argument("--version", action="version", version=f"rvm-studio {_version()}")

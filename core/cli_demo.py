@@ -3,35 +3,46 @@
 import argparse
 from pathlib import Path
 
-from .cli_matte import add_model_options, load_engine, stop_on_signal
+from .cli_matte import print_report
+from .cli_matte_options import WARM_UP
+from .cli_model import add_model_options, load_engine
+from .progress import make_progress
+from .stop_signals import stop_on_signal
 
 SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
 
 
 def add_parser(subparsers) -> None:
     """Add `demo` to the command line's subparsers."""
-    parser = subparsers.add_parser("demo", help="matte the bundled sample clip and show where the results are")
-    parser.add_argument("-o", "--output", type=Path, default=Path("rvm-demo"), metavar="FOLDER", help="(rvm-demo)")
+    what = "matte the bundled sample clip and show where the results are"
+    parser = subparsers.add_parser(
+        "demo",
+        help=what,
+        usage="rvm-studio demo [-o FOLDER] [options]",
+        description=f"{what[0].upper()}{what[1:]}. Results of an earlier demo are replaced.",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("rvm-demo"), metavar="FOLDER", help="(default: rvm-demo)"
+    )
     add_model_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the ProRes file, a green composite and the contact sheet, and prints their paths."""
-    from .cli_matte import WARM_UP
     from .matting_session import MattingSession
-    from .progress import make_progress
     from .video_matting import ClipOptions, Output, matte_clip
 
     folder: Path = arguments.output
     outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
-    options = ClipOptions(background="#00b140", overwrite=True, preview=folder / "contact_sheet.png")
-    session = MattingSession(load_engine(arguments), warm_up=WARM_UP)
+    options = ClipOptions(overwrite=True, preview=folder / "contact_sheet.png")
+    engine = load_engine(arguments)
+    session = MattingSession(engine, warm_up=WARM_UP)
     with stop_on_signal() as (stop, received), make_progress("auto", "sample") as progress:
         report = matte_clip(SAMPLE, outputs, session, options, on_progress=progress, stop=stop)
     if report.stopped:
+        print_report(report)
         return 128 + received[0]
-    engine = session.engine
     print(
         f"Matted {report.frames} frames in {report.seconds:.1f} s ({report.frames_per_second:.1f} fps) on "
         f"{engine.device} with the {engine.variant} network."

@@ -1,9 +1,11 @@
 """`rvm-studio info`: what this machine has, and what works with it."""
 
 import argparse
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
 
 
 def add_parser(subparsers) -> None:
@@ -57,10 +59,24 @@ def _formats() -> list[str]:
 
     lines = []
     for row in FORMATS:
-        missing = sorted({e.codec for e in row.encodings.values() if e.codec not in av.codecs_available})
+        encoders = sorted({e.codec for e in row.encodings.values()})
+        missing = [name for name in encoders if not _has_codec(name, "w")]
         state = f"NOT available: this PyAV lacks {', '.join(missing)}" if missing else "works"
-        lines.append(f"{row.suffix:<6} {row.name}: {state}")
+        lines.append(f"{row.suffix:<6} {row.name} ({', '.join(encoders)}): {state}")
+    read = [name for name in ("h264", "hevc", "av1", "vp9", "prores", "mjpeg") if _has_codec(name, "r")]
+    libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    lines.append(f"read:  {', '.join(read)} and others (libavcodec {libavcodec})")
     return lines
+
+
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
+    import av
+
+    try:
+        av.Codec(name, mode)
+    except ValueError:  # UnknownCodecError
+        return False
+    return True
 
 
 def _weights() -> list[str]:
@@ -71,4 +87,7 @@ def _weights() -> list[str]:
     for entry in CATALOGUE.values():
         there = (folder / f"rvm_{entry.name}.safetensors").is_file()
         lines.append(f"{entry.name}: {'there' if there else f'not there (rvm-studio weights fetch {entry.name})'}")
+    if chosen := os.environ.get("RVM_WEIGHTS"):
+        exists = "" if os.path.exists(chosen) else " (which does not exist)"
+        lines.append(f"used instead: RVM_WEIGHTS={chosen}{exists}")
     return lines

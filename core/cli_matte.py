@@ -2,104 +2,52 @@
 
 import argparse
 import json
-import signal
+import logging
+import re
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from fractions import Fraction
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from .cli_errors import report_failure
+from .cli_matte_options import DESCRIPTION, EPILOG, add_options
+from .cli_model import load_engine
 from .errors import StudioError
+from .picture_sequence import is_picture
 from .progress import make_progress
+from .stop_signals import stop_on_signal
 
 if TYPE_CHECKING:
     from .engines import Engine
-    from .video_matting import ClipOptions, ClipReport, Output
+    from .video_matting import ClipReport, Output
 
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv".split())  # noqa: SIM905
-STILL_SUFFIXES = frozenset(".png .jpg .jpeg .webp .bmp .tif .tiff .avif .heic".split())  # noqa: SIM905
-WARM_UP = 12
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+log = logging.getLogger(__name__)
 
 
 def add_parser(subparsers) -> None:
     """Add `matte` to the command line's subparsers."""
     parser = subparsers.add_parser(
         "matte",
-        help="matte videos, image sequences and pictures",
-        description="Matte videos, image sequences and pictures. The suffix of OUTPUT chooses the format: .mov "
-        "(ProRes 4444), .webm (VP9), .mkv (FFV1), .png (pictures), .apng, .webp: all with transparency; .mp4 (H.264): "
-        "a composite over --background.",
+        help="cut the person out of videos, image sequences and pictures",
+        usage="rvm-studio matte INPUT [INPUT ...] -o OUTPUT [options]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="a video, a picture, an image sequence (folder, 'glob*.png' or shot_%%05d.png), or a folder of videos",
-    )
-    parser.add_argument(
-        "-o", "--output", metavar="OUTPUT", help="file to write; with several inputs a folder (see --format)"
-    )
-    parser.add_argument("--format", metavar="SUFFIX", help="format where OUTPUT is a folder: mov (default), webm, ...")
-    parser.add_argument("--alpha", metavar="FILE", help="also write the alpha, as a grey video or pictures")
-    parser.add_argument("--foreground", metavar="FILE", help="also write the person's colours without transparency")
-    parser.add_argument(
-        "--background",
-        metavar="WHAT",
-        help="composite over a colour (green, '#00b140'), a picture, a video, or the blurred source: blur",
-    )
-    parser.add_argument("--premultiplied", action="store_true", help="premultiplied instead of straight colours")
-    parser.add_argument(
-        "--quality",
-        type=float,
-        metavar="N",
-        help="of lossy formats, smaller is better: crf of .mp4 and .webm (0: lossless), quantiser of .mov",
-    )
-    parser.add_argument("--preview", metavar="FILE", help="also draw a contact sheet (.png)")
-    parser.add_argument("--fps", type=_frame_rate, metavar="RATE", help="of image sequences: 25 (default), 30000/1001")
-    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    parser.add_argument("--json", action="store_true", help="progress and results as lines of JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-
-    matting = parser.add_argument_group("matting")
-    matting.add_argument(
-        "--downsample",
-        default="auto",
-        metavar="RATIO",
-        help="how far the network's picture is reduced: auto (longest side 512), portrait, full_body, or 0.1 to 1",
-    )
-    matting.add_argument(
-        "--warm-up", type=int, default=WARM_UP, metavar="N", help=f"frames replayed before the first ({WARM_UP})"
-    )
-    matting.add_argument(
-        "--scene-cut",
-        nargs="?",
-        type=float,
-        const=True,
-        metavar="THRESHOLD",
-        help="begin anew at cuts of an edited video",
-    )
-    matting.add_argument(
-        "--chunk", type=int, metavar="N", help="frames through the network at once (default: by device)"
-    )
-    add_model_options(parser)
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Which network, and where it runs."""
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--variant", choices=("mobilenetv3", "resnet50"), default="mobilenetv3", help="the network's size"
-    )
-    model.add_argument("--weights", metavar="PATH", help="weights file (default: RVM_WEIGHTS, else fetched)")
-    model.add_argument("--mirror", metavar="URL", help="where to fetch weights from instead")
-    model.add_argument("--refiner", choices=("auto", "deep", "fast"), default="auto", help="guided filter to full size")
-    model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, xpu, mps")
-    model.add_argument("--precision", default="auto", help="auto, fp32, fp16, bf16")
-    model.add_argument("--threads", type=int, metavar="N", help="CPU threads for the network (default: all cores)")
+class Job(NamedTuple):
+    """A clip and what is made of it."""
+
+    source: str
+    outputs: "list[Output]"
+    preview: Path | None  # of the contact sheet
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,17 +55,20 @@ def run(arguments: argparse.Namespace) -> int:
     from .background import Background
 
     jobs = plan(arguments)
-    if arguments.background:
+    if arguments.background is not None:
         Background(arguments.background)  # refused now rather than in the middle of a batch
     engine = load_engine(arguments)
     exit_code = 0
     with stop_on_signal() as (stop, received):
-        for source, outputs, preview in jobs:
+        for job in jobs:
+            if stop.is_set():  # between two clips
+                return 128 + received[0]
             try:
-                report = matte_one(source, outputs, engine, arguments, clip_options(arguments, preview), stop)
-            except StudioError as error:
-                _tell(arguments, {"event": "error", "input": str(source), "message": str(error)})
-                print(f"rvm-studio: {error}", file=sys.stderr)
+                report = matte_one(job, engine, arguments, stop)
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                report_failure(error, arguments.json, job.source)
                 exit_code = 1
                 continue
             if report.damage:
@@ -127,26 +78,29 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_code
 
 
-def plan(arguments: argparse.Namespace) -> "list[tuple[str, list[Output], Path | None]]":
-    """Every clip with its outputs and its contact sheet's path. Raises StudioError for what does not fit together."""
-    sources = [source for text in arguments.inputs for source in _expand(text)]
+def plan(arguments: argparse.Namespace) -> list[Job]:
+    """Every clip with its outputs. Raises StudioError for what does not fit together."""
     if not (arguments.output or arguments.alpha or arguments.foreground):
-        raise StudioError("Nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE).")
+        raise StudioError("nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE).")
+    sources = list(dict.fromkeys(source for text in arguments.inputs for source in _expand(text)))
     several = len(sources) > 1
-    if several and len(sources) == sum(Path(source).suffix.lower() in STILL_SUFFIXES for source in sources):
-        print(
-            f"note: {len(sources)} pictures are matted one by one, as photographs. For an image sequence give its "
-            "folder, or a pattern in quotes.",
-            file=sys.stderr,
+    if several and all(_is_still(source) for source in sources):
+        log.warning(
+            "%d pictures are matted one by one, as photographs. For an image sequence give its folder, or a pattern "
+            "in quotes.",
+            len(sources),
         )
     jobs = [_job(source, several, arguments) for source in sources]
+    over = {output.path.suffix for job in jobs for output in job.outputs if output.kind == "composite"}
+    if over and not arguments.background:
+        log.warning("%s has no transparency: the person is put over green (see --background)", ", ".join(sorted(over)))
     names: dict[Path, str] = {}
-    for source, outputs, _ in jobs:
-        for output in outputs:
-            first = names.setdefault(output.path.resolve(), source)
-            if first != source:
+    for job in jobs:
+        for output in job.outputs:
+            first = names.setdefault(output.path.resolve(), job.source)
+            if first != job.source:
                 raise StudioError(
-                    f"{first} and {source} would both become {output.path}. Matte them into different folders."
+                    f"{first} and {job.source} would both become {output.path}. Matte them into different folders."
                 )
     return jobs
 
@@ -155,26 +109,33 @@ def _expand(text: str) -> list[str]:
     """A folder or glob of videos is many inputs; anything else is one (also a sequence's folder, glob or pattern)."""
     path = Path(text)
     if path.is_dir():
-        found = sorted(str(child) for child in path.iterdir() if child.suffix.lower() in VIDEO_SUFFIXES)
-        return found or [text]
-    if any(sign in text for sign in "*?[") and not path.exists():
-        found = sorted(name for name in glob(text) if Path(name).suffix.lower() in VIDEO_SUFFIXES)
-        return found or [text]
-    return [text]
+        found = list(path.iterdir())
+    elif any(sign in text for sign in "*?[") and not path.exists():
+        found = [Path(name) for name in glob(text)]
+    else:
+        return [text]
+    # without hidden files (macOS puts a ._clip.mp4 beside clip.mp4) and what a stopped run has left
+    videos = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and not re.match(r"\.|.*\.partial\.", p.name)]
+    return sorted(map(str, videos)) or [text]
 
 
-def _job(source: str, several: bool, arguments: argparse.Namespace) -> "tuple[str, list[Output], Path | None]":
+def _is_still(source: str) -> bool:
+    return is_picture(Path(source)) and Path(source).is_file()
+
+
+def _job(source: str, several: bool, arguments: argparse.Namespace) -> Job:
     from .output_formats import format_for
     from .video_matting import Output
 
+    still = _is_still(source)
     outputs = []
-    is_still = Path(source).suffix.lower() in STILL_SUFFIXES and "%" not in source and "*" not in source
     if arguments.output:
-        usual = arguments.format or ("png" if is_still else "mov")
-        path = _place(arguments.output, source, several, "", usual)
-        sees_through = format_for(path).carries_alpha and not arguments.background
-        outputs.append(Output(path, "matte" if sees_through else "composite"))
-    usual = "png" if is_still else "mp4"
+        path = _place(arguments.output, source, several, "", arguments.format or ("png" if still else "mov"))
+        if arguments.format and path.suffix.lower() != f".{arguments.format.lower().lstrip('.')}":
+            raise StudioError(f"{path} and --format {arguments.format} contradict each other: leave one out.")
+        sees_through = format_for(path).carries_alpha
+        outputs.append(Output(path, "matte" if sees_through and not arguments.background else "composite"))
+    usual = "png" if still else "mp4"
     if arguments.alpha:
         outputs.append(Output(_place(arguments.alpha, source, several, "_alpha", usual), "alpha"))
     if arguments.foreground:
@@ -182,61 +143,31 @@ def _job(source: str, several: bool, arguments: argparse.Namespace) -> "tuple[st
     for output in outputs:
         format_for(output.path)  # an unknown suffix is found before anything runs
     preview = _place(arguments.preview, source, several, "_sheet", "png") if arguments.preview else None
-    return source, outputs, preview
+    if preview and preview.suffix.lower() not in SHEET_SUFFIXES:
+        raise StudioError(f"The contact sheet {preview} is a picture: name it {' or '.join(SHEET_SUFFIXES)}.")
+    return Job(source, outputs, preview)
 
 
 def _place(wanted: str, source: str, several: bool, ending: str, suffix: str) -> Path:
     """The file to write for a source: what was asked for, or a file named after the source in a folder."""
     path = Path(wanted)
     if wanted.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
-        stem = Path(source).stem.replace("%", "").replace("*", "") or "matte"
-        return path / f"{stem}{ending}.{suffix.lstrip('.')}"
+        clip = Path(source)
+        name = clip.resolve().name if clip.is_dir() else clip.stem
+        name = re.sub(r"%\d*d", "", name)  # in the name of an output it would mean a sequence
+        if not clip.exists():  # a glob or pattern
+            name = re.sub(r"[*?\[\]]", "", name).strip(" _-.")
+        name = name or clip.parent.name or "matte"
+        return path / f"{name}{ending}.{suffix.lstrip('.')}"
     if several:
         raise StudioError(f"Several inputs cannot all become {wanted}. Give a folder (and --format mov, webm, ...).")
     return path
 
 
-def load_engine(arguments: argparse.Namespace) -> "Engine":
-    """The network with its weights on its device."""
-    import torch
-
-    from . import weights
-    from .device import choose_device, choose_dtype
-    from .engines import EagerEngine
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    device = choose_device(arguments.device)
-    dtype = choose_dtype(arguments.precision, device)
-    refiner = {"auto": "auto", "deep": "deep_guided_filter", "fast": "fast_guided_filter"}[arguments.refiner]
-    path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
-    return EagerEngine(weights.load_network(path, arguments.variant, refiner), device, dtype)
-
-
-def clip_options(arguments: argparse.Namespace, preview: Path | None) -> "ClipOptions":
-    from .video_matting import ClipOptions
-
-    return ClipOptions(
-        background=arguments.background or "green",
-        premultiplied=arguments.premultiplied,
-        quality=arguments.quality,
-        overwrite=arguments.overwrite,
-        preview=preview,
-        frame_rate=arguments.fps,
-    )
-
-
-def matte_one(
-    source: str,
-    outputs: "list[Output]",
-    engine: "Engine",
-    arguments: argparse.Namespace,
-    options: "ClipOptions",
-    stop: threading.Event,
-) -> "ClipReport":
+def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: threading.Event) -> "ClipReport":
     """Mattes one clip with a session of its own, shows progress, and says what became of it."""
     from .matting_session import MattingSession
-    from .video_matting import matte_clip
+    from .video_matting import ClipOptions, matte_clip
 
     session = MattingSession(
         engine,
@@ -245,74 +176,45 @@ def matte_one(
         warm_up=arguments.warm_up,
         scene_cut=arguments.scene_cut,
     )
+    options = ClipOptions(
+        background=arguments.background or ClipOptions.background,
+        premultiplied=arguments.premultiplied,
+        quality=arguments.quality,
+        overwrite=arguments.overwrite,
+        preview=job.preview,
+        frame_rate=arguments.fps,
+    )
     style = "json" if arguments.json else "none" if arguments.quiet else "auto"
-    with make_progress(style, Path(source).name) as progress:
-        report = matte_clip(source, outputs, session, options, on_progress=progress, stop=stop)
-    _tell(
-        arguments,
-        {
+    with make_progress(style, job.source if arguments.json else Path(job.source).name) as progress:
+        report = matte_clip(job.source, job.outputs, session, options, on_progress=progress, stop=stop)
+    if arguments.json:
+        event = {
             "event": "stopped" if report.stopped else "done",
-            "input": str(report.source),
+            "input": job.source,
             "outputs": [str(path) for path in report.outputs],
             "frames": report.frames,
             "seconds": round(report.seconds, 3),
             "fps": round(report.frames_per_second, 3),
             "notes": report.notes,
             "damage": report.damage,
-        },
-    )
-    if not arguments.json:
-        _print_report(report)
+        }
+        print(json.dumps(event), flush=True)
+    elif not arguments.quiet:
+        print_report(report)
+    if report.damage:
+        places = "; ".join(report.damage[:3])
+        more = f"; and {len(report.damage) - 3} more" if len(report.damage) > 3 else ""
+        print(f"rvm-studio: {job.source} is damaged ({places}{more}). What could be read is matted.", file=sys.stderr)
     return report
 
 
-def _print_report(report: "ClipReport") -> None:
+def print_report(report: "ClipReport") -> None:
+    """What became of a clip, for people: the paths are the lines to copy."""
     what = "stopped after" if report.stopped else "matted"
-    print(
-        f"{report.source}: {what} {report.frames} frames in {report.seconds:.1f} s ({report.frames_per_second:.1f} fps)"
-    )
+    frames = "1 frame" if report.frames == 1 else f"{report.frames} frames"
+    print(f"{report.source}: {what} {frames} in {report.seconds:.1f} s ({report.frames_per_second:.1f} fps)")
     for path in report.outputs:
         print(f"  {path}")
     for note in report.notes:
         print(f"  note: {note}")
-    for line in report.damage:
-        print(f"  damaged input: {line}", file=sys.stderr)
-
-
-def _tell(arguments: argparse.Namespace, event: dict) -> None:
-    if arguments.json:
-        print(json.dumps(event), flush=True)
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[tuple[threading.Event, list[int]]]:
-    """Ctrl-C and SIGTERM set the event, so that files are finished; a second one ends at once.
-
-    Gives the event and the list that receives the signal's number.
-    """
-    stop, received = threading.Event(), []
-
-    def on_signal(number: int, _frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        received.append(number)
-        stop.set()
-        print("\nrvm-studio: stopping, finishing the files (once more: at once) ...", file=sys.stderr)
-
-    signals = [signal.SIGINT, signal.SIGTERM]
-    before = [signal.signal(number, on_signal) for number in signals]
-    try:
-        yield stop, received
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _frame_rate(text: str) -> Fraction:
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if rate <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a frame rate; use 25, 23.976 or 30000/1001")
-    return rate
+    sys.stdout.flush()

@@ -4,7 +4,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -208,14 +208,17 @@ class MattingSession:
                 self._advance(rec, len(output.pha), H, W, ratio)
                 yield output
 
-    def warm_up_on(self, opening: Tensor | np.ndarray | Sequence[np.ndarray]) -> None:
+    def warm_up_on(
+        self, opening: Tensor | np.ndarray | Sequence[np.ndarray], stopped: Callable[[], bool] = lambda: False
+    ) -> None:
         """Warms a fresh stream up on its opening frames (as many as `warm_up` + 1), whose first will be the first
-        given to `matte`. For callers who give few frames at a time; `matte` does it by itself otherwise."""
+        given to `matte`. For callers who give few frames at a time; `matte` does it by itself otherwise.
+        Asks `stopped` before every frame, and ends early when it says so."""
         assert self._state is None, "warm_up_on is for a fresh stream"
         frames = self._checked(opening)
         H, W = frames.shape[-2:]  # noqa: N806
         ratio = self._fitting_ratio(H, W)
-        rec = self._replayed(frames, ratio)
+        rec = self._replayed(frames, ratio, stopped)
         if rec is not None:
             self._advance(rec, 0, H, W, ratio)
 
@@ -254,10 +257,12 @@ class MattingSession:
             return 1
         return max(1, min(12, 24_000_000 // (height * width)))  # 12 frames of 1080p
 
-    def _replayed(self, scene: Tensor, ratio: float) -> Rec | None:
+    def _replayed(self, scene: Tensor, ratio: float, stopped: Callable[[], bool] = lambda: False) -> Rec | None:
         """The state just before a scene's first frame, from replaying its opening backwards."""
         rec = None
         for t in opening_backwards(self.warm_up, len(scene)):
+            if stopped():
+                break
             rec = self._run(scene[t : t + 1], rec, ratio, torch.float32, foreground=False).rec
         return rec
 

@@ -12,16 +12,27 @@ Style = Literal["auto", "bar", "plain", "json", "none"]
 SECONDS_BETWEEN_LINES = {"plain": 5.0, "json": 0.5}
 
 
+class _Bar(tqdm):
+    monitor_interval = 0  # no thread beside it: one more thing that could go wrong when Ctrl-C ends everything
+
+
 class Progress:
-    """Called with (frames done, frames in all or None) after every chunk; a context manager that ends the bar."""
+    """Called with (frames done, frames in all or None) after every chunk; a context manager that ends the bar.
+
+    Speed is measured from the first call on: before it lie opening the files and warming up, which would make the
+    time left look far too long.
+    """
 
     def __init__(self, style: Style, name: str):
         self.style = style
         self.name = name
         self._bar: tqdm | None = None
-        self._started = self._last_line = time.monotonic()
+        self._first: tuple[int, float] | None = None  # frames and time of the first call
+        self._last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
+        if self.style == "bar":  # shown at once: the first frames may take a while
+            self._bar = _Bar(desc=self.name, unit=" frames", miniters=1, dynamic_ncols=True, leave=False)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -29,11 +40,15 @@ class Progress:
             self._bar.close()
 
     def __call__(self, done: int, total: int | None) -> None:
-        if self.style == "bar":
-            if self._bar is None:
-                self._bar = tqdm(total=total, desc=self.name, unit="frame", dynamic_ncols=True, leave=False)
+        if self._bar is not None:
+            if self._first is None:
+                self._bar.reset(total)
+                self._bar.initial = self._bar.n = self._bar.last_print_n = done
+                self._bar.refresh()
             self._bar.update(done - self._bar.n)
-        elif self.style != "none":
+        if self._first is None:
+            self._first = done, time.monotonic()
+        if self.style in SECONDS_BETWEEN_LINES:
             self._line(done, total)
 
     def _line(self, done: int, total: int | None) -> None:
@@ -41,15 +56,21 @@ class Progress:
         if now - self._last_line < SECONDS_BETWEEN_LINES[self.style] and done != total:
             return
         self._last_line = now
-        fps = done / max(now - self._started, 1e-9)
-        left = (total - done) / fps if total and fps and total > done else 0.0
+        assert self._first is not None
+        first, started = self._first
+        fps = (done - first) / max(now - started, 1e-9) if done > first else None
+        if total is not None and done > total:
+            total = None  # the container's count was an estimate
+        left = (total - done) / fps if total is not None and fps else None
         if self.style == "json":
             event = {"event": "progress", "input": self.name, "frames": done, "total": total}
-            print(json.dumps({**event, "fps": round(fps, 3), "seconds_left": round(left, 1)}), flush=True)
+            event |= {"fps": fps and round(fps, 3), "seconds_left": None if left is None else round(left, 1)}
+            print(json.dumps(event), flush=True)
             return
         share = f"{done}/{total} frames ({100 * done / total:.0f} %)" if total else f"{done} frames"
-        ending = f", {tqdm.format_interval(left)} left" if total else ""
-        print(f"{self.name}: {share}, {fps:.1f} fps{ending}", file=sys.stderr, flush=True)
+        speed = f", {fps:.1f} fps" if fps else ""
+        ending = f", {tqdm.format_interval(left)} left" if left else ""
+        print(f"{self.name}: {share}{speed}{ending}", file=sys.stderr, flush=True)
 
 
 def make_progress(style: Style, name: str) -> Progress:

@@ -46,7 +46,7 @@ class ClipOptions:
     """How a clip is written. background: see core.background. premultiplied: of "matte" outputs. quality: see
     FrameWriter. preview: path of a contact sheet. frame_rate: of image sequences."""
 
-    background: str = "green"
+    background: str = "#00b140"  # the green of green screens
     premultiplied: bool = False
     quality: float | None = None
     overwrite: bool = False
@@ -94,6 +94,11 @@ def matte_clip(
     report = ClipReport(Path(source))
     started = time.perf_counter()
     _refuse_overlap(Path(source), outputs, options.preview)
+    if options.preview and options.preview.exists() and not options.overwrite:
+        raise StudioError(
+            f"The contact sheet {options.preview} exists already: allow overwriting (--overwrite), or choose another "
+            "name."
+        )
     with closing(open_reader(source, options.frame_rate)) as reader:
         renderer = _Renderer(reader.info, session, outputs, options)
         lines: list[_WriterLine] = []
@@ -101,7 +106,7 @@ def matte_clip(
             for output in outputs:
                 lines.append(_WriterLine(_open_writer(output, reader.info, options)))
             with closing(_read_ahead(reader)) as frames:
-                for chunk in _chunks(frames, session, reader.info):
+                for chunk in _chunks(frames, session, reader.info, stop):
                     if stop.is_set():
                         break
                     for pictures in renderer.render(chunk, [line.writer.bit_depth for line in lines]):
@@ -120,7 +125,11 @@ def matte_clip(
                 raise StudioError(f"{error} What was done ({report.frames} frames) is kept in {names}.") from error
             raise
         if options.preview and report.frames:
-            report.outputs.append(renderer.sheet.save(options.preview))
+            try:
+                report.outputs.append(renderer.sheet.save(options.preview))
+            except StudioError as error:
+                names = ", ".join(map(str, report.outputs))
+                raise StudioError(f"{error} All else was written: {names}.") from error
         report.damage = list(reader.damage)
     report.notes += [note for line in lines for note in line.writer.notes]
     if session.cuts:
@@ -172,12 +181,14 @@ def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
                 future.cancel()
 
 
-def _chunks(frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo) -> Iterator[list[SourceFrame]]:
+def _chunks(
+    frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo, stop: threading.Event
+) -> Iterator[list[SourceFrame]]:
     """Frames in the session's chunks, after the session was warmed up on the clip's opening."""
     if session.warm_up:
         opening = list(islice(frames, session.warm_up + 1))
         if opening:
-            session.warm_up_on([frame.image for frame in opening])
+            session.warm_up_on([frame.image for frame in opening], stop.is_set)
         # Given out one by one, so that each can be freed as soon as it is done.
         frames = chain(_emptying(deque(opening)), frames)
     size = session.chunk_for(info.height, info.width)
@@ -266,6 +277,7 @@ class _WriterLine:
 
     def __init__(self, writer: FrameWriter):
         self.writer = writer
+        self._finished: Path | None = None
         self._thread = ThreadPoolExecutor(1, "rvm-write")
         self._waiting: deque[Future[None]] = deque()
 
@@ -279,10 +291,13 @@ class _WriterLine:
         while self._waiting:
             self._waiting.popleft().result()
         self._thread.shutdown()
-        return self.writer.finish()
+        self._finished = self.writer.finish()
+        return self._finished
 
     def abandon(self, keep: bool) -> Path | None:
-        """Ends the writer after a fault or stop; may be called at any time, also after `finish`."""
+        """Ends the writer after a fault or stop. A finished output stays, and is returned."""
+        if self._finished:
+            return self._finished
         self._thread.shutdown(cancel_futures=not keep)
         return self.writer.abandon(keep)
 

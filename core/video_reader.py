@@ -326,7 +326,8 @@ class _PictureReader(FrameReader):
 
 def _open_container(path: Path) -> av.container.InputContainer:
     try:
-        container = av.open(str(path))
+        # an absolute name: libav takes what stands before a colon for a protocol; titles may be in any encoding
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.error.FFmpegError as error:
         size = path.stat().st_size
         raise StudioError(
@@ -343,14 +344,16 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # cover art of music
             return stream
-    kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-    raise StudioError(f"{path} has no video in it, only {', '.join(kinds)}. Expected a file with a video track.")
+    kinds = {"a cover" if stream.type == "video" else stream.type for stream in container.streams} or {"nothing"}
+    raise StudioError(
+        f"{path} has no video in it, only {', '.join(sorted(kinds))}. Expected a file with a video track."
+    )
 
 
 def _decode_picture(path: Path) -> tuple[av.VideoFrame, Fraction | None]:
     """-> the first frame and its sample aspect ratio, if the file tells one."""
     # without pattern_type a "%" in the name would be taken for a pattern
-    with av.open(str(path), options={"pattern_type": "none"}) as container:
+    with av.open(str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace") as container:
         for frame in container.decode(video=0):
             return frame, container.streams.video[0].sample_aspect_ratio
     raise av.error.InvalidDataError(0, "no picture in it", str(path))

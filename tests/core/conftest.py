@@ -2,12 +2,15 @@
 
 # T frames, H, W
 
+import logging
 from fractions import Fraction
+from typing import NamedTuple
 
 import av
 import numpy as np
 import pytest
 import torch
+from rvm_studio.core import cli, cli_demo, cli_matte
 from rvm_studio.core.engines import EngineOutput
 from rvm_studio.core.pixel_format import quantise, to_float
 
@@ -78,3 +81,39 @@ def make_clip():
         return path
 
     return make
+
+
+class Ran(NamedTuple):
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def studio(capsys, monkeypatch):
+    """`studio("matte", ...)` runs `rvm-studio matte ...` in this process and returns its exit code and output."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")  # main sets it; put back afterwards
+    monkeypatch.delenv("RVM_DEBUG", raising=False)
+    log = logging.getLogger("rvm_studio.core")
+    handlers, level = list(log.handlers), log.level
+
+    def run(*arguments) -> Ran:
+        capsys.readouterr()
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as error:  # argparse
+            code = error.code
+        return Ran(code, *capsys.readouterr())
+
+    yield run
+    log.handlers, log.level = handlers, level
+
+
+@pytest.fixture
+def red_studio(studio, monkeypatch, red_engine):
+    """As `studio`, with the engine whose matte is known instead of a network."""
+    for module in (cli_matte, cli_demo):
+        monkeypatch.setattr(module, "load_engine", lambda arguments: red_engine)
+    return studio

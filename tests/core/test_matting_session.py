@@ -236,6 +236,19 @@ def test_warm_up_is_the_opening_replayed_backwards(network, clip):
     assert session.state.frame_count == 9
 
 
+def test_warm_up_ahead_and_its_early_end(network, clip):
+    whole = session_of(network, chunk=1, warm_up=4).matte(clip)[1]
+    session = session_of(network, chunk=1, warm_up=4)
+    session.warm_up_on(clip[:5])
+    assert torch.equal(torch.cat([session.matte(frame[None])[1] for frame in clip]), whole)
+    answers = iter([False, False, True])
+    short = session_of(network, chunk=1, warm_up=4)
+    short.warm_up_on(clip[:5], lambda: next(answers))
+    by_hand = session_of(network, chunk=1)
+    by_hand.matte(clip[3:5].flip(0))
+    assert all(torch.equal(a, b) for a, b in zip(short.state.rec, by_hand.state.rec, strict=True))
+
+
 @pytest.fixture(scope="module")
 def portrait_clip(reference, reference_weights):
     """(real network, frames [20, 3, 255, 384], true alpha [20, 1, 255, 384]): the portrait's head and shoulders

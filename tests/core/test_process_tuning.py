@@ -25,7 +25,10 @@ def test_freed_memory_stays_in_the_process():
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
     faults = {
-        tuned: int(subprocess.check_output([sys.executable, "-c", code.format(tuned=tuned)], text=True))
+        # The least of three: a kernel that reclaims idle pages adds faults of its own.
+        tuned: min(
+            int(subprocess.check_output([sys.executable, "-c", code.format(tuned=tuned)], text=True)) for _ in range(3)
+        )
         for tuned in (False, True)
     }
     assert faults[True] * 4 < faults[False]

@@ -18,6 +18,7 @@ from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.video_color import ToRGB, resolve_tags
 from rvm_studio.core.video_matting import ClipOptions, Output, matte_clip
 from rvm_studio.core.video_reader import open_reader
+from rvm_studio.core.video_writer import FrameWriter
 
 
 def pictures_of(path) -> list[np.ndarray]:
@@ -356,3 +357,28 @@ def test_threads_end_with_the_clip(tmp_path, make_clip, red_engine):
             source, [Output(tmp_path / "b.mov", "matte")], MattingSession(Failing(red_engine, 3, StudioError("x")))
         )
     assert threading.active_count() == before
+
+
+def test_a_fault_while_finishing_keeps_the_outputs_that_are_done(tmp_path, make_clip, red_engine, monkeypatch):
+    source = make_clip(tmp_path / "in.mp4", frames=5)
+    finish = FrameWriter.finish
+
+    def fail_on_mp4(writer):
+        if writer.path.suffix == ".mp4":
+            raise StudioError("The disk is full.")
+        return finish(writer)
+
+    monkeypatch.setattr(FrameWriter, "finish", fail_on_mp4)
+    outputs = [Output(tmp_path / "out.mov", "matte"), Output(tmp_path / "out.mp4", "composite")]
+    with pytest.raises(StudioError, match=r"disk is full.*kept in .*out\.mov, .*out\.partial\.mp4"):
+        matte_clip(source, outputs, MattingSession(red_engine))
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mov", "out.partial.mp4"]
+    assert len(decoded(tmp_path / "out.partial.mp4")) == 5
+
+
+def test_a_contact_sheet_that_cannot_be_written_costs_nothing_else(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4", frames=5)
+    options = ClipOptions(preview=source / "sheet.png")
+    with pytest.raises(StudioError, match=r"sheet cannot be written .* All else was written: .*out\.mov"):
+        matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(red_engine), options)
+    assert len(decoded(tmp_path / "out.mov")) == 5

@@ -1,0 +1,135 @@
+"""`rvm-studio demo`: the sample clip, the acceptance of the whole way, and what goes wrong."""
+
+# H, W
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rvm_studio.core import cli_demo
+from rvm_studio.core.downsample_ratio import choose_downsample_ratio
+from rvm_studio.core.video_reader import open_reader
+from rvm_studio.core.weights import load_network
+
+FRAMES = 96
+
+
+def test_the_sample_is_small():
+    assert cli_demo.SAMPLE.stat().st_size < 1_000_000
+    with open_reader(cli_demo.SAMPLE) as reader:
+        assert reader.info.frame_count == FRAMES
+        assert reader.info.has_audio is False
+
+
+def plain_alpha(weights: Path) -> np.ndarray:
+    """[T, H, W] float: the network alone, float32, one frame at a time, from an empty state."""
+    network = load_network(weights)
+    rec, alpha = None, []
+    with open_reader(cli_demo.SAMPLE) as reader, torch.inference_mode():
+        ratio = choose_downsample_ratio("auto", reader.info.height, reader.info.width)
+        for frame in reader:
+            src = torch.from_numpy(frame.image).permute(2, 0, 1)[None].float() / 255
+            _, pha, rec = network(src, rec, ratio)
+            alpha.append(pha[0, 0].numpy())
+    return np.stack(alpha)
+
+
+def prores_alpha(path: Path) -> np.ndarray:
+    """[T, H, W] float 0..1: the alpha plane as it stands in the file."""
+    planes = []
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            bits = frame.format.components[3].bits
+            plane = np.frombuffer(frame.planes[3], np.uint16).reshape(frame.height, -1)[:, : frame.width]
+            planes.append(plane / (2**bits - 1))
+    return np.stack(planes)
+
+
+@pytest.mark.slow
+def test_the_demo_with_the_real_network(studio, reference_weights, tmp_path, monkeypatch):
+    monkeypatch.setenv("RVM_WEIGHTS", str(reference_weights))
+    folder = tmp_path / "results"
+    code, out, err = studio("demo", "-o", folder, "--device", "cpu", "--precision", "fp32")
+    assert code == 0
+    assert "network: mobilenetv3 on cpu, fp32" in err
+    assert out.startswith(f"Matted {FRAMES} frames in ")
+
+    printed = [Path(line.split("  (")[0].strip()) for line in out.splitlines()[1:]]
+    assert printed == [folder / "matte.mov", folder / "green.mp4", folder / "contact_sheet.png"]
+    assert sorted(folder.iterdir()) == sorted(printed)
+
+    ours, plain = prores_alpha(folder / "matte.mov"), plain_alpha(reference_weights)
+    assert ours.shape == plain.shape == (FRAMES, 360, 640)
+    both, either = (ours > 0.5) & (plain > 0.5), (ours > 0.5) | (plain > 0.5)
+    iou = both.sum() / either.sum()
+    each = both.sum((1, 2)) / either.sum((1, 2))
+    # shown on a failure, and with `pytest -rP`
+    print(f"IoU with the plain network {iou:.4f}, worst frame {each.min():.4f} (number {each.argmin()})")
+    assert 0.1 < (plain > 0.5).mean() < 0.6  # there is a person to find
+    assert iou > 0.95
+    assert each.min() > 0.95
+    assert np.abs(ours - plain).mean() < 0.01
+
+    with open_reader(folder / "green.mp4") as reader:
+        green = [frame.image for frame in reader]
+    assert len(green) == FRAMES
+    for number in (0, FRAMES // 2, FRAMES - 1):
+        behind = plain[number] < 0.01
+        assert np.abs(green[number][behind].mean(0) - [0, 177, 64]).max() < 3
+    with Image.open(folder / "contact_sheet.png") as sheet:
+        assert sheet.width > 1000
+        assert sheet.height > 1000
+
+
+def test_an_earlier_demo_is_replaced(red_studio, make_clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli_demo, "SAMPLE", Path(make_clip(tmp_path / "sample.mp4", frames=3)))
+    for _ in range(2):
+        code, out, _ = red_studio("demo", "-o", tmp_path / "results")
+        assert code == 0
+        assert out.startswith("Matted 3 frames in ")
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"matte.mov", "green.mp4", "contact_sheet.png"}
+
+
+def test_its_own_folder_by_default(red_studio, make_clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli_demo, "SAMPLE", Path(make_clip(tmp_path / "sample.mp4", frames=1)))
+    monkeypatch.chdir(tmp_path)
+    assert red_studio("demo").code == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rvm-demo", "sample.mp4"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(red_studio, tmp_path):
+    (tmp_path / "file").touch()
+    code, out, err = red_studio("demo", "-o", tmp_path / "file" / "demo")
+    assert (code, out) == (1, "")
+    (line,) = err.splitlines()
+    assert "demo is not a folder" in line or "cannot be written" in line
+
+
+def test_missing_weights_are_one_line(studio, tmp_path, monkeypatch):
+    monkeypatch.setenv("RVM_WEIGHTS", str(tmp_path / "gone.safetensors"))
+    code, out, err = studio("demo", "-o", tmp_path / "results")
+    assert (code, out) == (1, "")
+    (line,) = err.splitlines()
+    assert "gone.safetensors, which does not exist" in line
+    assert not (tmp_path / "results").exists()
+
+
+def test_stopping_says_what_is_left(red_studio, make_clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli_demo, "SAMPLE", Path(make_clip(tmp_path / "sample.mp4", frames=20)))
+
+    @contextmanager
+    def stops_at_once():
+        stop = threading.Event()
+        stop.set()
+        yield stop, [2]
+
+    monkeypatch.setattr(cli_demo, "stop_on_signal", stops_at_once)
+    code, out, _ = red_studio("demo", "-o", tmp_path / "results")
+    assert code == 130
+    assert "sample.mp4: stopped after 0 frames" in out
+    assert not any((tmp_path / "results").iterdir())
