@@ -581,7 +581,7 @@ def test_an_editable_install_elsewhere_is_put_right(install, theirs, tmp_path, p
 def test_output_is_quiet_but_for_large_downloads(install, capsys):
     lines = ["Collecting torch", "  Downloading https://host/a/torch-2.13.0-cp311.whl (191.8 MB)", "",
              "Downloading tiny.whl (78 kB)"]  # fmt: skip
-    code = f"import sys; print({chr(10).join(lines)!r}); print('end', file=sys.stderr); sys.exit(7)"
+    code = f"import sys; print({chr(10).join(lines)!r}, flush=True); print('end', file=sys.stderr); sys.exit(7)"
     pattern = r"Downloading (?:\S*/)?(\S+ \(\d+\.\d+ [MG]B\))"
     assert pattern in (ROOT / "install.py").read_text(encoding="utf-8")
     returned, last = install.run_quietly([sys.executable, "-c", code], os.environ, show=pattern)
