@@ -61,7 +61,8 @@ def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
         return x.float()
     scale = INTEGER_SCALE[dtype]
     # One pass to scale and add one half, one to clamp, one to cut off: cutting off then rounds to nearest.
-    scaled = torch.add(x.new_tensor(0.5, dtype=torch.float32), x, alpha=scale).clamp_(0, scale)
+    x = x.float()  # half precision holds neither 65535 nor every 8-bit step
+    scaled = torch.add(x.new_tensor(0.5), x, alpha=scale).clamp_(0, scale)
     if dtype == torch.uint8:
         return scaled.to(torch.uint8)
     return scaled.to(torch.int32).to(torch.uint16)

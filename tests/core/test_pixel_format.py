@@ -31,6 +31,13 @@ def test_quantise_rounds_and_clamps():
     assert quantise(x.half(), torch.float32).dtype == torch.float32
 
 
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_quantise_of_half_precision(half):
+    x = torch.tensor([0.0, 0.25, 0.7, 1.0]).to(half)
+    for dtype, scale in ((torch.uint8, 255), (torch.uint16, 65535)):
+        assert quantise(x, dtype).tolist() == [round(scale * value) for value in x.float().tolist()]
+
+
 def test_half_precision_keeps_sixteen_bit_white():
     white = np.full((2, 2, 3), 65535, np.uint16)
     assert to_float(frames_from_pictures([white]), dtype=torch.float16).unique().tolist() == [1.0]
