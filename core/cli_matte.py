@@ -115,7 +115,10 @@ def _expand(text: str) -> list[str]:
     else:
         return [text]
     # without hidden files (macOS puts a ._clip.mp4 beside clip.mp4) and what a stopped run has left
+    pictures = sum(is_picture(p) for p in found)
     videos = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and not re.match(r"\.|.*\.partial\.", p.name)]
+    if videos and pictures:
+        log.warning("%s: its %d videos are matted, its %d pictures are left out", text, len(videos), pictures)
     return sorted(map(str, videos)) or [text]
 
 

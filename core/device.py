@@ -1,12 +1,10 @@
 """Where and in which precision the network runs: chosen safely, refused with a reason where it cannot work."""
 
-import logging
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from .errors import StudioError
-
-log = logging.getLogger(__name__)
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
@@ -82,6 +80,13 @@ def bf16_works(device: torch.device) -> bool:
     return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
+def no_autocast(x: torch.Tensor) -> AbstractContextManager:
+    """A context in which x's device computes in the dtypes that are given, also under autocast."""
+    kind = x.device.type
+    # Asking first: naming a device without autocast (Apple's GPU in older PyTorch) is an error.
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
 def describe(device: torch.device) -> str:
     """One line for people: the device and, on a graphics card, its memory."""
     if device.type == "cuda":
@@ -97,7 +102,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    signs = ("out of memory", "can't allocate memory", "not enough memory")  # cards; the CPU on Linux; on Windows
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
 
 
 def release_cached_memory(device: torch.device) -> None:

@@ -2,12 +2,13 @@
 
 # B batch, T frames, C channels, H height, W width; N = B*T pictures at once.
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .device import no_autocast
 
 PYRAMID_LEVELS = 5
 # Level i halves a picture whose sides are first cropped to even numbers, and the blur mirrors two pixels at each
@@ -52,7 +53,7 @@ def matting_loss(pred_fgr: Tensor, pred_pha: Tensor, true_fgr: Tensor, true_pha:
         f"pred_fgr and true_fgr must both be [B, T, 3, H, W] beside the alpha {list(pred_pha.shape)}, "
         f"got {list(pred_fgr.shape)} and {list(true_fgr.shape)}"
     )
-    with _no_autocast(pred_pha):
+    with no_autocast(pred_pha):
         pred_fgr, pred_pha, true_fgr, true_pha = map(_at_least_float32, (pred_fgr, pred_pha, true_fgr, true_pha))
         subject = true_pha > 0
         pred_fgr = pred_fgr * subject
@@ -71,7 +72,7 @@ def segmentation_loss(pred_seg: Tensor, true_seg: Tensor) -> Tensor:
     assert pred_seg.shape == true_seg.shape, (
         f"pred_seg and true_seg must have one shape, got {list(pred_seg.shape)} and {list(true_seg.shape)}"
     )
-    with _no_autocast(pred_seg):
+    with no_autocast(pred_seg):
         return F.binary_cross_entropy_with_logits(_at_least_float32(pred_seg), _at_least_float32(true_seg))
 
 
@@ -79,7 +80,7 @@ def laplacian_loss(pred: Tensor, true: Tensor) -> Tensor:
     """Mean absolute difference of the two Laplacian pyramids of [N, 1, H, W], level i of 0..4 weighted by 2^i / 5."""
     assert pred.shape == true.shape, f"one shape expected, got {list(pred.shape)} and {list(true.shape)}"
     levels = zip(laplacian_pyramid(pred), laplacian_pyramid(true), strict=True)
-    with _no_autocast(pred):
+    with no_autocast(pred):
         terms = [2**i * F.l1_loss(*pair) for i, pair in enumerate(levels)]
         return torch.stack(terms).sum() / PYRAMID_LEVELS
 
@@ -97,7 +98,7 @@ def laplacian_pyramid(picture: Tensor) -> list[Tensor]:
         f"the {PYRAMID_LEVELS}-level pyramid needs sides of {SMALLEST_SIDE} pixels or more, got {height} x {width}"
     )
     levels = []
-    with _no_autocast(picture):
+    with no_autocast(picture):
         picture = _at_least_float32(picture)
         kernel = gaussian_kernel(picture)
         for _ in range(PYRAMID_LEVELS):
@@ -135,9 +136,3 @@ def _coherence(pred: Tensor, true: Tensor) -> Tensor:
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _no_autocast(x: Tensor) -> AbstractContextManager:
-    kind = x.device.type
-    # Asking first: naming a device without autocast (Apple's GPU in older PyTorch) is an error.
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()

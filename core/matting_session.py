@@ -64,8 +64,8 @@ class MattingSession:
         it is halved for good and the same frames are tried again.
     warm_up: frames replayed before a stream's first (and a scene's first) frame, 0 for none. The network's error
         falls over its first frames; replaying the opening frames backwards makes frame 0 as good as the rest. It
-        looks ahead only within the frames of the call: give the first call at least warm_up + 1 frames; with
-        fewer they are gone through to and fro.
+        looks ahead only within the frames of the call (and `ahead` of `stream`): give the first call at least
+        warm_up + 1 frames; with fewer they are gone through to and fro.
     scene_cut: None for off, True for the detector's usual threshold, or a threshold (see core.scene_cut); the
         state is reset at each detected cut.
     on_size_change: "error", or "reset" to begin anew (with a warning in the log) when frames of another size come.
@@ -85,10 +85,10 @@ class MattingSession:
         scene_cut: bool | float | None = None,
         on_size_change: Literal["error", "reset"] = "error",
     ):
-        if chunk != "auto" and chunk < 1:
-            raise StudioError(f"The chunk is {chunk} frames; it must be at least 1 (or auto).")
-        if warm_up < 0:
-            raise StudioError(f"The warm-up is {warm_up} frames; it must be 0 or more.")
+        if chunk != "auto" and (not isinstance(chunk, int) or chunk < 1):
+            raise StudioError(f"The chunk is {chunk} frames; it must be a whole number from 1 on (or auto).")
+        if not isinstance(warm_up, int) or warm_up < 0:
+            raise StudioError(f"The warm-up is {warm_up} frames; it must be a whole number from 0 on.")
         assert on_size_change in ("error", "reset"), on_size_change
         if isinstance(model, MattingNetwork):
             chosen = choose_device(device)
@@ -103,7 +103,7 @@ class MattingSession:
         self._state: StreamState | None = None
         self._frame_count = 0
         self._detector: SceneCutDetector | None = None
-        if scene_cut:
+        if scene_cut is not None and scene_cut is not False:
             self._detector = SceneCutDetector() if scene_cut is True else SceneCutDetector(scene_cut)
 
     @property
@@ -185,28 +185,44 @@ class MattingSession:
         *,
         out: torch.dtype = torch.float32,
         foreground: bool = True,
+        ahead: Tensor | np.ndarray | Sequence[np.ndarray] = (),
     ) -> Iterator[EngineOutput]:
         """As `matte`, but yields each chunk's result as the engine made it, on the engine's device, so that no more
-        than a chunk is held. The state moves on with every chunk."""
+        than a chunk is held. The state moves on with every chunk.
+
+        ahead: frames that follow, which are not matted but may serve a new scene's warm-up; with `look_ahead` of them
+        (or all there are) the result is the same for every length of `frames`.
+        """
         frames = self._checked(frames)
+        if out not in (torch.float32, torch.uint8, torch.uint16):
+            raise StudioError(f"The results are asked for as {out}; expected torch.float32, uint8 or uint16.")
         T, _, H, W = frames.shape  # noqa: N806
         if T == 0:
             return
         ratio = self._fitting_ratio(H, W)
         rec = self._state.rec if self._state else None
-        cuts = [t for t in range(T) if self._detector and self._detector.is_cut(frames[t])]
+        cuts, scenes = self._find_cuts(frames)
         begins = sorted({0, *cuts})
         for begin, end in zip(begins, [*begins[1:], T], strict=True):
             if begin in cuts:
                 self.cuts.append(self._frame_count)
             if rec is None or begin in cuts:
-                rec = self._replayed(frames[begin:end], ratio)
+                opening = list(frames[begin:end].split(1))
+                if end == T and len(ahead):
+                    opening += self._within_scene(self._checked(ahead))
+                rec = self._replayed(opening, ratio)
             while begin < end:
                 output = self._run(frames[begin:end], rec, ratio, out, foreground)
                 rec = output.rec
                 begin += len(output.pha)
-                self._advance(rec, len(output.pha), H, W, ratio)
+                self._advance(rec, len(output.pha), H, W, ratio, scenes[begin - 1])
                 yield output
+
+    @property
+    def look_ahead(self) -> int:
+        """How many frames after a call's last one a warm-up may want to see (see `stream`): 0 unless scene cuts are
+        looked for."""
+        return self.warm_up if self._detector else 0
 
     def warm_up_on(
         self, opening: Tensor | np.ndarray | Sequence[np.ndarray], stopped: Callable[[], bool] = lambda: False
@@ -218,13 +234,33 @@ class MattingSession:
         frames = self._checked(opening)
         H, W = frames.shape[-2:]  # noqa: N806
         ratio = self._fitting_ratio(H, W)
-        rec = self._replayed(frames, ratio, stopped)
+        rec = self._replayed(self._within_scene(frames), ratio, stopped)
         if rec is not None:
-            self._advance(rec, 0, H, W, ratio)
+            self._advance(rec, 0, H, W, ratio, None)
 
-    def _advance(self, rec: Rec, count: int, height: int, width: int, ratio: float) -> None:
+    def _find_cuts(self, frames: Tensor) -> tuple[list[int], list[Tensor | None]]:
+        """The frames that begin a scene, and what the detector remembers after each frame."""
+        cuts: list[int] = []
+        scenes: list[Tensor | None] = []
+        for t, frame in enumerate(frames):
+            if self._detector and self._detector.is_cut(frame):
+                cuts.append(t)
+            scenes.append(self._detector.state if self._detector else None)
+        return cuts, scenes
+
+    def _within_scene(self, frames: Tensor) -> list[Tensor]:
+        """The frames [1, 3, H, W] up to the next cut, found with a detector that goes on from the real one."""
+        singles = list(frames.split(1))
+        if self._detector is None:
+            return singles
+        scout = SceneCutDetector(self._detector.threshold)
+        scout.state = self._detector.state
+        return singles[: next((t for t, frame in enumerate(frames) if scout.is_cut(frame)), len(singles))]
+
+    def _advance(self, rec: Rec, count: int, height: int, width: int, ratio: float, scene: Tensor | None) -> None:
         self._frame_count += count
-        scene = self._detector.state if self._detector else None
+        if self._detector:
+            self._detector.state = scene
         self._state = StreamState(
             rec, self.engine.variant, height, width, ratio, self.engine.dtype, self._frame_count, scene
         )
@@ -257,13 +293,13 @@ class MattingSession:
             return 1
         return max(1, min(12, 24_000_000 // (height * width)))  # 12 frames of 1080p
 
-    def _replayed(self, scene: Tensor, ratio: float, stopped: Callable[[], bool] = lambda: False) -> Rec | None:
-        """The state just before a scene's first frame, from replaying its opening backwards."""
+    def _replayed(self, opening: list[Tensor], ratio: float, stopped: Callable[[], bool] = lambda: False) -> Rec | None:
+        """The state just before a scene's first frame, from replaying its opening (each [1, 3, H, W]) backwards."""
         rec = None
-        for t in opening_backwards(self.warm_up, len(scene)):
+        for t in opening_backwards(self.warm_up, len(opening)):
             if stopped():
                 break
-            rec = self._run(scene[t : t + 1], rec, ratio, torch.float32, foreground=False).rec
+            rec = self._run(opening[t], rec, ratio, torch.float32, foreground=False).rec
         return rec
 
     def _checked(self, frames: Tensor | np.ndarray | Sequence[np.ndarray]) -> Tensor:
@@ -281,6 +317,10 @@ class MattingSession:
             raise StudioError(f"The frames are {frames.dtype}; expected float 0..1, uint8 or uint16.")
         if len(frames) and 0 in frames.shape:
             raise StudioError(f"The frames are empty: {frames.shape[3]}x{frames.shape[2]} pixels.")
+        if len(frames) and frames.is_floating_point() and self._state is None:  # once a stream: it is no small work
+            peak = frames[0].amax().item()
+            if not peak < 1.5:
+                raise StudioError(f"The frames reach {peak:g}; float frames are 0..1. Divide them, or give uint8.")
         return frames
 
     def _fitting_ratio(self, height: int, width: int) -> float:

@@ -216,30 +216,32 @@ class ContainerFile:
 
 
 class PictureFiles:
-    """Numbered PNG files in a `.partial` folder, or one picture."""
+    """Numbered PNG files in a `.partial` folder, or one picture (a %05d in its name: the frame's number)."""
 
     def __init__(self, path: Path, setup: EncoderSetup, overwrite: bool, single: bool) -> None:
         self._single = single
+        self._overwrite = overwrite
         self._target = path
         if not single and not _NUMBER.search(path.name):
             self._target = path.with_suffix("") / f"%05d{path.suffix}"
         folder = self._target.parent
-        old = [self._target] if single and path.exists() else [] if single else self._matches(folder)
-        if old and not overwrite:
-            raise _exists(old[0])
         if single:
-            folder.mkdir(parents=True, exist_ok=True)
+            self._old = [path] if path.exists() and not _NUMBER.search(path.name) else []
+        else:
+            self._old = self._matches(folder)
+        if self._old and not overwrite:
+            raise _exists(self._old[0])
+        self._context = setup.context()
+        if single:
             self._partial = folder
         elif folder.exists():
-            label = _NUMBER.sub("", self._target.stem).strip("_-. ") or "frames"
-            self._partial = folder / f"{label}.partial"
+            self._partial = folder / f"{self._label()}.partial"
         else:
-            self._partial = folder.with_name(f"{folder.name}.partial")
+            self._partial = folder.with_name(f"{folder.name}.{self._label()}.partial")
         self._partial.mkdir(parents=True, exist_ok=True)
         if not single:
             for leftover in self._matches(self._partial):
                 leftover.unlink()
-        self._context = setup.context()
         self._numbers: list[int] = []  # of pictures inside the encoder
         self._written: list[Path] = []
 
@@ -249,16 +251,23 @@ class PictureFiles:
         name = re.compile(re.escape(before) + r"\d+" + re.escape(after))
         return [file for file in sorted(folder.glob("*")) if name.fullmatch(file.name)]
 
+    def _label(self) -> str:
+        """The pattern without its % (which programs would fill in), another one for every other pattern: two
+        sequences into one folder must not share what is partial."""
+        return _NUMBER.sub(lambda found: f"#{found[1] or 1}d", self._target.name.replace("#", "##"))
+
     def _name(self, number: int) -> Path:
         if self._single:
             return self._target.with_name(f"{self._target.stem}.partial{self._target.suffix}")
-        width = _NUMBER.search(self._target.name)
-        assert width is not None
-        return self._partial / _NUMBER.sub(f"{number:0{width[1] or 1}d}", self._target.name, count=1)
+        return self._partial / _numbered(self._target.name, number)
 
     def write(self, frame: av.VideoFrame, number: int) -> None:
         if self._single and (self._numbers or self._written):
             raise StudioError(f"A second frame for the single picture {self._target}: name a sequence (%05d) instead.")
+        if self._single and _NUMBER.search(self._target.name):
+            self._target = self._target.with_name(_numbered(self._target.name, number))
+            if self._target.exists() and not self._overwrite:
+                raise _exists(self._target)
         self._numbers.append(number)
         self._save(self._context.encode(frame))
 
@@ -282,14 +291,13 @@ class PictureFiles:
             os.replace(self._written[0], self._target)
             return self._target
         folder = self._target.parent
-        if not folder.exists():
-            os.rename(self._partial, folder)
-            return folder
-        for old in self._matches(folder):  # overwritten: a longer old sequence must not show through
-            old.unlink()
+        folder.mkdir(parents=True, exist_ok=True)  # another sequence may have made it meanwhile
+        for old in self._old:  # overwritten: a longer old sequence must not show through
+            old.unlink(missing_ok=True)
         for path in self._written:
             os.replace(path, folder / path.name)
-        self._partial.rmdir()
+        with contextlib.suppress(OSError):  # a file browser may have left something there
+            self._partial.rmdir()
         return folder
 
     def abandon(self, keep: bool) -> Path | None:
@@ -303,6 +311,10 @@ class PictureFiles:
         if not self._single and self._partial.is_dir() and not any(self._partial.iterdir()):
             self._partial.rmdir()
         return None
+
+
+def _numbered(pattern: str, number: int) -> str:
+    return _NUMBER.sub(lambda found: f"{number:0{found[1] or 1}d}", pattern, count=1)
 
 
 def _sync(path: Path) -> None:

@@ -65,7 +65,8 @@ def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
     scaled = torch.add(x.new_tensor(0.5), x, alpha=scale).clamp_(0, scale)
     if dtype == torch.uint8:
         return scaled.to(torch.uint8)
-    return scaled.to(torch.int32).to(torch.uint16)
+    whole = scaled.to(torch.int32)
+    return (whole if whole.device.type in ("cpu", "cuda") else whole.cpu()).to(torch.uint16)  # others lack uint16
 
 
 def pictures_from_frames(frames: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ from .contact_sheet import ContactSheet
 from .errors import StudioError
 from .matting_session import MattingSession
 from .output_formats import Content
+from .picture_sequence import find_pictures
 from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
 from .video_reader import ClipInfo, FrameReader, SourceFrame, open_reader
 from .video_writer import FrameWriter
@@ -93,7 +94,7 @@ def matte_clip(
     stop = stop or threading.Event()
     report = ClipReport(Path(source))
     started = time.perf_counter()
-    _refuse_overlap(Path(source), outputs, options.preview)
+    _refuse_overlap(Path(source), outputs, options)
     if options.preview and options.preview.exists() and not options.overwrite:
         raise StudioError(
             f"The contact sheet {options.preview} exists already: allow overwriting (--overwrite), or choose another "
@@ -106,10 +107,10 @@ def matte_clip(
             for output in outputs:
                 lines.append(_WriterLine(_open_writer(output, reader.info, options)))
             with closing(_read_ahead(reader)) as frames:
-                for chunk in _chunks(frames, session, reader.info, stop):
+                for chunk, ahead in _chunks(frames, session, reader.info, stop):
                     if stop.is_set():
                         break
-                    for pictures in renderer.render(chunk, [line.writer.bit_depth for line in lines]):
+                    for pictures in renderer.render(chunk, ahead, [line.writer.bit_depth for line in lines]):
                         for line, picture in zip(lines, pictures.images, strict=True):
                             line.put(picture, pictures.pts, pictures.number)
                     report.frames += len(chunk)
@@ -131,20 +132,30 @@ def matte_clip(
                 names = ", ".join(map(str, report.outputs))
                 raise StudioError(f"{error} All else was written: {names}.") from error
         report.damage = list(reader.damage)
-    report.notes += [note for line in lines for note in line.writer.notes]
+    report.notes += dict.fromkeys(note for line in lines for note in line.writer.notes)
     if session.cuts:
         report.notes.append(f"scene cuts at frames {', '.join(map(str, session.cuts))}")
     report.seconds = time.perf_counter() - started
     return report
 
 
-def _refuse_overlap(source: Path, outputs: Sequence[Output], preview: Path | None) -> None:
-    """No output may be the source or another output."""
-    taken = {source.resolve(): "the input"}
-    for path in [*(output.path for output in outputs), *([preview] if preview else [])]:
-        if (what := taken.get(path.resolve())) is not None:
+def _refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:
+    """No output may be the source, a picture of it or among its pictures, the background, or another output."""
+    pictures = [picture.path.resolve() for picture in find_pictures(source) or []]
+    taken = dict.fromkeys(pictures, "a picture of the input")
+    taken |= {Path(options.background).resolve(): "the background", source.resolve(): "the input"}
+    folders = {path.parent for path in pictures}
+    for path in [*(output.path for output in outputs), *([options.preview] if options.preview else [])]:
+        place = path.resolve()
+        what = taken.get(place)
+        if what is None and path.exists():  # names that differ in case only, links
+            what = next((said for other, said in taken.items() if other.exists() and path.samefile(other)), None)
+        if what is not None:
             raise StudioError(f"The output {path} is {what}. Choose another name; the input is never overwritten.")
-        taken[path.resolve()] = "already the name of another output"
+        is_sequence = path.suffix.lower() == ".png" and path != options.preview
+        if is_sequence and (place.parent if "%" in path.name else place.with_suffix("")) in folders:
+            raise StudioError(f"The output {path} would lie among the pictures of the input. Choose another folder.")
+        taken[place] = "already the name of another output"
 
 
 def _open_writer(output: Output, info: ClipInfo, options: ClipOptions) -> FrameWriter:
@@ -183,22 +194,19 @@ def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
 
 def _chunks(
     frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo, stop: threading.Event
-) -> Iterator[list[SourceFrame]]:
-    """Frames in the session's chunks, after the session was warmed up on the clip's opening."""
-    if session.warm_up:
-        opening = list(islice(frames, session.warm_up + 1))
-        if opening:
-            session.warm_up_on([frame.image for frame in opening], stop.is_set)
-        # Given out one by one, so that each can be freed as soon as it is done.
-        frames = chain(_emptying(deque(opening)), frames)
-    size = session.chunk_for(info.height, info.width)
-    while chunk := list(islice(frames, size)):
-        yield chunk
-
-
-def _emptying(items: deque[SourceFrame]) -> Iterator[SourceFrame]:
-    while items:
-        yield items.popleft()
+) -> Iterator[tuple[list[SourceFrame], list[SourceFrame]]]:
+    """Frames in the session's chunks, each with the frames after it that the warm-up of a new scene may look at;
+    the session is warmed up on the clip's opening before."""
+    size, ahead = session.chunk_for(info.height, info.width), session.look_ahead
+    waiting = deque(islice(frames, session.warm_up + 1))
+    if session.warm_up and waiting:
+        session.warm_up_on([frame.image for frame in waiting], stop.is_set)
+    while True:
+        waiting += islice(frames, max(0, size + ahead - len(waiting)))
+        if not waiting:
+            return
+        chunk = [waiting.popleft() for _ in range(min(size, len(waiting)))]
+        yield chunk, list(islice(waiting, ahead))
 
 
 @dataclass
@@ -224,46 +232,50 @@ class _Renderer:
         self.index = 0
         self.first_pts: int | None = None
 
-    def render(self, chunk: list[SourceFrame], bit_depths: list[int]) -> Iterator[_Pictures]:
-        """The pictures of a chunk's frames, in order; `bit_depths` (8 or 16) are the outputs'."""
+    def render(self, chunk: list[SourceFrame], ahead: list[SourceFrame], bit_depths: list[int]) -> Iterator[_Pictures]:
+        """The pictures of a chunk's frames, in order; `bit_depths` (8 or 16) are the outputs'.
+
+        Frame by frame from the network on: a whole chunk's composites would take more of a card's memory than it.
+        """
         foreground = self.draws_sheet or any(kind != "alpha" for kind in self.kinds)
         frames = frames_from_pictures([frame.image for frame in chunk])
-        done = 0
-        for result in self.session.stream(frames, foreground=foreground):
-            part = chunk[done : done + len(result.pha)]
-            done += len(part)
+        coming = iter(chunk)
+        for result in self.session.stream(frames, foreground=foreground, ahead=[frame.image for frame in ahead]):
             fgr = result.fgr if result.fgr is not None else result.pha
-            seconds = [self._seconds(frame) for frame in part]
-            src = None
-            if self.background and self.background.needs_source:
-                src = to_float(frames_from_pictures([frame.image for frame in part]), fgr.device)
-            stacks = [
-                self._pictures(kind, src, fgr, result.pha, seconds, torch.uint16 if depth > 8 else torch.uint8)
-                for kind, depth in zip(self.kinds, bit_depths, strict=True)
-            ]
-            for t, frame in enumerate(part):
-                if self.draws_sheet and self.sheet.wants(self.index):
-                    source = to_float(frames_from_pictures([frame.image]))[0]
-                    self.sheet.add(self.index, seconds[t], source, fgr[t], result.pha[t])
-                self.index += 1
-                yield _Pictures([stack[t] for stack in stacks], frame.pts, frame.number)
+            for t, frame in zip(range(len(result.pha)), coming, strict=False):
+                yield self._render_frame(frame, fgr[t : t + 1], result.pha[t : t + 1], bit_depths)
 
-    def _pictures(
-        self, kind: Kind, src: Tensor | None, fgr: Tensor, pha: Tensor, seconds: list[float], dtype: torch.dtype
+    def _render_frame(self, frame: SourceFrame, fgr: Tensor, pha: Tensor, bit_depths: list[int]) -> _Pictures:
+        seconds = self._seconds(frame)
+        source = frames_from_pictures([frame.image])
+        if self.draws_sheet and self.sheet.wants(self.index):
+            self.sheet.add(self.index, seconds, to_float(source)[0], fgr[0], pha[0])
+        self.index += 1
+        src = None
+        if self.background and self.background.needs_source:
+            src = to_float(source, fgr.device)
+        images = [
+            self._picture(kind, src, fgr, pha, seconds, torch.uint16 if depth > 8 else torch.uint8)
+            for kind, depth in zip(self.kinds, bit_depths, strict=True)
+        ]
+        return _Pictures(images, frame.pts, frame.number)
+
+    def _picture(
+        self, kind: Kind, src: Tensor | None, fgr: Tensor, pha: Tensor, seconds: float, dtype: torch.dtype
     ) -> np.ndarray:
-        """One output's pictures [T, H, W, C]."""
+        """One output's picture [H, W, C] from one frame's src, fgr [1, 3, H, W] and pha [1, 1, H, W]."""
         if kind == "alpha":
-            return pictures_from_frames(quantise(pha, dtype))
+            return pictures_from_frames(quantise(pha, dtype))[0]
         if kind == "composite":
             assert self.background is not None
-            bgr = self.background.frames(src, pha, seconds)
-            return pictures_from_frames(quantise(composite(fgr, pha, bgr), dtype))
+            bgr = self.background.frames(src, pha, [seconds])
+            return pictures_from_frames(quantise(composite(fgr, pha, bgr), dtype))[0]
         alpha = quantise(pha, dtype)
         if kind == "matte" and self.premultiplied:
             color = quantise(premultiply(fgr, pha), dtype)
         else:
             color = hide_invisible(quantise(fgr, dtype), alpha)
-        return rgba_pictures(color, alpha) if kind == "matte" else pictures_from_frames(color)
+        return (rgba_pictures(color, alpha) if kind == "matte" else pictures_from_frames(color))[0]
 
     def _seconds(self, frame: SourceFrame) -> float:
         """The frame's time from the clip's first frame on."""
@@ -299,6 +311,10 @@ class _WriterLine:
         if self._finished:
             return self._finished
         self._thread.shutdown(cancel_futures=not keep)
+        for future in self._waiting:
+            if not future.cancelled() and (error := future.exception()):
+                self.writer.notes.append(f"the last frames were not written: {error}")
+                break
         return self.writer.abandon(keep)
 
 

@@ -10,9 +10,12 @@ picture begins before zero, which players would cut off, picture and audio move 
 Sizes. H.264 and HEVC need even sizes: an odd picture is padded by repeating its last column or row. All others keep odd
 sizes.
 
-What is lost. APNG, WebP and PNG hold no audio and no titles. WebP changes colours under alpha 0 and joins equal frames.
-Pixels that are not square are told by MOV, MP4 and PNG only. HDR mastering data (brightness of the display and so on)
-is not carried; transfer and primaries are.
+Memory. One frame after the other goes to the disk, except in WebP: libav's encoder keeps the whole animation until the
+end, so its memory grows with the clip.
+
+What is lost. APNG, WebP and PNG hold no audio, no titles and no word about premultiplied colours. WebP changes colours
+under alpha 0 and joins equal frames. Pixels that are not square are told by MOV, MP4 and PNG only. HDR mastering data
+(brightness of the display and so on) is not carried; transfer and primaries are.
 """
 
 # H, W height and width; C channels (1 gray, 3 RGB, 4 RGBA)
@@ -31,6 +34,7 @@ from .output_formats import Content, format_for
 from .track_copy import TrackCopy
 from .video_color import MATRIX_BT709, RANGE_LIMITED, ColorTags, FromRGB
 
+_MANY_IN_MEMORY = 300  # frames
 _CHANNELS: dict[Content, int] = {"rgba": 4, "rgb": 3, "gray": 1}
 _WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files: their YUV is written as BT.709
 _FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -40,13 +44,15 @@ class FrameWriter:
     """Writes one output. Use: construct, `write` every frame, then `finish`, or `abandon` after a fault or stop.
 
     path: the suffix chooses the format. For PNG, `folder/name_%05d.png` is a sequence; a plain `matte.png` stands for
-        `matte/%05d.png`, or with `single` for that one file.
+        `matte/%05d.png`. With `single` it is one file, with the frame's number in place of a `%05d`. `.webp` is for
+        short clips: the animation is held in memory until the end.
     content: "rgba", "rgb" or "gray".  width, height: of the images.  frame_rate: the nominal one.
     time_base: unit of `pts`, in seconds.
     tags: the source's colour. Limited-range YUV keeps its matrix (BT.601, 709, 2020), RGB formats have none;
         primaries and transfer are kept.
     bit_depth: what the caller has; the property `bit_depth` says what `write` takes.
-    premultiplied: said in the metadata only (`comment`: "alpha: premultiplied"); pixels are written as they come.
+    premultiplied: what the colours are; pixels are written as they come. MOV, WebM and MKV say it (`comment`:
+        "alpha: premultiplied"); PNG, APNG and WebP cannot, they are straight by definition: a line in `notes` says so.
     copy_from: file whose audio, chapters and tags go into the output.
     quality: None for the format's default; crf for H.264, HEVC and VP9 (0: lossless), the quantiser for ProRes;
         ignored by lossless formats.
@@ -82,6 +88,7 @@ class FrameWriter:
         self._frames = 0
         self._last_pts: int | None = None
         self._repeated_times = 0
+        self._failure: StudioError | None = None  # of a write
 
         format = format_for(self.path)
         encoding = format.encoding_for(content, tags.transfer)
@@ -93,13 +100,18 @@ class FrameWriter:
 
         if sample_aspect_ratio != 1 and not format.carries_pixel_shape:
             self.notes.append(f"{format.suffix} is written without the pixels' shape of {sample_aspect_ratio}")
+        if premultiplied and content == "rgba" and not format.carries_comment:
+            self.notes.append(
+                f"{format.suffix} cannot say that its colours are premultiplied: most programs take them for straight"
+            )
         if encoding.even_size:
             width, height = width + width % 2, height + height % 2
         codec = EncoderSetup(
             encoding, pixel_format, width, height, frame_rate, time_base, self._to_frame.tags, sample_aspect_ratio,
-            encoding.options_for(quality), threads,
+            encoding.options_for(quality, width, height), threads,
         )  # fmt: skip
         self._time_base = time_base
+        self._held_in_memory = format.held_in_memory
         tracks = None
         if copy_from is not None:
             if _same_file(self.path, copy_from):
@@ -125,7 +137,26 @@ class FrameWriter:
         return self._bit_depth
 
     def write(self, image: np.ndarray, pts: int, number: int) -> None:
-        """image [H, W, C], uint8 or uint16 as `bit_depth` says; pts in time_base, rising; number: of a picture file."""
+        """image [H, W, C], uint8 or uint16 as `bit_depth` says; pts in time_base, rising; number: of a picture file.
+
+        After a failed write every other one, and `finish`, raises the same error: no output with a hole in it."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._write(image, pts, number)
+        except StudioError as error:
+            self._failure = error
+            raise
+        except (OSError, FFmpegError) as error:
+            self._failure = _unwritable(self.path, error)
+            raise self._failure from error
+        self._frames += 1
+        if self._held_in_memory and self._frames == _MANY_IN_MEMORY + 1:
+            self.notes.append(
+                f"animated WebP ({self.path.name}) is held in memory until the end: for long clips use .webm or .mov"
+            )
+
+    def _write(self, image: np.ndarray, pts: int, number: int) -> None:
         dtype = np.uint16 if self._bit_depth > 8 else np.uint8
         if image.shape != self._shape or image.dtype != dtype:
             raise StudioError(
@@ -138,15 +169,13 @@ class FrameWriter:
         self._last_pts = pts
         frame = self._to_frame(image)
         frame.pts, frame.time_base = pts, self._time_base
-        try:
-            self._file.write(frame, number)
-        except (OSError, FFmpegError) as error:
-            raise _unwritable(self.path, error) from error
-        self._frames += 1
+        self._file.write(frame, number)
 
     def finish(self) -> Path:
         """Completes the output and gives it its final name: the file, or the folder of a sequence. Call `abandon` if
         this raises."""
+        if self._failure is not None:
+            raise self._failure
         if not self._frames:
             raise StudioError(f"Nothing was written to {self.path}: the input has no frames.")
         if self._repeated_times:

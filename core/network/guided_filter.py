@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..device import no_autocast
+
 
 def with_mean(src: Tensor) -> Tensor:
     """[N, 3, H, W] -> [N, 4, H, W]: the picture and the mean of its channels, the guide of alpha."""
@@ -35,7 +37,7 @@ class GuidedFilterRefiner(nn.Module):
     def coefficients(self, small_src: Tensor, fgr: Tensor, pha: Tensor, hid: Tensor) -> tuple[Tensor, Tensor]:
         """small_src, fgr (residual) [N, 3, h, w], pha [N, 1, h, w], hid [N, 16, h, w] -> A, b [N, 4, h, w],
         float32 at least."""
-        with torch.autocast(small_src.device.type, enabled=False):
+        with no_autocast(small_src):
             x = widen(with_mean(small_src))
             y = torch.cat([widen(fgr), widen(pha)], 1)
             mean_x, mean_y = self.box(x), self.box(y)

@@ -76,6 +76,8 @@ def test_out_of_memory_is_told_from_other_errors():
     assert is_out_of_memory(real.value)
     assert is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"))
+    windows = "DefaultCPUAllocator: not enough memory: you tried to allocate 800000000 bytes."
+    assert is_out_of_memory(RuntimeError(windows))
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
     assert not is_out_of_memory(ValueError("out of memory"))

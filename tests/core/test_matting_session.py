@@ -145,6 +145,8 @@ def test_a_state_that_does_not_fit_is_refused(network, clip):
         (torch.rand(1, 3, 0, 8), "empty: 8x0"),
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], "differ in size"),
         (7, "cannot be used"),
+        (torch.full((1, 3, 8, 8), 255.0), "The frames reach 255; float frames are 0..1"),
+        (torch.full((1, 3, 8, 8), float("nan")), "The frames reach nan"),
     ],
 )
 def test_wrong_frames(network, frames, message):
@@ -157,6 +159,12 @@ def test_wrong_settings(network):
         session_of(network, chunk=0)
     with pytest.raises(StudioError, match="warm-up is -1"):
         session_of(network, warm_up=-1)
+    with pytest.raises(StudioError, match=r"chunk is 2\.5"):
+        session_of(network, chunk=2.5)
+    with pytest.raises(StudioError, match="threshold is 0"):
+        session_of(network, scene_cut=0.0)
+    with pytest.raises(StudioError, match=r"asked for as torch\.float16"):
+        session_of(network).matte(torch.rand(1, 3, 8, 8), out=torch.float16)
 
 
 class SmallMemory:
@@ -217,6 +225,15 @@ def test_a_scene_cut_resets_the_state(network, clip):
     onward.state = carried.state
     assert torch.equal(onward.matte(cut[4:])[1], pha[4:])
     assert onward.cuts == [4]
+
+
+def test_the_state_within_a_stream_is_that_of_its_last_frame(network, clip):
+    session, other = (session_of(network, chunk=3, scene_cut=True) for _ in range(2))
+    next(session.stream(clip))
+    other.matte(clip[:3])
+    assert session.state.frame_count == 3
+    assert torch.equal(session.state.scene, other.state.scene)
+    assert all(torch.equal(a, b) for a, b in zip(session.state.rec, other.state.rec, strict=True))
 
 
 def test_order_of_the_replayed_opening():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rvm_studio.core import MattingNetwork
 from rvm_studio.core.alpha_ops import blurred_background
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.matting_session import MattingSession
@@ -382,3 +383,60 @@ def test_a_contact_sheet_that_cannot_be_written_costs_nothing_else(tmp_path, mak
     with pytest.raises(StudioError, match=r"sheet cannot be written .* All else was written: .*out\.mov"):
         matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(red_engine), options)
     assert len(decoded(tmp_path / "out.mov")) == 5
+
+
+@pytest.mark.parametrize("source", ["shots", "shots/*.png", "shots/s_%02d.png"])
+@pytest.mark.parametrize("output", ["shots/s_%02d.png", "shots/cut_%05d.png", "shots.png", "shots/s_01.png"])
+def test_an_input_sequence_is_neither_overwritten_nor_mixed_with(tmp_path, red_engine, source, output):
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(np.full((20, 30, 3), 9 * number, np.uint8)).save(folder / f"s_{number:02d}.png")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(StudioError, match=r"among the pictures of the input|is (a picture of )?the input"):
+        matte_clip(
+            tmp_path / source,
+            [Output(tmp_path / output, "matte")],
+            MattingSession(red_engine),
+            ClipOptions(overwrite=True),
+        )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_background_is_not_overwritten(tmp_path, make_clip, red_engine):
+    source, behind = make_clip(tmp_path / "in.mp4"), make_clip(tmp_path / "behind.mp4")
+    before = behind.read_bytes()
+    options = ClipOptions(background=str(behind), overwrite=True)
+    with pytest.raises(StudioError, match="is the background"):
+        matte_clip(source, [Output(behind, "composite")], MattingSession(red_engine), options)
+    assert behind.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def cut_clip(tmp_path_factory):
+    """12 pictures with a hard cut at 6."""
+    folder = tmp_path_factory.mktemp("cut")
+    for index in range(12):
+        picture = picture_of(index, 64, 96)
+        picture = picture if index < 6 else 255 - picture[::-1, ::-1]
+        Image.fromarray(picture).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def picture_of(index: int, height: int, width: int) -> np.ndarray:
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / 9 + index / 5) * np.cos(y / 7), np.cos(x / 5 - y / 11), np.sin((x + index) * y / 400)]
+    return np.uint8(127 + 120 * np.stack(waves, -1))
+
+
+def test_warm_up_after_a_cut_is_the_same_for_every_chunk(tmp_path, cut_clip):
+    torch.manual_seed(0)
+    network, results = MattingNetwork().eval(), {}
+    for chunk in (1, 3, 5, 12):
+        session = MattingSession(network, device="cpu", chunk=chunk, scene_cut=True, warm_up=4)
+        path = tmp_path / f"{chunk}.mkv"
+        matte_clip(cut_clip, [Output(path, "alpha")], session)
+        assert session.cuts == [6]
+        results[chunk] = np.stack([frame.to_ndarray(format="gray") for frame in decoded(path)]).astype(int)
+    for chunk in (3, 5, 12):
+        assert np.abs(results[chunk] - results[1]).max() <= 1  # 1e-5 before rounding

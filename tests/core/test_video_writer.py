@@ -1,5 +1,6 @@
 """Every format there and back, against the pixels that went in; names, times, tags, faults."""
 
+import errno
 import os
 import re
 import subprocess
@@ -171,6 +172,38 @@ def test_deep_sequences_are_exact(tmp_path, content):
     check_pixels(read_back(path), images, 1e-9, 0)
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 40), (40, 1), (15, 16), (16, 16), (27, 35)])
+def test_ffv1_takes_every_size(tmp_path, size, depth):
+    """FFV1 refuses slices without pixels."""
+    rng = np.random.RandomState(0)
+    dtype = np.uint16 if depth > 8 else np.uint8
+    for content, channels in CHANNELS.items():
+        image = rng.randint(0, np.iinfo(dtype).max + 1, (*size, channels)).astype(dtype)
+        writer = make_writer(tmp_path / f"{content}.mkv", content, size, bit_depth=depth)
+        writer.write(image, 0, 0)
+        (frame,) = read_back(writer.finish())
+        assert frame.shape[:2] == size
+        pred = frame[..., :channels] * np.iinfo(dtype).max
+        assert np.abs(pred - image).max() < 1e-6
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_alpha_that_prores_keeps(tmp_path, depth):
+    """Every step of 8 bits; 10 bits of 16."""
+    dtype = np.uint16 if depth > 8 else np.uint8
+    image = np.full((256, 256, 4), np.iinfo(dtype).max // 2, dtype)
+    image[..., 3] = np.arange(65536).reshape(256, 256) % 2**depth
+    writer = make_writer(tmp_path / "out.mov", size=(256, 256), bit_depth=depth)
+    writer.write(image, 0, 0)
+    (frame,) = read_back(writer.finish())
+    assert len(np.unique(frame[..., 3])) == min(2**depth, 1024)
+    if depth == 8:
+        assert np.array_equal(np.rint(frame[..., 3] * 255), image[..., 3])
+    else:
+        assert np.abs(frame[..., 3] - image[..., 3] / 65535).max() * 255 < 0.2
+
+
 def test_odd_h264_repeats_the_last_column_and_row(tmp_path):
     path, images = write_clip(tmp_path / "out.mp4", "rgb", (27, 35), frames=1)
     (frame,) = read_back(path)
@@ -238,6 +271,30 @@ def test_the_kind_of_alpha_is_said(tmp_path, suffix, premultiplied):
         assert tags["comment"] == ("alpha: premultiplied" if premultiplied else "alpha: straight")
         if suffix == ".webm":  # what browsers look for
             assert {k.lower(): v for k, v in container.streams.video[0].metadata.items()}["alpha_mode"] == "1"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".apng", ".webp", ".mov", ".webm", ".mkv"])
+def test_premultiplied_where_the_file_cannot_say_it(tmp_path, suffix):
+    silent = suffix in (".png", ".apng", ".webp")
+    writer = make_writer(tmp_path / f"a{suffix}", premultiplied=True)
+    assert [note for note in writer.notes if f"{suffix} cannot say" in note and "premultiplied" in note] == (
+        writer.notes if silent else []
+    )
+    assert len(writer.notes) == silent
+    assert make_writer(tmp_path / f"b{suffix}").notes == []
+    assert make_writer(tmp_path / f"c{suffix}", "rgb", premultiplied=True).notes == []
+
+
+def test_long_webp_is_warned_of(tmp_path):
+    image = make_image(size=(2, 2))
+    for suffix in (".webp", ".apng"):
+        writer = make_writer(tmp_path / f"out{suffix}", size=(2, 2))
+        for i in range(302):
+            if i <= 300:
+                assert writer.notes == []
+            writer.write(image, 1001 * i, i)
+        writer.finish()
+        assert ["held in memory" in note for note in writer.notes] == ([True] if suffix == ".webp" else [])
 
 
 def test_pixels_that_are_not_square(tmp_path):
@@ -417,6 +474,52 @@ def test_sequence_into_a_folder_that_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("a_%05d.png", "fg_%05d.png"),
+        ("%05d.png", "frames_%05d.png"),
+        ("a_%05d.png", "a-%05d.png"),
+        ("a%03d.png", "a%05d.png"),
+        ("a#%d.png", "a%02d.png"),
+        ("a5%d.png", "a%05d.png"),
+    ],
+)
+def test_two_sequences_into_one_folder(tmp_path, first, second, there):
+    folder = tmp_path / "new" / "x"
+    if there:
+        folder.mkdir(parents=True)
+    patterns = (first, second)
+    writers = [make_writer(folder / pattern) for pattern in patterns]
+    for i in range(3):
+        for step, writer in enumerate(writers):
+            writer.write(make_image(step=2 * i + step), 1001 * i, i)
+    assert not list(folder.glob("*.png"))
+    for writer in writers:
+        assert writer.finish() == folder
+    assert os.listdir(folder.parent) == ["x"]
+    assert sorted(os.listdir(folder)) == sorted(pattern % i for pattern in patterns for i in range(3))
+    for step, pattern in enumerate(patterns):
+        for i in range(3):
+            assert np.array_equal(np.asarray(Image.open(folder / (pattern % i))), make_image(step=2 * i + step))
+
+
+def test_one_of_two_sequences_abandoned(tmp_path):
+    done, stopped = write_sequence(tmp_path / "x" / "a_%d.png", [1]), write_sequence(tmp_path / "x" / "b_%d.png", [1])
+    assert stopped.abandon(keep=False) is None
+    assert done.finish() == tmp_path / "x"
+    assert [path.name for path in tmp_path.rglob("*")] == ["x", "a_1.png"]
+
+
+def test_sequences_whose_names_overlap(tmp_path):
+    """a1000.png is one of a%03d.png too: it was not there when that began, so it stays."""
+    one, other = write_sequence(tmp_path / "x" / "a1%03d.png", [0]), write_sequence(tmp_path / "x" / "a%03d.png", [0])
+    one.finish()
+    other.finish()
+    assert sorted(os.listdir(tmp_path / "x")) == ["a000.png", "a1000.png"]
+
+
+@pytest.mark.parametrize("there", [False, True])
 def test_sequence_abandoned(tmp_path, there):
     folder = tmp_path / "shot"
     if there:
@@ -435,13 +538,40 @@ def test_a_still_is_one_file(tmp_path):
     writer = make_writer(tmp_path / "matte.png", single=True)
     writer.write(make_image(), 0, 0)
     assert not (tmp_path / "matte.png").exists()
-    with pytest.raises(StudioError, match="second frame"):
-        writer.write(make_image(), 1, 1)
     assert writer.finish() == tmp_path / "matte.png"
     assert os.listdir(tmp_path) == ["matte.png"]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "matte.png")), make_image())
     with pytest.raises(StudioError, match="exists already"):
         make_writer(tmp_path / "matte.png", single=True)
+
+
+def test_a_still_has_no_second_frame(tmp_path):
+    writer = make_writer(tmp_path / "matte.png", single=True)
+    writer.write(make_image(), 0, 0)
+    with pytest.raises(StudioError, match="second frame"):
+        writer.write(make_image(), 1, 1)
+    assert writer.abandon(keep=False) is None
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_still_named_by_a_pattern(tmp_path):
+    path = tmp_path / "still_%03d.png"
+    (tmp_path / "still_007.png").write_bytes(b"mine")
+    writer = make_writer(path, single=True)
+    writer.write(make_image(), 0, 0)
+    assert writer.finish() == tmp_path / "still_000.png"
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "still_000.png")), make_image())
+
+    again = make_writer(path, single=True)
+    with pytest.raises(StudioError, match=r"still_007.png exists already"):
+        again.write(make_image(), 0, 7)
+    again.abandon(keep=False)
+    assert (tmp_path / "still_007.png").read_bytes() == b"mine"
+    over = make_writer(path, single=True, overwrite=True)
+    over.write(make_image(step=1), 0, 7)
+    over.finish()
+    assert sorted(os.listdir(tmp_path)) == ["still_000.png", "still_007.png"]
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "still_007.png")), make_image(step=1))
 
 
 # --- faults
@@ -479,6 +609,8 @@ def test_frames_of_another_kind(tmp_path):
     for image in (make_image(size=(27, 35)), make_image("rgb"), make_image(depth=16), make_image()[..., 0]):
         with pytest.raises(StudioError, match="64x48 with 4 channels, uint8"):
             writer.write(image, 0, 0)
+        writer.abandon(keep=False)
+        writer = make_writer(tmp_path / "out.mov")
     writer.abandon(keep=False)
 
 
@@ -489,6 +621,38 @@ def test_no_frames(tmp_path, name):
         writer.finish()
     assert writer.abandon(keep=True) is None
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out/%05d.png"])
+def test_no_frames_after_a_failed_write(tmp_path, name, monkeypatch):
+    """A disk that has room again must not leave a hole in the output."""
+    writer = make_writer(tmp_path / name)
+    writer.write(make_image(), 0, 0)
+    file, calls = writer._file, []
+
+    def full(frame, number):
+        calls.append(number)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "write", full)
+        with pytest.raises(StudioError, match="the disk is full") as first:
+            writer.write(make_image(step=1), 1001, 1)
+    for again in (lambda: writer.write(make_image(step=2), 2002, 2), writer.finish):
+        with pytest.raises(StudioError) as error:
+            again()
+        assert error.value is first.value
+    assert calls == [1]
+    assert writer.abandon(keep=False) is None
+
+
+def test_a_frame_of_another_kind_ends_the_output(tmp_path):
+    writer = make_writer(tmp_path / "out.mov")
+    writer.write(make_image(), 0, 0)
+    for image in (make_image("rgb"), make_image(step=1)):
+        with pytest.raises(StudioError, match="Frame 1 for"):
+            writer.write(image, 1001, 1)
+    writer.abandon(keep=False)
 
 
 DISK_FULL = """
