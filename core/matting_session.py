@@ -209,7 +209,7 @@ class MattingSession:
             if rec is None or begin in cuts:
                 opening = list(frames[begin:end].split(1))
                 if end == T and len(ahead):
-                    opening += self._within_scene(self._checked(ahead))
+                    opening += self._within_scene(self._checked(ahead), scenes[-1])
                 rec = self._replayed(opening, ratio)
             while begin < end:
                 output = self._run(frames[begin:end], rec, ratio, out, foreground)
@@ -234,7 +234,7 @@ class MattingSession:
         frames = self._checked(opening)
         H, W = frames.shape[-2:]  # noqa: N806
         ratio = self._fitting_ratio(H, W)
-        rec = self._replayed(self._within_scene(frames), ratio, stopped)
+        rec = self._replayed(self._within_scene(frames, None), ratio, stopped)
         if rec is not None:
             self._advance(rec, 0, H, W, ratio, None)
 
@@ -248,13 +248,13 @@ class MattingSession:
             scenes.append(self._detector.state if self._detector else None)
         return cuts, scenes
 
-    def _within_scene(self, frames: Tensor) -> list[Tensor]:
-        """The frames [1, 3, H, W] up to the next cut, found with a detector that goes on from the real one."""
+    def _within_scene(self, frames: Tensor, scene: Tensor | None) -> list[Tensor]:
+        """The frames [1, 3, H, W] up to the next cut, found with a detector of its own that goes on from `scene`."""
         singles = list(frames.split(1))
         if self._detector is None:
             return singles
         scout = SceneCutDetector(self._detector.threshold)
-        scout.state = self._detector.state
+        scout.state = scene
         return singles[: next((t for t, frame in enumerate(frames) if scout.is_cut(frame)), len(singles))]
 
     def _advance(self, rec: Rec, count: int, height: int, width: int, ratio: float, scene: Tensor | None) -> None:
