@@ -117,3 +117,13 @@ def red_studio(studio, monkeypatch, red_engine):
     for module in (cli_matte, cli_demo):
         monkeypatch.setattr(module, "load_engine", lambda arguments: red_engine)
     return studio
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For hundreds of small operations: on a busy machine the threads of one wait for each other longer than they
+    work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

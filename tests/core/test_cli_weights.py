@@ -11,21 +11,14 @@ from rvm_studio.core import MattingNetwork, cli_weights, weights
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.weights_download import CATALOGUE
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def _run(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
     cli_weights.add_parser(parser.add_subparsers())
     namespace = parser.parse_args(["weights", *arguments])
     return namespace.run(namespace)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Hundreds of small operations: on a busy machine the threads of one wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -13,16 +13,9 @@ from rvm_studio.core.weights import CATALOGUE, check, convert, find, load_networ
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VARIANTS = ("mobilenetv3", "resnet50")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Hundreds of small operations: on a busy machine the threads of one wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,8 @@ from rvm_studio.core import MattingNetwork, weights, weights_download
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.weights_download import CATALOGUE, CatalogueEntry, download, lock, models_dir
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONTENT = random.Random(0).randbytes(700_001)  # some chunks and a bit
 
 
@@ -88,15 +90,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, format, *args):
         pass
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Hundreds of small operations: on a busy machine the threads of one wait for each other longer than they work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)
