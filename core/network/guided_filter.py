@@ -8,6 +8,8 @@ Filter", arXiv 1505.00996) or by a learned network (Wu et al., "Fast End-to-End 
 
 # N = B*T frames, C channels, h, w small size, H, W full size; x, y, A, b have 4 channels: R, G, B and mean / alpha
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,14 +27,16 @@ def widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-class GuidedFilterRefiner(nn.Module):
+class GuidedFilterRefiner(nn.Module, ABC):
     """Common part; a subclass gives `box` (the 3x3 mean) and `slope` (A)."""
 
+    @abstractmethod
     def box(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The 3x3 mean of every channel."""
 
+    @abstractmethod
     def slope(self, cov_xy: Tensor, var_x: Tensor, hid: Tensor) -> Tensor:
-        raise NotImplementedError
+        """A from the neighbourhoods' covariance and variance and the hidden features."""
 
     def coefficients(self, small_src: Tensor, fgr: Tensor, pha: Tensor, hid: Tensor) -> tuple[Tensor, Tensor]:
         """small_src, fgr (residual) [N, 3, h, w], pha [N, 1, h, w], hid [N, 16, h, w] -> A, b [N, 4, h, w],
