@@ -2,7 +2,7 @@
 
 # T frames, C channels, H, W
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -29,7 +29,7 @@ class Background:
     def __init__(self, text: str):
         self.text = text
         self._still: Tensor | None = None  # [1, 3, h, w], or [1, 3, 1, 1] for a colour
-        self._moving: Iterator[tuple[float, Tensor]] | None = None
+        self._moving: Generator[tuple[float, Tensor], None, None] | None = None
         if self.needs_source:
             return
         try:
@@ -72,6 +72,11 @@ class Background:
             return self._still
         return torch.cat([cover(self._frame_at(second).to(pha.device), H, W) for second in seconds])
 
+    def close(self) -> None:
+        """Lets go of a video's file; may be called again."""
+        if self._moving is not None:
+            self._moving.close()
+
     def _frame_at(self, second: float) -> Tensor:
         assert self._moving is not None
         while self._next[0] <= second:
@@ -79,7 +84,7 @@ class Background:
         return self._current[1]
 
 
-def _looped(path: Path) -> Iterator[tuple[float, Tensor]]:
+def _looped(path: Path) -> Generator[tuple[float, Tensor], None, None]:
     """(second, frame [1, 3, h, w]) of a video for ever; each round begins one frame after the last one's end."""
     start = 0.0
     while True:

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     jobs = plan(arguments)
     if arguments.background is not None:
-        Background(arguments.background)  # refused now rather than in the middle of a batch
+        Background(arguments.background).close()  # refused now rather than in the middle of a batch
     engine = load_engine(arguments)
     exit_code = 0
     with stop_on_signal() as (stop, received):

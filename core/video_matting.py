@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice
@@ -100,8 +100,10 @@ def matte_clip(
             f"The contact sheet {options.preview} exists already: allow overwriting (--overwrite), or choose another "
             "name."
         )
-    with closing(open_reader(source, options.frame_rate)) as reader:
+    with ExitStack() as tidy:
+        reader = tidy.enter_context(closing(open_reader(source, options.frame_rate)))
         renderer = _Renderer(reader.info, session, outputs, options)
+        tidy.callback(renderer.close)
         lines: list[_WriterLine] = []
         try:
             for output in outputs:
@@ -231,6 +233,10 @@ class _Renderer:
         self.draws_sheet = options.preview is not None
         self.index = 0
         self.first_pts: int | None = None
+
+    def close(self) -> None:
+        if self.background:
+            self.background.close()
 
     def render(self, chunk: list[SourceFrame], ahead: list[SourceFrame], bit_depths: list[int]) -> Iterator[_Pictures]:
         """The pictures of a chunk's frames, in order; `bit_depths` (8 or 16) are the outputs'.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -452,3 +453,13 @@ def test_warm_up_after_a_cut_is_the_same_for_every_chunk(tmp_path):
         for index in order:
             memory = 0.7 * memory + 0.3 * means[index]
         assert abs(results[1][begin, 0, 0] - memory) <= 0.51
+
+
+def test_no_file_stays_open(tmp_path, make_clip, red_engine):
+    source, behind = make_clip(tmp_path / "in.mp4"), make_clip(tmp_path / "behind.mp4", frames=3)
+    options = ClipOptions(background=str(behind))
+    matte_clip(source, [Output(tmp_path / "out.mp4", "composite")], MattingSession(red_engine), options)
+    failing = MattingSession(Failing(red_engine, 2, StudioError("x")))
+    with pytest.raises(StudioError, match="x"):
+        matte_clip(source, [Output(tmp_path / "b.mp4", "composite")], failing, options)
+    assert not [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)]
