@@ -40,17 +40,23 @@ logger = logging.getLogger(__name__)
 
 DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
+_SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
 
 
 @dataclass
 class Weights:
-    """A weights file's content: complete, named as the official release, float32 (counters int64), on the CPU."""
+    """A weights file's content: complete (but for the segmentation head, which may be missing as a whole), named as
+    the official release, float32 (counters int64), on the CPU."""
 
     state_dict: dict[str, Tensor]
     variant: str
     refiner: str  # the one the file holds parameters for; fast_guided_filter where it holds none
     metadata: dict[str, str]
     path: Path
+
+    @property
+    def has_segmentation(self) -> bool:
+        return any(name.startswith(_SEGMENTATION) for name in self.state_dict)
 
 
 def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mirror: str | None = None) -> Path:
@@ -78,16 +84,16 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
     )
 
 
-def fetch(name: str, mirror: str | None = None, progress: bool = True) -> Path:
-    """Download a catalogue entry, verify it, convert it to <models_dir>/rvm_<name>.safetensors, return that path.
+def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: Path | None = None) -> Path:
+    """Download a catalogue entry, verify it, convert it to <folder>/rvm_<name>.safetensors, return that path.
 
-    Quick where it is already there and intact; an official .pth put into the models folder by hand is taken.
-    mirror, progress: see `weights_download.download`. Raises StudioError.
+    Quick where it is already there and intact; an official .pth put into the folder by hand is taken.
+    mirror, progress: see `weights_download.download`. folder: `models_dir()` if None. Raises StudioError.
     """
     if name not in CATALOGUE:
         raise StudioError(f"no weights named {name!r}; the catalogue has {', '.join(CATALOGUE)}")
     entry = CATALOGUE[name]
-    folder = models_dir()
+    folder = folder or models_dir()
     path, original = folder / f"rvm_{name}.safetensors", folder / entry.file_name
     if _installed(path, entry):
         return path
@@ -162,7 +168,8 @@ def load_network(path: str | os.PathLike, variant: str | None = None, refiner: s
     state_dict = weights.state_dict
     if refiner == FAST:
         state_dict = {name: x for name, x in state_dict.items() if not name.startswith("refiner.")}
-    network.load_state_dict(state_dict)
+    network.load_state_dict(state_dict, strict=weights.has_segmentation)  # all else was checked by read
+    network.has_segmentation = weights.has_segmentation
     return network.eval()
 
 
@@ -176,7 +183,11 @@ def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str
     expected = _blueprint(network.variant, network.refiner_name).state_dict()
     tensors = network.state_dict()
     _write(
-        {name: tensors[name].to("cpu", like.dtype).contiguous() for name, like in expected.items()},
+        {
+            name: tensors[name].to("cpu", like.dtype).contiguous()
+            for name, like in expected.items()
+            if network.has_segmentation or not name.startswith(_SEGMENTATION)
+        },
         network.variant,
         network.refiner_name,
         path,
@@ -280,6 +291,8 @@ def _recognise(names: Iterable[str]) -> str | None:
 def _strict(tensors: Mapping[str, Tensor], variant: str, refiner: str, path: Path) -> dict[str, Tensor]:
     """The tensors in the network's order and dtypes; StudioError unless names, shapes and kinds are exactly its own."""
     expected = _blueprint(variant, refiner).state_dict()
+    if not any(name.startswith(_SEGMENTATION) for name in tensors):
+        expected = {name: like for name, like in expected.items() if not name.startswith(_SEGMENTATION)}
     problems = []
     if missing := [name for name in expected if name not in tensors and not name.endswith(_COUNTER)]:
         problems.append(f"{len(missing)} tensors missing ({_some(missing)})")

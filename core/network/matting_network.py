@@ -69,6 +69,8 @@ class MattingNetwork(nn.Module):
         hid_channels = DECODER_CHANNELS[variant][-1]
         self.project_mat = Projection(hid_channels, 4)
         self.project_seg = Projection(hid_channels, 1)
+        self.has_segmentation = True
+        """False where loaded weights came without the segmentation head: `segment` would give noise."""
         self.refiner = REFINERS[refiner]()
 
     def forward(self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0) -> MattingOutput:

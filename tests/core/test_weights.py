@@ -255,6 +255,26 @@ def test_a_refiner_that_is_not_whole(state, tmp_path):
     _refused(state, tmp_path / "x", "1 tensors missing (refiner.box_filter.weight)")
 
 
+def test_a_segmentation_head_may_be_missing_as_a_whole(state, tmp_path):
+    bare = {name: tensor for name, tensor in state.items() if not name.startswith("project_seg.")}
+    assert len(bare) < len(state)
+    torch.save(bare, tmp_path / "x.pth")
+    network = load_network(tmp_path / "x.pth")
+    assert not network.has_segmentation
+    save(network, tmp_path / "again.safetensors", {})
+    assert not any(name.startswith("project_seg.") for name in read(tmp_path / "again.safetensors").state_dict)
+    assert not load_network(convert(tmp_path / "x.pth", tmp_path / "converted.safetensors")).has_segmentation
+    src = torch.rand(1, 2, 3, 32, 48)
+    whole = MattingNetwork("mobilenetv3").eval()
+    whole.load_state_dict(state)
+    assert torch.equal(network(src).pha, whole(src).pha)
+    assert whole.has_segmentation
+
+
+def test_half_a_segmentation_head_is_refused(state, tmp_path):
+    _refused({k: v for k, v in state.items() if k != "project_seg.conv.bias"}, tmp_path / "x", "1 tensors missing")
+
+
 def test_surplus_tensors_are_named_and_counted(state, tmp_path):
     state |= {f"ema.{index}": torch.zeros(1) for index in range(5)}
     _refused(state, tmp_path / "x", "5 surplus (ema.0, ema.1, ema.2 and 2 more)")
