@@ -21,7 +21,7 @@ from .errors import StudioError
 
 SUFFIXES = (".safetensors", ".pth", ".pt")  # in the order they are preferred
 ANOTHER_COPY = "Get another copy, or `rvm-studio weights fetch` for the official one."
-_DIGEST = "tensors_sha256"
+DIGEST = "tensors_sha256"
 _TEXT = frozenset(range(32, 127)) | frozenset(b"\t\n\r")
 
 
@@ -68,7 +68,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         raise StudioError(f"{path}: weights are written as .safetensors; give the file that ending")
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
     # through bytes: safetensors' own save_file makes files only their owner can read
-    content = safetensors.torch.save(dict(tensors), {**metadata, _DIGEST: _digest(tensors)})
+    content = safetensors.torch.save(dict(tensors), {**metadata, DIGEST: digest(tensors)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -88,7 +88,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
     except SafetensorError as error:
         raise StudioError(f"{path} is damaged or cut short ({error}). {ANOTHER_COPY}") from error
-    if _DIGEST in metadata and metadata[_DIGEST] != _digest(tensors):
+    if DIGEST in metadata and metadata[DIGEST] != digest(tensors):
         raise StudioError(f"{path} is damaged: its tensors are not those it was saved with. {ANOTHER_COPY}")
     return tensors, metadata
 
@@ -132,10 +132,10 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in content.items()}
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest(tensors: Mapping[str, Tensor]) -> str:
     """One hash over names, types, shapes and bytes. safetensors itself notices a short file but no changed bits."""
-    digest = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha256.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()
