@@ -78,6 +78,11 @@ def rgba_pictures(fgr: Tensor, pha: Tensor) -> np.ndarray:
     """fgr [T, 3, H, W] and pha [T, 1, H, W] of one dtype -> contiguous pictures [T, H, W, 4], on the CPU."""
     T, _, H, W = fgr.shape  # noqa: N806
     rgba = torch.empty(T, H, W, 4, dtype=fgr.dtype, device=fgr.device)
+    write_rgba(rgba, fgr, pha)
+    return rgba.cpu().numpy()
+
+
+def write_rgba(rgba: Tensor, fgr: Tensor, pha: Tensor) -> None:
+    """Writes fgr [T, 3, H, W] and pha [T, 1, H, W] into the pictures `rgba` [T, H, W, 4], on whichever device."""
     rgba[..., :3] = fgr.permute(0, 2, 3, 1)
     rgba[..., 3:] = pha.permute(0, 2, 3, 1)
-    return rgba.cpu().numpy()

@@ -1,0 +1,128 @@
+"""The widgets that all matting nodes share, and the session they describe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import StudioError
+from . import comfy_host
+from .widgets import entry
+
+if TYPE_CHECKING:
+    from ..core.matting_session import MattingSession
+    from ..core.network import MattingNetwork
+
+BYTES_A_PIXEL, BYTES_A_SMALL_PIXEL = 120, 800  # float32: the guided filter at full size; encoder and decoder
+
+DOWNSAMPLE = entry(
+    ["auto", "portrait", "full_body", "custom"],
+    "How far the network's own picture is reduced; the mask always has the full size. "
+    "auto: the longest side becomes 512 pixels. portrait: heads and shoulders. "
+    "full_body: people who are small in the frame (finer detail, slower). custom: "
+    "custom_ratio.",
+    default="auto",
+)
+CUSTOM_RATIO = entry(
+    "FLOAT",
+    "With downsample = custom: size of the network's picture over that of the frame. 1"
+    " is the full size: slow, and good for small frames only.",
+    default=0.25,
+    min=0.05,
+    max=1.0,
+    step=0.05,
+)
+WARM_UP = entry(
+    "INT",
+    "Frames shown to the network before the first one, backwards, so that the first mask is"
+    " as good as the others. They come from the first batch: give that at least one frame "
+    "more. Not used with a state.",
+    default=12,
+    min=0,
+    max=100,
+)
+SCENE_CUT = entry(
+    "FLOAT",
+    "For edited clips: forget the last scene at every cut. 0: off. 0.4 finds nearly every"
+    " cut; lower finds more, higher fewer.",
+    default=0.0,
+    min=0.0,
+    max=1.9,
+    step=0.05,
+)
+CHUNK = entry(
+    "INT",
+    "Frames through the network at once; 0 chooses by device and size. The result is the "
+    "same but for rounding. Halved by itself when memory runs out.",
+    default=0,
+    min=0,
+    max=64,
+)
+STATE = entry("RVM_STATE", "Optional: the state after the frames before these, to go on without a seam.")
+
+
+def matte_widgets() -> dict[str, tuple]:
+    """The shared widgets by name, in the order in which they are shown."""
+    return {
+        "downsample": DOWNSAMPLE,
+        "custom_ratio": CUSTOM_RATIO,
+        "warm_up": WARM_UP,
+        "scene_cut": SCENE_CUT,
+        "chunk": CHUNK,
+    }
+
+
+@dataclass(frozen=True)
+class RVMModel:
+    """What RVM Load Model gives: the network, in eval mode and the precision it runs in, in ComfyUI's care."""
+
+    patcher: Any
+    network: "MattingNetwork"
+    device: Any
+    dtype: Any
+    path: str
+
+    def session(
+        self,
+        height: int,
+        width: int,
+        *,
+        segment: bool = False,
+        downsample: str = "auto",
+        custom_ratio: float = 0.25,
+        warm_up: int = 12,
+        scene_cut: float = 0.0,
+        chunk: int = 0,
+        state: Mapping[str, object] | None = None,
+    ) -> "MattingSession":
+        """A session for frames of this size, its model on its device. Raises StudioError where the settings, or the
+        state and the frames, do not fit."""
+        from ..core.engines import EagerEngine, SegmentationEngine
+        from ..core.matting_session import MattingSession
+        from ..core.network import small_size
+        from ..core.state_file import state_from_dict
+
+        if not isinstance(self, RVMModel):
+            raise StudioError("The model input is of another kind. Connect it to RVM Load Model.")
+        engine_class = SegmentationEngine if segment else EagerEngine
+        session = MattingSession(
+            engine_class(self.network, self.device, self.dtype, shared=True),
+            downsample_ratio=custom_ratio if downsample == "custom" else downsample,
+            chunk=chunk or "auto",
+            warm_up=warm_up,
+            scene_cut=scene_cut or None,
+            stopped=comfy_host.is_cancelled,
+        )
+        if state is not None:
+            session.state = state_from_dict(state)
+        ratio = session.fitting_ratio(height, width)
+        small_height, small_width = small_size(height, width, ratio)
+        a_frame = BYTES_A_PIXEL * height * width + BYTES_A_SMALL_PIXEL * small_height * small_width
+        comfy_host.load_on_device(self.patcher, session.chunk_for(height, width) * a_frame)
+        return session
+
+
+def state_output(session: "MattingSession") -> dict[str, object] | None:
+    """The session's state as it goes over a wire: on the CPU, for nobody to write to."""
+    from ..core.state_file import state_to_dict
+
+    return state_to_dict(session.state) if session.state else None

@@ -1,0 +1,80 @@
+"""RVM Matte Video: a whole clip to new clips, streamed, so that an hour takes as little memory as a second."""
+
+from contextlib import ExitStack
+
+from ..core.errors import StudioError
+from . import comfy_host
+from .comfy_host import explained
+from .matte_options import STATE, matte_widgets
+from .video_input import clip_file
+from .video_job import run_job
+from .widgets import entry
+
+VIDEO = entry("VIDEO", "From Load Video, Create Video, Trim Video ... It is read frame by frame, never loaded.")
+
+
+@explained
+class RVMMatteVideo:
+    DISPLAY_NAME = "RVM Matte Video"
+    DESCRIPTION = (
+        "Cuts people out of a whole clip, of any length, and puts them over a colour, a picture, another clip or the "
+        "blurred room. Sound and frame times stay. For transparency in the file: RVM Save Alpha Video."
+    )
+    CATEGORY = "video/matting"
+    FUNCTION = "matte"
+    RETURN_TYPES = ("VIDEO", "VIDEO", "RVM_STATE", "INT", "FLOAT")
+    RETURN_NAMES = ("video", "alpha", "state", "frame_count", "fps")
+    OUTPUT_TOOLTIPS = (
+        "What output says, as H.264 with the clip's sound; Save Video keeps it as it is.",
+        "The mask as a grey clip: white is the person.",
+        "The network's memory after the last frame, for the clip that follows.",
+        "Frames of the clip.",
+        "Frames a second, the nominal rate.",
+    )
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {
+            "required": {
+                "model": entry("RVM_MODEL", "From RVM Load Model."),
+                "video": VIDEO,
+                "output": entry(
+                    ["composite", "foreground", "alpha"],
+                    "composite: the person over the background. foreground: the person's colours "
+                    "over black, for use with the alpha. alpha: the mask alone (saves work).",
+                    default="composite",
+                ),
+                "background": entry(
+                    "STRING",
+                    "For the composite: a colour (white, #00b140), or blur for the blurred room. The inputs below win.",
+                    default="#00b140",
+                ),
+                **matte_widgets(),
+            },
+            "optional": {
+                "background_image": entry("IMAGE", "For the composite: a picture, or frames (looped)."),
+                "background_video": entry("VIDEO", "For the composite: a clip, played at its own speed, looped."),
+                "state": STATE,
+            },
+        }
+
+    def matte(
+        self, model, video, output, background, background_image=None, background_video=None, state=None, **options
+    ):
+        from ..core.pixel_format import frames_from_pictures
+        from ..core.video_matting import ClipOptions, Output
+
+        if background_image is not None and background_video is not None:
+            raise StudioError("Both background_image and background_video are connected. Disconnect one of them.")
+        alpha = Output(comfy_host.temporary_file("_alpha.mp4"), "alpha")
+        picture = Output(comfy_host.temporary_file(".mp4"), output) if output != "alpha" else alpha
+        with ExitStack() as files:
+            clip = files.enter_context(clip_file(video))
+            if background_video is not None:
+                background = str(files.enter_context(clip_file(background_video, whole=True)).path)
+            elif background_image is not None:
+                background = frames_from_pictures(background_image[..., :3])
+            clip_options = ClipOptions(background=background, start=clip.start, duration=clip.duration)
+            job = run_job(model, clip, list(dict.fromkeys([picture, alpha])), clip_options, state, options)
+        videos = (comfy_host.video_from_file(output.path) for output in (picture, alpha))
+        return *videos, job.state, job.report.frames, float(clip.info.frame_rate)

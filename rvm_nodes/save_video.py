@@ -1,0 +1,188 @@
+"""RVM Save Alpha Video and RVM Save RGBA: files with transparency, for video editors and the web."""
+
+from fractions import Fraction
+
+from ..core.errors import StudioError
+from . import comfy_host
+from .comfy_host import explained
+from .compositing import BLACK_POINT, FEATHER, GROW, WHITE_POINT
+from .matte_options import STATE, matte_widgets
+from .matte_video import VIDEO
+from .video_input import audio_track, clip_file
+from .video_job import run_job
+from .widgets import entry
+
+SUFFIXES = {
+    "ProRes 4444": ".mov",
+    "VP9": ".webm",
+    "FFV1": ".mkv",
+    "PNG sequence": ".png",
+    "APNG": ".apng",
+    "WebP": ".webp",
+}
+PREFIX = entry(
+    "STRING",
+    "Name of the file in ComfyUI's output folder, with subfolders if you like; a number is added.",
+    default="video/RVM",
+)
+FORMAT = entry(
+    list(SUFFIXES),
+    "ProRes 4444 (.mov): video editors. VP9 (.webm): browsers, OBS. FFV1 (.mkv): lossless "
+    "archive. PNG sequence: a folder of pictures. APNG, WebP: short animations, without "
+    "sound.",
+    default="ProRes 4444",
+)
+ALPHA = entry(
+    ["straight", "premultiplied"],
+    "How the colours are stored. Take premultiplied only if your editor asks for it; PNG, "
+    "APNG and WebP are straight by definition.",
+    default="straight",
+)
+
+
+@explained
+class RVMSaveAlphaVideo:
+    DISPLAY_NAME = "RVM Save Alpha Video"
+    DESCRIPTION = (
+        "Cuts people out of a whole clip, of any length, and writes them with transparency: frame by frame to the "
+        "disk, with the clip's sound."
+    )
+    CATEGORY = "video/matting"
+    FUNCTION = "save"
+    RETURN_TYPES = ("STRING", "RVM_STATE")
+    RETURN_NAMES = ("path", "state")
+    OUTPUT_TOOLTIPS = (
+        "The file (of a PNG sequence: the folder).",
+        "The network's memory after the last frame, for the clip that follows.",
+    )
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {
+            "required": {
+                "model": entry("RVM_MODEL", "From RVM Load Model."),
+                "video": VIDEO,
+                "filename_prefix": PREFIX,
+                "format": FORMAT,
+                "alpha": ALPHA,
+                "keep_audio": entry("BOOLEAN", "Copy the clip's sound into the file.", default=True),
+                "resume": entry(
+                    "BOOLEAN",
+                    "Go on with a file that was cancelled, if the clip and all settings are the "
+                    "same. What is done is kept either way, as a .partial file.",
+                    default=True,
+                ),
+                "grow": GROW,
+                "feather": FEATHER,
+                "black_point": BLACK_POINT,
+                "white_point": WHITE_POINT,
+                "decontaminate": entry(
+                    "FLOAT",
+                    "1: the person's own colours at soft edges, without the background's. 0: the clip's.",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                ),
+                **matte_widgets(),
+            },
+            "optional": {"state": STATE},
+        }
+
+    def save(
+        self,
+        model,
+        video,
+        filename_prefix,
+        format,
+        alpha,
+        keep_audio,
+        resume,
+        grow,
+        feather,
+        black_point,
+        white_point,
+        decontaminate,
+        state=None,
+        **options,
+    ):
+        from ..core.mask_ops import EdgeOptions
+        from ..core.video_matting import ClipOptions, Output
+
+        with clip_file(video) as clip:
+            clip_options = ClipOptions(
+                premultiplied=alpha == "premultiplied",
+                edges=EdgeOptions(grow, feather, black_point, white_point),
+                decontaminate=decontaminate,
+                keep_audio=keep_audio,
+                start=clip.start,
+                duration=clip.duration,
+                resume=resume,
+            )
+            place = comfy_host.output_place(filename_prefix, clip.info.width, clip.info.height, SUFFIXES[format])
+            preview = Output(comfy_host.temporary_file(".mp4"), "preview")
+            job = run_job(model, clip, [Output(place, "matte"), preview], clip_options, state, options)
+        path = str(job.report.outputs[0])
+        return {"ui": comfy_host.shown_video(preview.path), "result": (path, job.state)}
+
+
+@explained
+class RVMSaveRGBA:
+    DISPLAY_NAME = "RVM Save RGBA"
+    DESCRIPTION = (
+        "Writes frames with transparency to a file, with sound if you like. Under transparent pixels the file is "
+        "black, so that it does not carry your room along unseen."
+    )
+    CATEGORY = "video/matting"
+    FUNCTION = "save"
+    RETURN_TYPES = ("STRING",)
+    RETURN_NAMES = ("path",)
+    OUTPUT_TOOLTIPS = ("The file (of a PNG sequence: the folder).",)
+    OUTPUT_NODE = True
+
+    @classmethod
+    def INPUT_TYPES(cls):  # noqa: N802
+        return {
+            "required": {
+                "images": entry("IMAGE", "The rgba output of RVM Matte or RVM Decontaminate."),
+                "fps": entry(
+                    "FLOAT",
+                    "Frames a second; Get Video Components tells it.",
+                    default=25.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.001,
+                ),
+                "filename_prefix": PREFIX,
+                "format": FORMAT,
+                "alpha": ALPHA,
+            },
+            "optional": {"audio": entry("AUDIO", "Sound for the file, cut to the picture's length.")},
+        }
+
+    def save(self, images, fps, filename_prefix, format, alpha, audio=None):
+        from ..core.frame_clip import write_frames
+
+        if images.ndim != 4 or images.shape[-1] != 4:
+            raise StudioError(
+                f"The images have the shape {list(images.shape)}; expected [frames, height, width, 4]. Connect the "
+                "rgba output of RVM Matte (foreground has no transparency)."
+            )
+        if not len(images):
+            raise StudioError("There are no images to save. Check what comes in.")
+        height, width = images.shape[1:3]
+        rate = Fraction(fps).limit_denominator(1001)
+        path, notes = write_frames(
+            comfy_host.output_place(filename_prefix, width, height, SUFFIXES[format]),
+            images,
+            frame_rate=rate,
+            premultiplied=alpha == "premultiplied",
+            audio=audio_track(audio),
+            on_progress=comfy_host.Progress(len(images)),
+            stopped=comfy_host.is_cancelled,
+        )
+        comfy_host.report_notes(path, notes)
+        preview = comfy_host.temporary_file(".mp4")
+        write_frames(preview, comfy_host.preview_frames(images), frame_rate=rate, stopped=comfy_host.is_cancelled)
+        return {"ui": comfy_host.shown_video(preview), "result": (str(path),)}
