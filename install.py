@@ -83,7 +83,10 @@ def choose_target(venv: str | None) -> Target:
     running = Path(sys.executable)
     if venv:
         return own_venv(Path(os.path.abspath(venv)), named=True)
-    if HERE.parent.name == "custom_nodes":
+    if in_comfyui():
+        # ComfyUI's Manager runs this file with the Python that ComfyUI runs with, whatever else lies about.
+        if "COMFYUI_PATH" in os.environ and importlib.util.find_spec("torch"):
+            return Target(running, "ComfyUI's Python")
         python = comfyui_python(HERE.parent.parent)
         if python is None:  # ComfyUI set up by hand: only what it is started with can be meant
             return Target(running, "the Python this runs with, for ComfyUI", may_lack_torch=in_active_environment())
@@ -91,6 +94,10 @@ def choose_target(venv: str | None) -> Target:
     if in_active_environment():
         return Target(running, "the active environment")
     return own_venv(HERE / ".venv", named=False)
+
+
+def in_comfyui() -> bool:
+    return HERE.parent.name == "custom_nodes"
 
 
 def comfyui_python(comfyui: Path) -> Path | None:
@@ -587,7 +594,11 @@ def set_up(options: argparse.Namespace) -> Target:
     print(f"\nReady after {time.monotonic() - start:.0f} s: RVM Studio {project_version()}, {torch}, in {target.home}.")
     for warning in warnings:
         print(f"Note: {warning}")
-    print(f"Next: {studio} matte clip.mp4 -o matte.mov", flush=True)
+    if in_comfyui():
+        print("Next: restart ComfyUI. The nodes are under video/matting, examples under Workflow > Browse Templates.")
+    else:
+        print(f"Next: {studio} matte clip.mp4 -o matte.mov")
+    sys.stdout.flush()
     return target
 
 

@@ -27,8 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
-def install():
-    """install.py as a module, fresh for each test."""
+def install(monkeypatch):
+    """install.py as a module, fresh for each test, and not run by ComfyUI's Manager."""
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
     return load_install()
 
 
@@ -158,6 +159,18 @@ def test_comfyuis_own_python_is_found(install, monkeypatch, tmp_path, place):
     target = install.choose_target(None)
     assert target.python.is_relative_to(tmp_path / place)
     assert target.may_lack_torch
+
+
+@pytest.mark.parametrize("has_torch", [True, False])
+def test_under_comfyuis_manager_the_running_python_wins(install, monkeypatch, tmp_path, has_torch):
+    monkeypatch.setattr(install, "HERE", tmp_path / "ComfyUI" / "custom_nodes" / "rvm-studio")
+    stale = install.venv_python(tmp_path / "ComfyUI" / "venv")
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    monkeypatch.setattr(install.importlib.util, "find_spec", lambda name: object() if has_torch else None)
+    assert install.choose_target(None).python == stale
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path / "ComfyUI"))  # the Manager sets it
+    assert install.choose_target(None).python == (Path(sys.executable) if has_torch else stale)
 
 
 def test_comfyui_set_up_by_hand_needs_a_python_with_torch(install, monkeypatch, tmp_path, pip_calls, no_gpu):
@@ -697,7 +710,7 @@ def test_a_command_with_spaces_can_be_typed(install, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_real_environment_is_set_up_kept_and_repaired(tmp_path):
+def test_a_real_environment_is_set_up_kept_and_repaired(tmp_path, monkeypatch):
     """A venv that borrows this interpreter's torch, as ComfyUI's would have its own. Without any network."""
     checkout = tmp_path / "a checkout"
     ignored = shutil.ignore_patterns(".*", "*.egg-info", "__pycache__", "tests", "shared")
@@ -741,7 +754,10 @@ def test_a_real_environment_is_set_up_kept_and_repaired(tmp_path):
     _, pip = set_up("second.log")
     assert pip == ""
 
-    checkout = checkout.rename(tmp_path / "moved")
+    (tmp_path / "custom_nodes").mkdir()
+    checkout = checkout.rename(tmp_path / "custom_nodes" / "moved")
+    monkeypatch.setenv("COMFYUI_PATH", str(tmp_path))  # as ComfyUI's Manager runs it
     printed, pip = set_up("third.log")
+    assert "Next: restart ComfyUI." in printed
     assert f"installing from {checkout}" in printed
     assert "Installing collected packages: rvm-studio\n" in pip
