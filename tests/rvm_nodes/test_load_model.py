@@ -1,0 +1,103 @@
+"""RVM Load Model: which weights are offered, how they come, and into whose care the network goes."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from rvm_studio.core import weights, weights_download
+from rvm_studio.core.errors import StudioError
+from rvm_studio.core.network import MattingNetwork
+from rvm_studio.rvm_nodes import comfy_host
+from rvm_studio.rvm_nodes.load_model import RVMLoadModel
+
+OFFICIAL = ["rvm_mobilenetv3.safetensors", "rvm_resnet50.safetensors"]
+
+
+def load(name="mine.safetensors", **changes):
+    settings = {"precision": "auto", "device": "auto", "refiner": "auto"} | changes
+    return RVMLoadModel().load(name, **settings)[0]
+
+
+def test_the_official_weights_are_always_offered(comfy):
+    assert RVMLoadModel.INPUT_TYPES()["required"]["model"][0] == OFFICIAL
+
+
+def test_own_weights_are_offered_from_every_folder(comfy, weights_file, tmp_path):
+    extra = tmp_path / "elsewhere"  # as extra_model_paths.yaml names one
+    comfy.add_model_folder_path("rvm", str(extra))
+    for path in (extra / "sub" / "theirs.pth", extra / "notes.txt", extra / "cut.safetensors.partial"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert comfy_host.weights_names() == [*OFFICIAL, "mine.safetensors", "sub/theirs.pth"]
+    assert comfy_host.weights_path("sub/theirs.pth") == extra / "sub" / "theirs.pth"
+
+
+def test_weights_that_the_installer_fetched_are_found(comfy, weights_file, monkeypatch):
+    fetched = weights_download.models_dir() / OFFICIAL[0]
+    fetched.parent.mkdir(parents=True)
+    fetched.write_bytes(weights_file.read_bytes())
+    assert comfy_host.weights_path(OFFICIAL[0]) == fetched
+
+
+def test_official_weights_are_downloaded_once_and_verified(comfy, tmp_path, monkeypatch):
+    official = MattingNetwork("mobilenetv3")
+    server = tmp_path / "server"
+    server.mkdir()
+    torch.save(official.state_dict(), server / "rvm_mobilenetv3.pth")
+    entry = weights_download.CATALOGUE["mobilenetv3"]
+    digest = weights_download.sha256_of(server / "rvm_mobilenetv3.pth")
+    monkeypatch.setitem(weights_download.CATALOGUE, "mobilenetv3", dataclasses.replace(entry, sha256=digest))
+    monkeypatch.setenv("RVM_MIRROR", server.as_uri())
+    model = load(OFFICIAL[0])
+    assert Path(model.path) == comfy.root / "models" / "rvm" / OFFICIAL[0]
+    assert model.network.refiner_name == weights.DEEP
+    (server / "rvm_mobilenetv3.pth").unlink()
+    assert load(OFFICIAL[0]).path == model.path
+
+
+def test_a_download_that_is_something_else_is_refused(comfy, tmp_path, monkeypatch):
+    (tmp_path / "rvm_mobilenetv3.pth").write_bytes(b"not the official file")
+    monkeypatch.setenv("RVM_MIRROR", tmp_path.as_uri())
+    with pytest.raises(StudioError, match=r"RVM Load Model: .* is not the expected file: SHA-256"):
+        load(OFFICIAL[0])
+    assert not list((comfy.root / "models" / "rvm").glob("*.safetensors"))
+
+
+def test_weights_that_are_gone_are_named(comfy):
+    with pytest.raises(StudioError, match=r"RVM Load Model: The weights gone.pth are in none of .*models/rvm"):
+        load("gone.pth")
+
+
+def test_the_network_goes_into_comfyuis_care(comfy, weights_file):
+    model = load()
+    assert model.patcher.model is model.network
+    assert (model.patcher.load_device.type, model.patcher.offload_device.type) == ("cpu", "cpu")
+    assert not model.network.training
+    assert not any(parameter.requires_grad for parameter in model.network.parameters())
+    assert not comfy.loaded  # only when it is used
+
+
+def test_precision_follows_comfyui_and_the_device(comfy, weights_file, monkeypatch):
+    assert load().dtype == torch.float32
+    comfy.fp16 = True
+    assert load().dtype == torch.float32  # never fp16 on a CPU
+    with pytest.raises(StudioError, match="RVM Load Model: Precision fp16 works on graphics cards only"):
+        load(precision="fp16")
+
+
+def test_the_choice_of_a_card(comfy, weights_file, monkeypatch):
+    """With a card (here one that does nothing), auto takes ComfyUI's, and cpu leaves it alone."""
+    comfy.device = torch.device("meta")
+    assert load(precision="fp32").device.type == "meta"
+    assert load(device="cpu").patcher.load_device.type == "cpu"
+
+
+@pytest.mark.parametrize(("refiner", "expected"), [("auto", weights.FAST), ("fast", weights.FAST)])
+def test_the_refiner(comfy, weights_file, refiner, expected):
+    assert load(refiner=refiner).network.refiner_name == expected
+
+
+def test_a_refiner_that_the_weights_lack_is_refused(comfy, weights_file):
+    with pytest.raises(StudioError, match=r"RVM Load Model: .* holds no refiner"):
+        load(refiner="deep")
