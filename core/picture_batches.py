@@ -130,7 +130,7 @@ def decontaminate_pictures(
 
     foreground: the network's own, if there is one. Raises StudioError where sizes do not fit."""
     T, H, W = _fitting(pictures, mask)  # noqa: N806
-    if foreground is not None and _fitting(foreground, mask) != (T, H, W):
+    if foreground is not None and (len(foreground) not in (1, T) or foreground.shape[1:3] != (H, W)):
         raise StudioError(
             f"The foreground has {len(foreground)} frames of {foreground.shape[2]}x{foreground.shape[1]} but the images "
             f"are {T} of {W}x{H}. Connect the foreground that was matted from them."
