@@ -132,8 +132,8 @@ def decontaminate_pictures(
     T, H, W = _fitting(pictures, mask)  # noqa: N806
     if foreground is not None and (len(foreground) not in (1, T) or foreground.shape[1:3] != (H, W)):
         raise StudioError(
-            f"The foreground has {len(foreground)} frames of {foreground.shape[2]}x{foreground.shape[1]} but the images "
-            f"are {T} of {W}x{H}. Connect the foreground that was matted from them."
+            f"The foreground has {len(foreground)} frames of {foreground.shape[2]}x{foreground.shape[1]} but the "
+            f"images are {T} of {W}x{H}. Connect the foreground that was matted from them."
         )
     result = torch.empty(T, H, W, 4, dtype=torch.float32, device=pictures.device)
     for t in range(T):
@@ -156,8 +156,8 @@ def _fitting(pictures: Tensor, mask: Tensor) -> tuple[int, int, int]:
     (count, height, width), (masks, mask_height, mask_width) = pictures.shape[:3], mask.shape
     if (height, width) != (mask_height, mask_width):
         raise StudioError(
-            f"The mask is {mask_width}x{mask_height} but the images are {width}x{height}. Connect the mask that belongs "
-            "to them, or scale one of the two."
+            f"The mask is {mask_width}x{mask_height} but the images are {width}x{height}. Connect the mask that "
+            "belongs to them, or scale one of the two."
         )
     if count != masks and 1 not in (count, masks):
         raise StudioError(f"There are {count} images but {masks} masks. Expected as many, or one for all.")
