@@ -192,7 +192,7 @@ class Progress:
         self._done, self._total = done, total if total and total >= done else done + 1
         self._bar.update_absolute(self._done, self._total)
 
-    def show(self, fgr: "Tensor", pha: "Tensor") -> None:
+    def show(self, fgr: "Tensor | None", pha: "Tensor") -> None:
         """fgr [1, 3, H, W] (or None) and pha [1, 1, H, W], float: sent on as a picture, twice a second at most."""
         now = time.monotonic()
         if now - self._last_preview < SECONDS_BETWEEN_PREVIEWS:
@@ -217,7 +217,7 @@ def preview_picture(fgr: "Tensor | None", pha: "Tensor"):
     small = [F.interpolate(x.float(), size, mode="area") for x in ((fgr, pha) if fgr is not None else (pha,))]
     shown = small[0].expand(-1, 3, -1, -1)
     if fgr is not None:
-        shown = composite(*small, checkerboard(*size).to(pha.device))
+        shown = composite(small[0], small[1], checkerboard(*size, device=pha.device))
     return Image.fromarray(pictures_from_frames(quantise(shown, torch.uint8))[0])
 
 
