@@ -1,0 +1,154 @@
+"""What happens at the full size: frames to the network's small picture, and its coefficients back to the frames' size.
+
+One pass each, straight from and to the frames' own numbers (8-bit, 16-bit or float) and memory order. Runs as machine
+code where numba is installed, else in plain PyTorch; CPU only.
+"""
+
+# T frames, C channels, H, W full size, h, w small size
+
+import functools
+import logging
+import os
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..network import small_size
+from ..pixel_format import INTEGER_SCALE
+from . import full_size_torch
+from .bilinear import enlarging_taps, reducing_taps
+from .row_threads import over_rows
+
+log = logging.getLogger(__name__)
+
+
+def reduce(frames: Tensor, downsample_ratio: float) -> Tensor:
+    """frames [T, 3, H, W] uint8, uint16 or float -> [T, 3, h, w] float32 0..1, as MattingNetwork.reduce gives it."""
+    frames = _widened(frames)
+    T, _, H, W = frames.shape  # noqa: N806
+    h, w = small_size(H, W, downsample_ratio)
+    columns, rows = reducing_taps(W, w, downsample_ratio), reducing_taps(H, h, downsample_ratio)
+    kernels = compiled_kernels()
+    if kernels is None:
+        return full_size_torch.reduce(frames, columns, rows)
+    small = torch.empty(T, 3, h, w)
+    scale = np.float32(1 / INTEGER_SCALE.get(frames.dtype, 1))
+    for frame, target in zip(frames, small.numpy(), strict=True):
+        picture, interleaved = _memory(frame)
+        kernel = kernels.reduce_interleaved if interleaved else kernels.reduce_planar
+        _run(kernel, h, picture, tuple(columns), tuple(rows), scale, target)
+    return small
+
+
+def apply(
+    coefficients: Tensor, frames: Tensor, out: torch.dtype = torch.float32, foreground: bool = True
+) -> tuple[Tensor | None, Tensor]:
+    """coefficients [T, 2C, h, w] float32 and frames [T, 3, H, W] -> (fgr [T, 3, H, W] or None, pha [T, 1, H, W]).
+
+    coefficients: A of C channels, then b; C = 4 (R, G, B of the foreground's difference from the frame, alpha), or
+    C = 1, alpha alone, where no foreground is asked for. Per channel y = A * x + b, A and b interpolated; x is the
+    frame's R, G, B and their mean. pha = y, fgr = y + x, within 0..1, in dtype `out` (float32, uint8 or uint16,
+    rounded). fgr has the memory order of the frames: interleaved pictures give interleaved pictures.
+    """
+    frames = _widened(frames)
+    T, _, H, W = frames.shape  # noqa: N806
+    C = coefficients.shape[1] // 2  # noqa: N806
+    assert coefficients.shape[1] in (2, 8), f"coefficients of 1 or 4 channels expected, got {list(coefficients.shape)}"
+    assert C == 4 or not foreground, "a foreground needs the coefficients of all channels"
+    if C == 4 and not foreground:
+        coefficients, C = coefficients[:, 3::4], 1  # noqa: N806
+    coefficients = coefficients.contiguous()
+    h, w = coefficients.shape[-2:]
+    columns, rows = enlarging_taps(w, W), enlarging_taps(h, H)
+    kernels = compiled_kernels()
+    interleaved = _memory(frames[0])[1] if T else False
+    pha = torch.empty(T, 1, H, W, dtype=out)
+    fgr = None
+    if foreground:
+        fgr = torch.empty((T, H, W, 3) if interleaved else (T, 3, H, W), dtype=out)
+        fgr = fgr.permute(0, 3, 1, 2) if interleaved else fgr
+    scales = _scales(C, frames.dtype, out)
+    for t, frame in enumerate(frames):
+        if kernels is None:
+            full_size_torch.apply(coefficients[t], frame, rows, pha[t, 0], None if fgr is None else fgr[t])
+            continue
+        picture, interleaved = _memory(frame)
+        kernel = kernels.apply_interleaved if interleaved else kernels.apply_planar
+        nowhere = pha.numpy()[:0, 0, 0] if interleaved else pha.numpy()[:0, 0]
+        target = nowhere if fgr is None else _memory(fgr[t])[0]
+        taps = tuple(columns), tuple(rows)
+        _run(kernel, H, picture, coefficients[t].numpy(), *taps, *scales, pha[t, 0].numpy(), target)
+    return fgr, pha
+
+
+@functools.cache
+def compiled_kernels() -> ModuleType | None:
+    """The kernels of full_size_numba.py; None where numba is missing or does not work."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        return None
+    try:
+        from . import full_size_numba
+
+        tap = reducing_taps(1, 1, 1.0)
+        nothing = np.zeros((1, 3), np.uint8), tuple(tap), tuple(tap), np.float32(1), np.zeros((3, 1, 1), np.float32)
+        _prepare(full_size_numba.reduce_interleaved, nothing)
+    except ModuleNotFoundError:
+        return None
+    except Exception as error:  # a numba that does not fit the installed numpy, a damaged installation
+        log.warning("numba does not work here (%s: %s): plain PyTorch is used instead", type(error).__name__, error)
+        return None
+    return full_size_numba
+
+
+@functools.lru_cache(maxsize=32)
+def _scales(channels: int, source: torch.dtype, out: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.float32]:
+    """What A and b are multiplied with and what is added, so that A * x + b goes from the frames' numbers to those of
+    the results, rounded where cut off; and the results' 1."""
+    most = INTEGER_SCALE.get(out, 1)
+    half = 0.5 if out in INTEGER_SCALE else 0.0
+    step = most / INTEGER_SCALE.get(source, 1)
+    slopes = [*[step] * (channels - 1), step / 3]  # alpha's x is the sum of three
+    ones = [*[step] * (channels - 1), 0.0]  # + x for the foreground
+    gains = np.array([*slopes, *[most] * channels], np.float32)
+    offsets = np.array([*ones, *[half] * channels], np.float32)
+    return gains, offsets, np.float32(most)
+
+
+def _widened(frames: Tensor) -> Tensor:
+    """On the CPU, floats as float32."""
+    return frames.to("cpu", torch.float32) if frames.is_floating_point() else frames.cpu()
+
+
+def _memory(frame: Tensor) -> tuple[np.ndarray, bool]:
+    """[3, H, W] as it lies in memory: ([H, W * 3], True) if interleaved, else ([3, H, W], False), copied if need be."""
+    picture = frame.permute(1, 2, 0)
+    if picture.is_contiguous() and not frame.is_contiguous():
+        return picture.flatten(1).numpy(), True
+    return frame.contiguous().numpy(), False
+
+
+_ready: set[tuple] = set()
+
+
+def _run(kernel: Any, rows: int, *arguments) -> None:
+    """Runs a kernel over all rows on all threads."""
+    key = (kernel.__name__, *(array.dtype for array in arguments if isinstance(array, np.ndarray)))
+    if key not in _ready:
+        _prepare(kernel, arguments)
+        _ready.add(key)
+    over_rows(rows, lambda begin, end: kernel(*arguments, begin, end))
+
+
+def _prepare(kernel: Any, arguments: tuple) -> None:
+    """Compiles a kernel for these types, or loads it from disk; what is broken there is removed and made anew."""
+    try:
+        kernel(*arguments, 0, 0)
+    except Exception as error:
+        log.warning("the compiled %s on disk cannot be used (%s); it is made anew", kernel.__name__, error)
+        for file in Path(kernel.stats.cache_path).glob(f"full_size_numba.{kernel.__name__}-*"):
+            file.unlink(missing_ok=True)
+        kernel(*arguments, 0, 0)

@@ -1,0 +1,155 @@
+"""The full-size pass as machine code (numba): each frame is read once and each result written once.
+
+Interpolating to the full size is done in two steps. Along the rows first, once for each *small* row (it serves all
+the full rows until the next one); then between two such rows, which is plain arithmetic on neighbouring numbers that
+the compiler turns into vector instructions. Gain, offset and rounding are folded into the first step.
+
+The kernels work on a band of rows, release the interpreter's lock, and are compiled when first needed for a
+combination of types; `full_size.py` calls them. Indices are unsigned: for signed ones numba would allow for negative
+indexing, which is several times slower here. Fast-math is limited to what keeps infinities and NaN.
+"""
+
+# C channels, H, W full size, h, w small size; pictures are [3, H, W] (planar) or [H, W * 3] (interleaved: R, G, B, ...)
+
+import numpy as np
+from numba import njit
+
+_OPTIONS = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
+_part = njit(**_OPTIONS)  # of a kernel: becomes part of its code
+
+
+def _kernel(function):
+    """Compiled when first called with a combination of types, and kept on disk: beside this file, or in the user's
+    cache folder where that cannot be written to."""
+    try:
+        return njit(**_OPTIONS, cache=True)(function)
+    except RuntimeError:  # neither can
+        return njit(**_OPTIONS)(function)
+
+
+@_part
+def _widen(row, low, high, part, gain, offset, out):
+    """row [w] -> out [W], interpolated, times gain, plus offset."""
+    for x in range(out.shape[0]):
+        left, right = row[low[x]], row[high[x]]
+        out[x] = (left + part[x] * (right - left)) * gain + offset
+
+
+@_part
+def _mix(x, A0, A1, b0, b1, part, most, out):  # noqa: N803 - the papers' name
+    """out = A * x + b within 0..most, with A and b taken between two rows."""
+    low = np.float32(0)
+    for i in range(out.shape[0]):
+        A = A0[i] + part * (A1[i] - A0[i])  # noqa: N806
+        b = b0[i] + part * (b1[i] - b0[i])
+        out[i] = min(max(A * np.float32(x[i]) + b, low), most)
+
+
+@_part
+def _sum_interleaved(row, out):
+    for x in range(out.shape[0]):
+        out[x] = np.float32(row[3 * x]) + np.float32(row[3 * x + 1]) + np.float32(row[3 * x + 2])
+
+
+@_part
+def _sum_planar(red, green, blue, out):
+    for x in range(out.shape[0]):
+        out[x] = np.float32(red[x]) + np.float32(green[x]) + np.float32(blue[x])
+
+
+@_part
+def _split(row, red, green, blue):
+    for x in range(red.shape[0]):
+        red[x], green[x], blue[x] = np.float32(row[3 * x]), np.float32(row[3 * x + 1]), np.float32(row[3 * x + 2])
+
+
+@_part
+def _join(red, green, blue, row):
+    for x in range(red.shape[0]):
+        row[3 * x] = red[x]
+        row[3 * x + 1] = green[x]
+        row[3 * x + 2] = blue[x]
+
+
+@_part
+def _widened(wide, held, coefficients, y, columns, gains, offsets):
+    """Makes sure that the slot y % 2 of `wide` [2, 2C, W] holds the small row y of every coefficient; the slot."""
+    slot = y & 1
+    if held[slot] != y:
+        for c in range(coefficients.shape[0]):
+            _widen(coefficients[c, y], columns[0], columns[1], columns[2], gains[c], offsets[c], wide[slot, c])
+        held[slot] = y
+    return slot
+
+
+@_kernel
+def apply_interleaved(picture, coefficients, columns, rows, gains, offsets, most, pha, fgr, begin, end):
+    """Rows begin..end of: picture [H, W * 3] and coefficients [2C, h, w] -> pha [H, W], fgr [H, W * 3].
+
+    coefficients: A, then b, of C = 4 channels (R, G, B, alpha), or of alpha alone (C = 1; fgr is then [0, 0]).
+    columns, rows: taps (see bilinear.py). gains, offsets [2C]: applied to the coefficients. most: the results' 1.
+    """
+    W = pha.shape[1]  # noqa: N806
+    C = coefficients.shape[0] // 2  # noqa: N806
+    wide, held = np.empty((2, 2 * C, W), np.float32), np.full(2, -1)
+    total, colors, results = np.empty(W, np.float32), np.empty((3, W), np.float32), np.empty((3, W), fgr.dtype)
+    for y in range(begin, end):
+        low = wide[_widened(wide, held, coefficients, np.int64(rows[0][y]), columns, gains, offsets)]
+        high = wide[_widened(wide, held, coefficients, np.int64(rows[1][y]), columns, gains, offsets)]
+        part = rows[2][y]
+        if C == 4:
+            _split(picture[y], colors[0], colors[1], colors[2])
+            _sum_planar(colors[0], colors[1], colors[2], total)
+            for c in range(3):
+                _mix(colors[c], low[c], high[c], low[C + c], high[C + c], part, most, results[c])
+            _join(results[0], results[1], results[2], fgr[y])
+        else:
+            _sum_interleaved(picture[y], total)
+        _mix(total, low[C - 1], high[C - 1], low[2 * C - 1], high[2 * C - 1], part, most, pha[y])
+
+
+@_kernel
+def apply_planar(picture, coefficients, columns, rows, gains, offsets, most, pha, fgr, begin, end):
+    """As `apply_interleaved`, of picture [3, H, W] and to fgr [3, H, W] (or [0, 0, 0])."""
+    W = pha.shape[1]  # noqa: N806
+    C = coefficients.shape[0] // 2  # noqa: N806
+    wide, held = np.empty((2, 2 * C, W), np.float32), np.full(2, -1)
+    total = np.empty(W, np.float32)
+    for y in range(begin, end):
+        low = wide[_widened(wide, held, coefficients, np.int64(rows[0][y]), columns, gains, offsets)]
+        high = wide[_widened(wide, held, coefficients, np.int64(rows[1][y]), columns, gains, offsets)]
+        part = rows[2][y]
+        if C == 4:
+            for c in range(3):
+                _mix(picture[c, y], low[c], high[c], low[C + c], high[C + c], part, most, fgr[c, y])
+        _sum_planar(picture[0, y], picture[1, y], picture[2, y], total)
+        _mix(total, low[C - 1], high[C - 1], low[2 * C - 1], high[2 * C - 1], part, most, pha[y])
+
+
+@_kernel
+def reduce_interleaved(picture, columns, rows, scale, small, begin, end):
+    """Rows begin..end of small [3, h, w] = picture [H, W * 3], interpolated at the taps and multiplied by scale."""
+    for y in range(begin, end):
+        above, below, down = picture[rows[0][y]], picture[rows[1][y]], rows[2][y]
+        for x in range(small.shape[2]):
+            left, right, part = 3 * columns[0][x], 3 * columns[1][x], columns[2][x]
+            for c in range(3):
+                a, b = np.float32(above[left + np.uint32(c)]), np.float32(above[right + np.uint32(c)])
+                d, e = np.float32(below[left + np.uint32(c)]), np.float32(below[right + np.uint32(c)])
+                upper, lower = a + part * (b - a), d + part * (e - d)
+                small[c, y, x] = (upper + down * (lower - upper)) * scale
+
+
+@_kernel
+def reduce_planar(picture, columns, rows, scale, small, begin, end):
+    """As `reduce_interleaved`, of picture [3, H, W]."""
+    for y in range(begin, end):
+        down = rows[2][y]
+        for c in range(3):
+            above, below = picture[c, rows[0][y]], picture[c, rows[1][y]]
+            for x in range(small.shape[2]):
+                left, right, part = columns[0][x], columns[1][x], columns[2][x]
+                a, b = np.float32(above[left]), np.float32(above[right])
+                d, e = np.float32(below[left]), np.float32(below[right])
+                upper, lower = a + part * (b - a), d + part * (e - d)
+                small[c, y, x] = (upper + down * (lower - upper)) * scale
