@@ -7,11 +7,6 @@ code where numba is installed, else in plain PyTorch; CPU only.
 # T frames, C channels, H, W full size, h, w small size
 
 import functools
-import logging
-import os
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +16,7 @@ from ..network import small_size
 from ..pixel_format import INTEGER_SCALE
 from . import full_size_torch
 from .bilinear import enlarging_taps, reducing_taps
-from .row_threads import over_rows
-
-log = logging.getLogger(__name__)
+from .kernel_runner import compiled_kernels, run_rows
 
 
 def reduce(frames: Tensor, downsample_ratio: float) -> Tensor:
@@ -40,7 +33,7 @@ def reduce(frames: Tensor, downsample_ratio: float) -> Tensor:
     for frame, target in zip(frames, small.numpy(), strict=True):
         picture, interleaved = _memory(frame)
         kernel = kernels.reduce_interleaved if interleaved else kernels.reduce_planar
-        _run(kernel, h, picture, tuple(columns), tuple(rows), scale, target)
+        run_rows(kernel, h, picture, tuple(columns), tuple(rows), scale, target)
     return small
 
 
@@ -81,27 +74,8 @@ def apply(
         nowhere = pha.numpy()[:0, 0, 0] if interleaved else pha.numpy()[:0, 0]
         target = nowhere if fgr is None else _memory(fgr[t])[0]
         taps = tuple(columns), tuple(rows)
-        _run(kernel, H, picture, coefficients[t].numpy(), *taps, *scales, pha[t, 0].numpy(), target)
+        run_rows(kernel, H, picture, coefficients[t].numpy(), *taps, *scales, pha[t, 0].numpy(), target)
     return fgr, pha
-
-
-@functools.cache
-def compiled_kernels() -> ModuleType | None:
-    """The kernels of full_size_numba.py; None where numba is missing or does not work."""
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
-        return None
-    try:
-        from . import full_size_numba
-
-        tap = reducing_taps(1, 1, 1.0)
-        nothing = np.zeros((1, 3), np.uint8), tuple(tap), tuple(tap), np.float32(1), np.zeros((3, 1, 1), np.float32)
-        _prepare(full_size_numba.reduce_interleaved, nothing)
-    except ModuleNotFoundError:
-        return None
-    except Exception as error:  # a numba that does not fit the installed numpy, a damaged installation
-        log.warning("numba does not work here (%s: %s): plain PyTorch is used instead", type(error).__name__, error)
-        return None
-    return full_size_numba
 
 
 @functools.lru_cache(maxsize=32)
@@ -129,26 +103,3 @@ def _memory(frame: Tensor) -> tuple[np.ndarray, bool]:
     if picture.is_contiguous() and not frame.is_contiguous():
         return picture.flatten(1).numpy(), True
     return frame.contiguous().numpy(), False
-
-
-_ready: set[tuple] = set()
-
-
-def _run(kernel: Any, rows: int, *arguments) -> None:
-    """Runs a kernel over all rows on all threads."""
-    key = (kernel.__name__, *(array.dtype for array in arguments if isinstance(array, np.ndarray)))
-    if key not in _ready:
-        _prepare(kernel, arguments)
-        _ready.add(key)
-    over_rows(rows, lambda begin, end: kernel(*arguments, begin, end))
-
-
-def _prepare(kernel: Any, arguments: tuple) -> None:
-    """Compiles a kernel for these types, or loads it from disk; what is broken there is removed and made anew."""
-    try:
-        kernel(*arguments, 0, 0)
-    except Exception as error:
-        log.warning("the compiled %s on disk cannot be used (%s); it is made anew", kernel.__name__, error)
-        for file in Path(kernel.stats.cache_path).glob(f"full_size_numba.{kernel.__name__}-*"):
-            file.unlink(missing_ok=True)
-        kernel(*arguments, 0, 0)

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from rvm_studio.core.engines import full_size
+from rvm_studio.core.engines import full_size, kernel_runner
 from rvm_studio.core.network import MattingNetwork, small_size
 from rvm_studio.core.network.guided_filter import FastGuidedFilterRefiner
 from rvm_studio.core.pixel_format import frames_from_pictures, quantise, to_float
@@ -23,7 +23,7 @@ def backend(request, monkeypatch):
     """Each of the two ways in turn."""
     if request.param == "torch":
         monkeypatch.setattr(full_size, "compiled_kernels", lambda: None)
-    elif full_size.compiled_kernels() is None:
+    elif kernel_runner.compiled_kernels() is None:
         pytest.skip("numba is not installed")
     return request.param
 
@@ -155,9 +155,9 @@ def test_any_number_of_threads_gives_the_same(threads):
 PASS_ONCE = """
 import logging, torch
 logging.basicConfig()
-from rvm_studio.core.engines import full_size
+from rvm_studio.core.engines import full_size, kernel_runner
 frames = torch.full((1, 3, 20, 30), 100, dtype=torch.uint8)
-print(full_size.compiled_kernels() is not None, full_size.reduce(frames, 0.5).mean().item())
+print(kernel_runner.compiled_kernels() is not None, full_size.reduce(frames, 0.5).mean().item())
 """
 
 

@@ -1,11 +1,12 @@
-"""The full-size pass as machine code (numba): each frame is read once and each result written once.
+"""What PyTorch is slow at, as machine code (numba): the full-size pass, in which each frame is read once and each
+result written once, and the statistics of the guided filters.
 
 Interpolating to the full size is done in two steps. Along the rows first, once for each *small* row (it serves all
 the full rows until the next one); then between two such rows, which is plain arithmetic on neighbouring numbers that
 the compiler turns into vector instructions. Gain, offset and rounding are folded into the first step.
 
 The kernels work on a band of rows, release the interpreter's lock, and are compiled when first needed for a
-combination of types; `full_size.py` calls them. Indices are unsigned: for signed ones numba would allow for negative
+combination of types; `kernel_runner.py` calls them. Indices are unsigned: for signed ones numba would allow for negative
 indexing, which is several times slower here. Fast-math is limited to what keeps infinities and NaN.
 """
 
@@ -153,3 +154,57 @@ def reduce_planar(picture, columns, rows, scale, small, begin, end):
                 d, e = np.float32(below[left]), np.float32(below[right])
                 upper, lower = a + part * (b - a), d + part * (e - d)
                 small[c, y, x] = (upper + down * (lower - upper)) * scale
+
+
+@_part
+def _add_moments(small, matte, y, c, weights, sums):
+    """Adds a row's part of the 3x3 weighted sums of x, y, x * y and x * x to `sums` [4, w]; c: channel of `weights`."""
+    w = sums.shape[1]
+    x, m = np.zeros(w + 2, np.float32), np.zeros(w + 2, np.float32)  # with the zeros beyond the border
+    if c < 3:
+        x[1:-1] = small[c, y]
+    else:
+        for i in range(w):
+            x[i + 1] = (small[0, y, i] + small[1, y, i] + small[2, y, i]) / np.float32(3)
+    m[1:-1] = matte[c - 4, y]  # counted from the end: alpha is the last channel, whether alone or not
+    left, middle, right = weights[0], weights[1], weights[2]
+    for i in range(w):
+        sums[0, i] += left * x[i] + middle * x[i + 1] + right * x[i + 2]
+        sums[1, i] += left * m[i] + middle * m[i + 1] + right * m[i + 2]
+        sums[2, i] += left * (x[i] * m[i]) + middle * (x[i + 1] * m[i + 1]) + right * (x[i + 2] * m[i + 2])
+        sums[3, i] += left * (x[i] * x[i]) + middle * (x[i + 1] * x[i + 1]) + right * (x[i + 2] * x[i + 2])
+
+
+@_kernel
+def statistics(small, matte, weights, out, means, begin, end):
+    """Rows begin..end of the guided filter's statistics.
+
+    small [3, h, w] and matte [C, h, w]; x is R, G, B and their mean, y the matte, both of its C channels (the last
+    ones of four). weights [4, 3, 3]: the box filter's. out [2C, h, w]: covariance of x and y, then the variance of x;
+    means [2C, h, w]: of x, then of y.
+    """
+    C, h, w = matte.shape  # noqa: N806
+    sums = np.empty((4, w), np.float32)
+    for y in range(begin, end):
+        for k in range(C):
+            c = 4 - C + k
+            sums[:] = 0
+            for row in range(max(y - 1, 0), min(y + 2, h)):
+                _add_moments(small, matte, row, c, weights[c, row - y + 1], sums)
+            for i in range(w):
+                out[k, y, i] = sums[2, i] - sums[0, i] * sums[1, i]
+                out[C + k, y, i] = sums[3, i] - sums[0, i] * sums[0, i]
+                means[k, y, i] = sums[0, i]
+                means[C + k, y, i] = sums[1, i]
+
+
+@_kernel
+def coefficients_by_least_squares(statistics, means, epsilon, out, begin, end):
+    """Rows begin..end of out [2C, h, w]: A = covariance / (variance + epsilon), then b = mean y - A * mean x."""
+    C, w = out.shape[0] // 2, out.shape[2]  # noqa: N806
+    for y in range(begin, end):
+        for c in range(C):
+            for i in range(w):
+                A = statistics[c, y, i] / (statistics[C + c, y, i] + epsilon)  # noqa: N806
+                out[c, y, i] = A
+                out[C + c, y, i] = means[C + c, y, i] - A * means[c, y, i]

@@ -1,0 +1,76 @@
+"""From the network's small matte to the guided filter's coefficients A and b (see core/network/guided_filter.py), with
+only the channels that are asked for, and always in float32: variances are differences of nearly equal numbers.
+"""
+
+# N frames, C channels (4: R, G, B and mean / alpha; or 1, the last of them), h, w small size
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..network.guided_filter import (
+    DeepGuidedFilterRefiner,
+    FastGuidedFilterRefiner,
+    GuidedFilterRefiner,
+    with_mean,
+)
+from .kernel_runner import compiled_kernels, run_rows
+
+
+def coefficients(
+    refiner: GuidedFilterRefiner, small: Tensor, matte: Tensor, slope: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """small [N, 3, h, w] and matte [N, C, h, w], float32 -> [N, 2C, h, w]: A, then b.
+
+    slope: for the deep guided filter, its learned part: statistics [N, 2C, h, w] -> A [N, C or less, h, w], of the
+    last channels.
+    """
+    statistics, means = neighbourhoods(small, matte, box_weights(refiner))
+    if slope is not None:
+        A = slope(statistics)  # noqa: N806 - the papers' name
+        mean_x, mean_y = (mean[:, -A.shape[1] :] for mean in means.chunk(2, 1))
+        return torch.cat([A, torch.addcmul(mean_y, A, mean_x, value=-1)], 1)
+    kernels = compiled_kernels()
+    if kernels is None:
+        (cov, var), (mean_x, mean_y) = statistics.chunk(2, 1), means.chunk(2, 1)
+        A = cov / (var + FastGuidedFilterRefiner.epsilon)  # noqa: N806
+        return torch.cat([A, mean_y - A * mean_x], 1)
+    out = torch.empty_like(statistics)
+    epsilon = np.float32(FastGuidedFilterRefiner.epsilon)
+    for n in range(len(out)):
+        arrays = statistics[n].numpy(), means[n].numpy()
+        run_rows(kernels.coefficients_by_least_squares, out.shape[2], *arrays, epsilon, out[n].numpy())
+    return out
+
+
+def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """small [N, 3, h, w], matte [N, C, h, w], box weights [4, 3, 3] -> two tensors [N, 2C, h, w]: covariance and
+    variance; the means of x and y."""
+    C = matte.shape[1]  # noqa: N806
+    kernels = compiled_kernels()
+    if kernels is None:
+        x = with_mean(small)[:, -C:]
+
+        def box(values: Tensor) -> Tensor:
+            return F.conv2d(values, weights[-C:, None], padding=1, groups=C)
+
+        mean_x, mean_y = box(x), box(matte)
+        cov, var = box(x * matte) - mean_x * mean_y, box(x * x) - mean_x * mean_x
+        return torch.cat([cov, var], 1), torch.cat([mean_x, mean_y], 1)
+    small, matte = small.contiguous(), matte.contiguous()
+    statistics = torch.empty(len(matte), 2 * C, *matte.shape[-2:])
+    means = torch.empty_like(statistics)
+    for n in range(len(matte)):
+        arrays = small[n].numpy(), matte[n].numpy(), weights.numpy(), statistics[n].numpy(), means[n].numpy()
+        run_rows(kernels.statistics, matte.shape[2], *arrays)
+    return statistics, means
+
+
+def box_weights(refiner: GuidedFilterRefiner) -> Tensor:
+    """[4, 3, 3]: what the neighbours count."""
+    if isinstance(refiner, DeepGuidedFilterRefiner):
+        return refiner.box_filter.weight.detach()[:, 0]
+    return torch.full((4, 3, 3), 1 / 9)

@@ -1,0 +1,69 @@
+"""The engine for CPUs: the network at the small size, and one pass over the frames at the full size around it."""
+
+# T frames of one stream, C channels, H, W full size, h, w small size
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..network import MattingNetwork, Rec
+from ..network.guided_filter import DeepGuidedFilterRefiner
+from . import full_size
+from .engine import EngineOutput
+from .guided_coefficients import coefficients
+from .small_network import first_states
+
+
+class Parts(Protocol):
+    """A way of running the small network's parts; see FoldedParts for what the methods take and give."""
+
+    network: MattingNetwork
+
+    def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]: ...
+
+    def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor: ...
+
+
+class SplitEngine:
+    """Runs a network cut at its refiner. States are float32 whatever the parts compute in, so they pass from any
+    engine to any other. name: how the small network is run, in words."""
+
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def __init__(self, parts: Parts, name: str):
+        self.parts = parts
+        self.name = name
+        self.variant = parts.network.variant
+
+    @torch.inference_mode()
+    def run(
+        self,
+        frames: Tensor,
+        rec: Rec | None,
+        downsample_ratio: float,
+        *,
+        out: torch.dtype = torch.float32,
+        foreground: bool = True,
+    ) -> EngineOutput:
+        network, refiner = self.parts.network, self.parts.network.refiner
+        small = full_size.reduce(frames, downsample_ratio)
+        if rec is None:
+            rec = first_states(network, *small.shape[-2:])
+        r1, r2, r3, r4 = (r.to("cpu", torch.float32) for r in rec)
+        refines = downsample_ratio != 1
+        learned = refines and isinstance(refiner, DeepGuidedFilterRefiner)
+        # The learned filter looks at all channels, whatever is asked for.
+        matte, hid, rec = self.parts.run(small, (r1, r2, r3, r4), foreground or learned, learned)
+        if not refines:
+            # At the full size already: A = 0.
+            solved = torch.cat([torch.zeros_like(matte), matte], 1)
+        elif hid is None:
+            solved = coefficients(refiner, small, matte)
+        else:
+            solved = coefficients(
+                refiner, small, matte, lambda statistics: self.parts.slope(statistics, hid, foreground)
+            )
+        fgr, pha = full_size.apply(solved, frames, out, foreground)
+        return EngineOutput(fgr, pha, rec)
