@@ -5,11 +5,10 @@
 import functools
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..network import MattingNetwork, Rec
-from ..network.guided_filter import DeepGuidedFilterRefiner
-from .small_network import Decoder, Encoder, Slope, folded
+from .small_network import Decoder, Encoder, folded, new_slope
 
 
 class FoldedParts:
@@ -18,10 +17,9 @@ class FoldedParts:
     def __init__(self, network: MattingNetwork, dtype: torch.dtype = torch.float32):
         self.network = folded(network)
         self.dtype = dtype
-        self._ready = functools.partial(torch.nn.Module.to, dtype=dtype, memory_format=torch.channels_last)
         self._encoder = self._ready(Encoder(self.network))
         self._decoder = functools.cache(lambda *how: self._ready(Decoder(self.network, *how)))
-        self._slope = functools.cache(lambda foreground: self._ready(self._new_slope(foreground)))
+        self._slope = functools.cache(lambda foreground: self._ready(new_slope(self.network, foreground)))
 
     def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]:
         """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
@@ -36,9 +34,8 @@ class FoldedParts:
         """statistics [N, 8, h, w] and hid -> A [N, 4 or 1, h, w]."""
         return self._slope(foreground)(self._given(statistics), hid).float()
 
-    def _new_slope(self, foreground: bool) -> Slope:
-        assert isinstance(self.network.refiner, DeepGuidedFilterRefiner)
-        return Slope(self.network.refiner, foreground)
+    def _ready(self, part: nn.Module) -> nn.Module:
+        return part.to(self.dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def _given(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=torch.channels_last)

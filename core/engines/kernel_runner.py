@@ -1,4 +1,4 @@
-"""Runs the kernels of kernels.py: on all threads, compiled or loaded from disk before that, repaired if broken there."""
+"""Runs the kernels of kernels.py on all threads; compiles them, or loads them from disk and repairs what is broken."""
 
 import functools
 import logging

@@ -6,8 +6,8 @@ the full rows until the next one); then between two such rows, which is plain ar
 the compiler turns into vector instructions. Gain, offset and rounding are folded into the first step.
 
 The kernels work on a band of rows, release the interpreter's lock, and are compiled when first needed for a
-combination of types; `kernel_runner.py` calls them. Indices are unsigned: for signed ones numba would allow for negative
-indexing, which is several times slower here. Fast-math is limited to what keeps infinities and NaN.
+combination of types; `kernel_runner.py` calls them. Indices are unsigned: for signed ones numba would allow for
+negative indexing, which is several times slower here. Fast-math is limited to what keeps infinities and NaN.
 """
 
 # C channels, H, W full size, h, w small size; pictures are [3, H, W] (planar) or [H, W * 3] (interleaved: R, G, B, ...)

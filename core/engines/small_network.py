@@ -32,11 +32,12 @@ def folded(network: MattingNetwork) -> MattingNetwork:
 
 
 def _fold(module: nn.Module) -> None:
-    before: tuple[str, nn.Module] | None = None
+    before: tuple[str, nn.Module | None] = "", None
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
-            assert before and isinstance(before[1], nn.Conv2d), f"{name} does not follow a convolution"
-            setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
+            conv_name, conv = before
+            assert isinstance(conv, nn.Conv2d), f"{name} does not follow a convolution"
+            setattr(module, conv_name, fuse_conv_bn_eval(conv, child))
             setattr(module, name, nn.Identity())
         else:
             _fold(child)
@@ -93,9 +94,10 @@ class Decoder(nn.Module):
 class Slope(nn.Module):
     def __init__(self, refiner: DeepGuidedFilterRefiner, foreground: bool):
         super().__init__()
-        self.first, *rest, last = refiner.conv
-        assert isinstance(self.first, nn.Conv2d)
+        first, *rest, last = refiner.conv
+        assert isinstance(first, nn.Conv2d)
         assert isinstance(last, nn.Conv2d)
+        self.first: nn.Conv2d = first
         self.rest = nn.Sequential(*rest)
         self.last = last if foreground else _last_channel(last)
 
@@ -104,6 +106,12 @@ class Slope(nn.Module):
         weight, bias = self.first.weight, self.first.bias
         x = F.conv2d(statistics, weight[:, :8]) + F.conv2d(hid, weight[:, 8:], bias)
         return self.last(self.rest(x))
+
+
+def new_slope(network: MattingNetwork, foreground: bool) -> Slope:
+    """The Slope of a network that has the deep guided filter."""
+    assert isinstance(network.refiner, DeepGuidedFilterRefiner)
+    return Slope(network.refiner, foreground)
 
 
 def _last_channel(conv: nn.Conv2d) -> nn.Conv2d:

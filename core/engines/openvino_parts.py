@@ -1,0 +1,165 @@
+"""The small network in OpenVINO: every part compiled for one size, kept in memory for the last few sizes and on disk
+for the next start.
+
+Static shapes, since dynamic ones cost 12 to 19 %. States and features pass in channels-last order, which is how
+OpenVINO keeps them.
+"""
+
+# N frames of one stream, C channels, h, w small size
+
+import functools
+import hashlib
+import logging
+import threading
+import warnings
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import openvino
+import torch
+from torch import Tensor, nn
+
+from ..network import MattingNetwork, Rec, matting_network
+from . import artefact_cache
+from .small_network import Decoder, Encoder, folded, new_slope
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["fp32", "mixed", "bf16"]
+"""mixed: bf16 but for the encoder, which carries nearly all of bf16's error."""
+
+SIZES_KEPT = 6  # compiled parts in memory: two or three sizes
+
+
+@functools.cache
+def core() -> openvino.Core:
+    return openvino.Core()
+
+
+def bf16_is_native() -> bool:
+    """Whether OpenVINO computes bfloat16 faster than float32 on this CPU."""
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+class OpenVINOParts:
+    """The parts of a network (see small_network.py); tensors in and out are float32. Runs one call at a time; calls
+    from several threads wait for each other."""
+
+    def __init__(self, network: MattingNetwork, precision: Precision = "fp32"):
+        self.network = folded(network)
+        self.precision: Precision = precision
+        self._encoder = Encoder(self.network)
+        self._decoder = functools.cache(lambda *how: Decoder(self.network, *how))
+        self._slope = functools.cache(lambda foreground: new_slope(self.network, foreground))
+        self._compiled: OrderedDict[tuple, CompiledPart] = OrderedDict()
+        self._lock = threading.Lock()
+        self._digest = _digest(self.network)
+
+    def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]:
+        """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
+        states: Sequence[Tensor] = rec
+        mattes, hids = [], []
+        with self._lock:
+            for frame in small.split(1):
+                features = self._run(("encoder",), self._encoder, (frame,))
+                decoder = self._decoder(foreground, hidden)
+                matte, *rest = self._run(("decoder", foreground, hidden), decoder, (frame, *features, *states))
+                mattes.append(matte)
+                if hidden:
+                    hids.append(rest.pop(0))
+                states = rest
+        r1, r2, r3, r4 = states
+        return torch.cat(mattes), torch.cat(hids) if hidden else None, (r1, r2, r3, r4)
+
+    def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor:
+        """statistics [N, 8, h, w] and hid -> A [N, 4 or 1, h, w]."""
+        part = self._slope(foreground)
+        with self._lock:
+            pairs = zip(statistics.split(1), hid.split(1), strict=True)
+            return torch.cat([self._run(("slope", foreground), part, pair)[0] for pair in pairs])
+
+    def _run(self, name: tuple, part: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        threads = torch.get_num_threads()
+        key = (name, tuple(x.shape for x in inputs), threads)
+        if key not in self._compiled:
+            in_half = self.precision == "bf16" or (self.precision == "mixed" and name[0] != "encoder")
+            shapes = [tuple(x.shape) for x in inputs]
+            config = {"INFERENCE_PRECISION_HINT": "bf16" if in_half else "f32", "INFERENCE_NUM_THREADS": threads}
+            self._compiled[key] = CompiledPart(part, shapes, config, (name, self._digest))
+        self._compiled.move_to_end(key)
+        while len(self._compiled) > SIZES_KEPT:
+            self._compiled.popitem(last=False)
+        return self._compiled[key](inputs)
+
+
+class CompiledPart:
+    """A part compiled for one size: loaded from disk, or converted from PyTorch, compiled and stored there.
+
+    key: what makes the part another one than any other of the same shapes.
+    """
+
+    def __init__(self, part: nn.Module, shapes: Sequence[tuple[int, ...]], config: dict[str, Any], key: tuple):
+        stored_as = (*key, tuple(shapes), config["INFERENCE_PRECISION_HINT"], *_environment())
+        compiled = _imported(stored_as, config)
+        if compiled is None:
+            compiled = core().compile_model(_converted(part, shapes), "CPU", config)
+            artefact_cache.store(stored_as, compiled.export_model().getvalue())
+        self._request = compiled.create_infer_request()
+        self._shapes = [tuple(output.shape) for output in compiled.outputs]
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        for index, x in enumerate(inputs):
+            self._request.set_input_tensor(index, openvino.Tensor(x.contiguous().numpy(), shared_memory=True))
+        results = [torch.empty(shape) for shape in self._shapes]  # its own memory: results outlive the next call
+        for index, result in enumerate(results):
+            self._request.set_output_tensor(index, openvino.Tensor(result.numpy(), shared_memory=True))
+        self._request.infer()
+        return results
+
+
+def _imported(key: tuple, config: dict[str, Any]) -> openvino.CompiledModel | None:
+    artefact = artefact_cache.load(key)
+    if artefact is None:
+        return None
+    try:
+        return core().import_model(artefact, "CPU", config)
+    except Exception as error:
+        log.warning("a compiled network on disk cannot be used (%s); it is made anew", error)
+        return None
+
+
+def _converted(part: nn.Module, shapes: Sequence[tuple[int, ...]]) -> openvino.Model:
+    """The part as an OpenVINO model of these static input shapes.
+
+    Through the PyTorch frontend itself: `openvino.convert_model` does the same and reports it to its makers.
+    """
+    from openvino.frontend import FrontEndManager  # pyright: ignore[reportAttributeAccessIssue]
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that shapes become constants: they are
+        traced = torch.jit.trace(part, tuple(torch.zeros(shape) for shape in shapes), check_trace=False)
+        decoder = TorchScriptPythonDecoder(traced, shared_memory=False)  # has to live until the conversion is done
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(decoder))
+    model.reshape({index: openvino.PartialShape(list(shape)) for index, shape in enumerate(shapes)})
+    return model
+
+
+@functools.cache
+def _environment() -> tuple:
+    """What compiled artefacts depend on besides the network: OpenVINO, PyTorch, the processor, our own source."""
+    here = Path(__file__).parent
+    files = [*sorted(Path(matting_network.__file__).parent.glob("*.py")), here / "small_network.py", Path(__file__)]
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return openvino.get_version(), torch.__version__, core().get_property("CPU", "FULL_DEVICE_NAME"), source
+
+
+def _digest(network: nn.Module) -> str:
+    digest = hashlib.sha256(network.__class__.__name__.encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
