@@ -17,7 +17,7 @@ def add_parser(subparsers) -> None:
 def run(_: argparse.Namespace) -> int:
     """Prints it; fails on nothing, since it is what people send when something fails."""
     print(f"rvm-studio   {_version('rvm-studio')}, Python {platform.python_version()}, {platform.platform()}")
-    for package in ("torch", "torchvision", "av", "numpy", "safetensors", "pillow"):
+    for package in ("torch", "torchvision", "av", "numpy", "safetensors", "pillow", "openvino", "numba"):
         print(f"{package:<12} {_version(package)}")
     for heading, lines in (("devices", _devices), ("formats", _formats), ("weights", _weights)):
         print(f"\n{heading}")
@@ -40,15 +40,16 @@ def _version(package: str) -> str:
 def _devices() -> list[str]:
     import torch
 
-    from .device import DTYPE_NAMES, bf16_works, choose_device, choose_dtype, describe
+    from .device import bf16_works, choose_device, describe
+    from .engines import choose
 
     best = choose_device("auto")
     lines = []
     for device in dict.fromkeys((best, torch.device("cpu"))):
-        precision = DTYPE_NAMES[choose_dtype("auto", device)]
+        precision = choose(device).precision
         bf16 = "works" if bf16_works(device) else "not supported"
         lines.append(f"{device}: {describe(device)}; precision {precision} (bf16 {bf16})")
-    lines.append(f"used: {best}, engine eager (plain PyTorch)")
+    lines.append(f"used: engine {choose(best)}")
     return lines
 
 

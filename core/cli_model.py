@@ -29,27 +29,38 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "weights are for",
     )
     model.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, xpu, mps")
-    model.add_argument("--precision", default="auto", help="auto (default), fp32, fp16, bf16")
+    model.add_argument(
+        "--engine",
+        choices=("auto", "eager", "folded", "openvino"),
+        default="auto",
+        help="how the network is run: auto (default: the fastest here, see `rvm-studio info`), eager (plain PyTorch), "
+        "folded (plain PyTorch, reordered for the CPU), openvino (CPU)",
+    )
+    model.add_argument(
+        "--precision",
+        default="auto",
+        help="auto (default: fp16 on cards that compute it well; on CPUs with bf16 mixed, else fp32), fp32, fp16, bf16 "
+        "(on a CPU the fastest, and visibly coarser in soft edges), mixed (CPU: bf16 but for the encoder)",
+    )
     model.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: all cores)")
 
 
 def load_engine(arguments: argparse.Namespace) -> "Engine":
-    """The network with its weights on its device. Raises StudioError where that cannot be."""
+    """The network with its weights in the engine for its device. Raises StudioError where that cannot be."""
     import torch
 
     from . import weights
-    from .device import DTYPE_NAMES, choose_device, choose_dtype
-    from .engines import EagerEngine
+    from .device import choose_device
+    from .engines import build, choose
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    device = choose_device(arguments.device)
-    dtype = choose_dtype(arguments.precision, device)
+    choice = choose(choose_device(arguments.device), arguments.engine, arguments.precision)
     refiner = {"auto": "auto", "deep": "deep_guided_filter", "fast": "fast_guided_filter"}[arguments.refiner]
     path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
     network = weights.load_network(path, arguments.variant, refiner)
-    log.info("network: %s on %s, %s", arguments.variant, device, DTYPE_NAMES[dtype])
-    return EagerEngine(network, device, dtype)
+    log.info("network: %s, engine %s", arguments.variant, choice)
+    return build(network, choice)
 
 
 def at_least(smallest: int):

@@ -1,6 +1,14 @@
-"""Engines run the network; sessions drive them. An engine holds no stream's state, so many sessions may share one."""
+"""Engines run the network; sessions drive them. An engine holds no stream's state, so many sessions may share one.
 
+    eager       the network as it is, in plain PyTorch, on any device: what the others are checked against
+    folded      CPU: cut at the refiner, BatchNorm folded, channels-last, in plain PyTorch
+    openvino    CPU: cut at the refiner, the small network in OpenVINO
+
+`choose` picks one for a device and says why, `build` makes it.
+"""
+
+from .choice import Choice, build, choose
 from .eager import EagerEngine, SegmentationEngine
 from .engine import Engine, EngineOutput
 
-__all__ = ["EagerEngine", "Engine", "EngineOutput", "SegmentationEngine"]
+__all__ = ["Choice", "EagerEngine", "Engine", "EngineOutput", "SegmentationEngine", "build", "choose"]

@@ -1,0 +1,114 @@
+"""Which engine runs a network: by device and by what is installed, or as asked for, with the reason in words."""
+
+import functools
+import logging
+from typing import Any, NamedTuple
+
+import torch
+
+from ..device import DTYPE_NAMES, DTYPES, choose_dtype
+from ..errors import StudioError
+from ..network import MattingNetwork
+from .eager import EagerEngine
+from .engine import Engine
+from .folded import FoldedParts
+from .kernel_runner import compiled_kernels
+from .split import SplitEngine
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("auto", "eager", "folded", "openvino")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
+GET_THEM = "pip install openvino numba, or run install.py"
+
+
+class Choice(NamedTuple):
+    """An engine by name, its precision ("fp32", "fp16", "bf16", "mixed"), and why it was chosen."""
+
+    engine: str
+    device: torch.device
+    precision: str
+    why: str
+
+    def __str__(self) -> str:
+        full_size = ""
+        if self.engine != "eager":
+            full_size = f", full size by {'numba' if compiled_kernels() else 'plain PyTorch'}"
+        return f"{self.engine} on {self.device}, {self.precision}{full_size} ({self.why})"
+
+
+def choose(device: torch.device, engine: str = "auto", precision: str | torch.dtype = "auto") -> Choice:
+    """The engine and precision for a device, as asked for, or for "auto" the fastest that keeps the quality:
+
+    CPU: OpenVINO where it is installed, else folded PyTorch; bf16 but for the encoder ("mixed") where OpenVINO
+    computes bf16 natively, else fp32. Elsewhere: eager, in core.device's precision.
+    Raises StudioError for what cannot work here.
+    """
+    if engine not in ENGINES:
+        raise StudioError(f"Unknown engine {engine!r}. Use {', '.join(ENGINES)}.")
+    if isinstance(precision, torch.dtype):
+        precision = DTYPE_NAMES[precision]
+    if precision not in PRECISIONS:
+        raise StudioError(f"Unknown precision {precision!r}. Use {', '.join(PRECISIONS)}.")
+    if device.type != "cpu" and engine not in ("auto", "eager"):
+        raise StudioError(f"The engine {engine} runs on the CPU, not on {device}. Use --device cpu, or --engine auto.")
+    why = "as asked for"
+    if engine == "auto":
+        engine, why = _automatic(device)
+    elif engine == "openvino" and (missing := openvino_problem()):
+        raise StudioError(f"The engine openvino cannot be used: {missing}. Get it ({GET_THEM}), or use --engine auto.")
+    if engine == "openvino":
+        return Choice(engine, device, _openvino_precision(device, precision), why)
+    if precision == "mixed":
+        raise StudioError(
+            f"Precision mixed needs the engine openvino; here it is {engine}. Use {', '.join(['auto', *DTYPES])}."
+        )
+    return Choice(engine, device, DTYPE_NAMES[choose_dtype(precision, device)], why)
+
+
+def build(network: MattingNetwork, choice: Choice) -> Engine:
+    """The engine that was chosen, for a network (which it copies)."""
+    if choice.engine == "eager":
+        return EagerEngine(network, choice.device, DTYPES[choice.precision])
+    name = f"{choice.engine} {choice.precision}"
+    if choice.engine == "folded":
+        return SplitEngine(FoldedParts(network, DTYPES[choice.precision]), name)
+    return SplitEngine(_openvino_parts().OpenVINOParts(network, choice.precision), name)
+
+
+def _automatic(device: torch.device) -> tuple[str, str]:
+    if device.type != "cpu":
+        return "eager", f"plain PyTorch: no faster engine for {device.type} is built yet"
+    if problem := openvino_problem():
+        return "folded", f"{problem}; faster with it: {GET_THEM}"
+    return "openvino", "the fastest on a CPU"
+
+
+def _openvino_precision(device: torch.device, precision: str) -> str:
+    native = _openvino_parts().bf16_is_native()
+    if precision == "auto":
+        return "mixed" if native else "fp32"
+    if precision == "mixed":
+        if not native:
+            raise StudioError("Precision mixed needs a CPU that computes bf16. Use auto or fp32.")
+        return precision
+    return DTYPE_NAMES[choose_dtype(precision, device)]
+
+
+@functools.cache
+def openvino_problem() -> str | None:
+    """Why OpenVINO cannot be used; None where it can."""
+    try:
+        _openvino_parts().core().get_property("CPU", "FULL_DEVICE_NAME")
+    except ModuleNotFoundError:
+        return "openvino is not installed"
+    except Exception as error:
+        return f"openvino does not work here ({type(error).__name__}: {error})"
+    return None
+
+
+def _openvino_parts() -> Any:
+    """The module, imported when first needed."""
+    from . import openvino_parts
+
+    return openvino_parts
