@@ -1,6 +1,7 @@
 """Compiled artefacts on disk, so that the next start need not compile. A file is used only if it is complete and was
 made for exactly the same key; anything else counts as absent, and is made anew."""
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -46,12 +47,8 @@ def store(key: tuple, artefact: bytes) -> None:
         _prune()
     except OSError as error:
         log.info("compiled artefacts are not kept: %s", error)
-        partial.unlink(missing_ok=True)
-
-
-def discard(key: tuple) -> None:
-    """Forgets what was stored under the key."""
-    _path(key).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _path(key: tuple) -> Path:

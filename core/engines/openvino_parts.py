@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..network import MattingNetwork, Rec, matting_network
 from . import artefact_cache
+from .folded import FoldedParts
 from .small_network import Decoder, Encoder, folded, new_slope
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 Precision = Literal["fp32", "mixed", "bf16"]
 """mixed: bf16 but for the encoder, which carries nearly all of bf16's error."""
 
-SIZES_KEPT = 6  # compiled parts in memory: two or three sizes
+SMALLEST = 5  # pixels a side: pooling three times fails in OpenVINO below
+PARTS_KEPT = 6  # compiled, in memory: those of two or three sizes
 
 
 @functools.cache
@@ -59,6 +61,8 @@ class OpenVINOParts:
 
     def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]:
         """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
+        if min(small.shape[-2:]) < SMALLEST:
+            return self._tiny.run(small, rec, foreground, hidden)
         states: Sequence[Tensor] = rec
         mattes, hids = [], []
         with self._lock:
@@ -75,10 +79,16 @@ class OpenVINOParts:
 
     def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor:
         """statistics [N, 8, h, w] and hid -> A [N, 4 or 1, h, w]."""
+        if min(statistics.shape[-2:]) < SMALLEST:
+            return self._tiny.slope(statistics, hid, foreground)
         part = self._slope(foreground)
         with self._lock:
             pairs = zip(statistics.split(1), hid.split(1), strict=True)
             return torch.cat([self._run(("slope", foreground), part, pair)[0] for pair in pairs])
+
+    @functools.cached_property
+    def _tiny(self) -> FoldedParts:
+        return FoldedParts(self.network)
 
     def _run(self, name: tuple, part: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         threads = torch.get_num_threads()
@@ -89,7 +99,7 @@ class OpenVINOParts:
             config = {"INFERENCE_PRECISION_HINT": "bf16" if in_half else "f32", "INFERENCE_NUM_THREADS": threads}
             self._compiled[key] = CompiledPart(part, shapes, config, (name, self._digest))
         self._compiled.move_to_end(key)
-        while len(self._compiled) > SIZES_KEPT:
+        while len(self._compiled) > PARTS_KEPT:
             self._compiled.popitem(last=False)
         return self._compiled[key](inputs)
 
@@ -107,12 +117,15 @@ class CompiledPart:
             compiled = core().compile_model(_converted(part, shapes), "CPU", config)
             artefact_cache.store(stored_as, compiled.export_model().getvalue())
         self._request = compiled.create_infer_request()
+        self.threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._shapes = [tuple(output.shape) for output in compiled.outputs]
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        for index, x in enumerate(inputs):
-            self._request.set_input_tensor(index, openvino.Tensor(x.contiguous().numpy(), shared_memory=True))
-        results = [torch.empty(shape) for shape in self._shapes]  # its own memory: results outlive the next call
+        # OpenVINO reads and writes the tensors where they lie and does not keep them alive: these lists do.
+        given = [x.contiguous() for x in inputs]
+        results = [torch.empty(shape) for shape in self._shapes]  # their own memory: they outlive the next call
+        for index, x in enumerate(given):
+            self._request.set_input_tensor(index, openvino.Tensor(x.numpy(), shared_memory=True))
         for index, result in enumerate(results):
             self._request.set_output_tensor(index, openvino.Tensor(result.numpy(), shared_memory=True))
         self._request.infer()

@@ -158,7 +158,9 @@ def test_odd_sizes(name, height, width, networks, engine_of, eager_of):
     network = networks(refiner="deep_guided_filter")
     frames = noise(2, height, width)
     for ratio in (1.0, 0.6) if height > 1 else (1.0,):
-        assert_close(engine_of(name, network).run(frames, None, ratio), eager_of(network).run(frames, None, ratio), 2e-3)
+        assert_close(
+            engine_of(name, network).run(frames, None, ratio), eager_of(network).run(frames, None, ratio), 2e-3
+        )
 
 
 @pytest.mark.parametrize("name", ["folded", "openvino fp32"])
@@ -270,10 +272,3 @@ def test_a_network_stays_as_it_is(networks, engine_of):
     assert network.training
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
-
-
-def test_no_frames(networks, engine_of):
-    engine = engine_of("folded", networks())
-    state = engine.run(noise(1, 32, 48), None, 0.5).rec
-    output = engine.run(noise(1, 32, 48)[:0], state, 0.5, out=torch.uint8)
-    assert output.pha.shape == (0, 1, 32, 48)

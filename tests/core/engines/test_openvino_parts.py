@@ -1,0 +1,135 @@
+"""Compiled networks on disk: used where they fit, made anew where they are missing, stale or broken; never too many."""
+
+import logging
+import os
+import threading
+
+import pytest
+import torch
+from rvm_studio.core import MattingNetwork
+from rvm_studio.core.engines import artefact_cache
+from rvm_studio.core.engines.choice import openvino_problem
+from rvm_studio.core.engines.split import SplitEngine
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path))
+    return artefact_cache.folder()
+
+
+@pytest.fixture
+def parts():
+    if openvino_problem():
+        pytest.skip(openvino_problem())
+    from rvm_studio.core.engines import openvino_parts
+
+    return openvino_parts
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return MattingNetwork(refiner="fast_guided_filter").eval()
+
+
+FRAMES = torch.arange(3 * 40 * 60, dtype=torch.uint8).view(1, 3, 40, 60)
+
+
+def matte(parts, network):
+    return SplitEngine(parts.OpenVINOParts(network), "test").run(FRAMES, None, 0.5).pha
+
+
+def test_the_second_start_converts_nothing(parts, network, folder, monkeypatch):
+    first = matte(parts, network)
+    assert len(list(folder.iterdir())) == 2  # encoder and decoder
+    monkeypatch.setattr(parts, "_converted", lambda *_: pytest.fail("converted again"))
+    assert (matte(parts, network) - first).abs().max() < 1e-6
+
+
+def test_another_network_or_version_is_made_anew(parts, network, folder, monkeypatch):
+    matte(parts, network)
+    other = MattingNetwork(refiner="fast_guided_filter").eval()
+    matte(parts, other)
+    assert len(list(folder.iterdir())) == 4
+    monkeypatch.setattr(parts, "_environment", lambda: ("another version",))
+    matte(parts, network)
+    assert len(list(folder.iterdir())) == 6
+
+
+def test_what_is_broken_repairs_itself(parts, network, folder, caplog):
+    first = matte(parts, network)
+    files = sorted(folder.iterdir())
+    good = [file.read_bytes() for file in files]
+    for broken in (b"", good[0][:1000], good[0][:-1] + b"?"):
+        for file in files:
+            file.write_bytes(broken)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert (matte(parts, network) - first).abs().max() < 1e-6
+        assert "is damaged; it is made anew" in caplog.text
+        assert all(len(file.read_bytes()) > 1000 for file in files)
+    artefact_cache.store(("key",), b"no network")
+    for file in files:  # intact, and yet nothing OpenVINO can read
+        file.write_bytes((folder / artefact_cache._path(("key",)).name).read_bytes())
+    with caplog.at_level(logging.WARNING):
+        assert (matte(parts, network) - first).abs().max() < 1e-6
+    assert "cannot be used" in caplog.text
+
+
+def test_one_engine_from_several_threads(parts, network):
+    engine = SplitEngine(parts.OpenVINOParts(network), "test")
+    expected = engine.run(FRAMES, None, 0.5).pha
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.extend(engine.run(FRAMES, None, 0.5).pha for _ in range(5)))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 15
+    assert all(torch.equal(result, expected) for result in results)
+
+
+def test_the_thread_count_is_respected(parts, network):
+    before = torch.get_num_threads()
+    engine = SplitEngine(parts.OpenVINOParts(network), "test")
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            engine.run(FRAMES, None, 0.5)
+    finally:
+        torch.set_num_threads(before)
+    counts = {part.threads for part in engine.parts._compiled.values()}
+    assert counts == {1, 2}
+
+
+def test_few_compiled_parts_are_held(parts, network):
+    engine = SplitEngine(parts.OpenVINOParts(network), "test")
+    for width in range(20, 60, 8):
+        engine.run(FRAMES[..., :width], None, 0.5)
+    assert len(engine.parts._compiled) == parts.PARTS_KEPT
+
+
+def test_artefacts_are_kept_and_forgotten(folder, monkeypatch):
+    assert artefact_cache.load(("a", 1)) is None
+    artefact_cache.store(("a", 1), b"x" * 100)
+    assert artefact_cache.load(("a", 1)) == b"x" * 100
+    assert artefact_cache.load(("a", 2)) is None
+    os.utime(artefact_cache._path(("a", 1)), (1, 1))
+    monkeypatch.setattr(artefact_cache, "MOST_BYTES", 400)
+    artefact_cache.store(("b",), b"y" * 100)
+    assert artefact_cache.load(("a", 1)) is not None, "a use makes it young again"
+    os.utime(artefact_cache._path(("b",)), (1, 1))
+    artefact_cache.store(("c",), b"z" * 200)
+    assert artefact_cache.load(("b",)) is None
+    assert artefact_cache.load(("c",)) == b"z" * 200
+
+
+def test_a_folder_that_cannot_be_written(folder):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.write_text("a file in its place")
+    artefact_cache.store(("a",), b"x")
+    assert artefact_cache.load(("a",)) is None
