@@ -243,7 +243,8 @@ def test_bf16_is_close_on_the_portrait(name, refiner, portrait, networks, engine
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["openvino mixed", "openvino bf16"])
 def test_bf16_does_not_drift(name, reference, networks, engine_of, eager_of):
-    """Over 300 frames of a moving portrait neither the alpha nor the states go further and further from float32."""
+    """Over 300 frames neither the alpha nor the states go further and further from float32. The portrait moves round
+    in 100 frames, so that the last round shows the pictures of the first."""
     network = networks()
     engine, eager = engine_of(name, network), eager_of(network)
     image = Image.open(reference / "sample_person.png").convert("RGB").crop((0, 0, 512, 340)).resize((300, 200))
@@ -251,7 +252,8 @@ def test_bf16_does_not_drift(name, reference, networks, engine_of, eager_of):
     alphas, states = [], []
     rec = expected_rec = None
     for t in range(300):
-        x, y = round(20 + 19 * np.sin(t / 17)), round(10 + 9 * np.cos(t / 23))
+        turn = 2 * np.pi * t / 100
+        x, y = round(20 + 19 * np.sin(turn)), round(10 + 9 * np.cos(turn))
         frame = frames_of(pixels[None, y : y + 180, x : x + 256])
         output, expected = engine.run(frame, rec, 0.7), eager.run(frame, expected_rec, 0.7)
         alphas.append((output.pha - expected.pha).abs().mean().item())
@@ -259,7 +261,7 @@ def test_bf16_does_not_drift(name, reference, networks, engine_of, eager_of):
         rec, expected_rec = output.rec, expected.rec
     assert np.mean(alphas) < 1 / 255
     assert max(alphas) < 2 / 255
-    early, late = slice(20, 120), slice(200, 300)
+    early, late = slice(0, 100), slice(200, 300)
     assert np.mean(alphas[late]) < 1.5 * np.mean(alphas[early])
     assert np.mean(states[late]) < 1.5 * np.mean(states[early])
 
