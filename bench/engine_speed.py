@@ -1,11 +1,13 @@
 """One 8-bit frame in, 8-bit alpha out: milliseconds a frame of each engine beside plain eager float32, frame by frame.
 
     python bench/engine_speed.py [--sizes 720p 1080p 4K] [--rounds 15] [--engines openvino-mixed ...] [--foreground]
+        [--passive]
 
 Every kind is a process of its own with its own settings: the baseline with the default allocator and with a tuned one
 (environment variables), the engines as the command line runs them (core/process_tuning.py). The processes take turns
 frame by frame (A B C A B C ...), so that what else happens on the machine hits them alike; only one computes at a time,
-and those that wait sleep. Medians, and the median of the ratios frame by frame. Peak memory is that of the process.
+and those that wait sleep. On a busy machine PyTorch's waiting threads, which spin, make the baseline several times slower
+still: --passive lets them sleep too, for ratios that hold on a quiet machine. Medians, and the median of the ratios frame by frame. Peak memory is that of the process.
 """
 
 import argparse
@@ -30,10 +32,10 @@ WARM_UP = 3  # frames of each process that are not counted
 class Runner:
     """A process that mattes one frame whenever it is told to, and says how long that took."""
 
-    def __init__(self, kind: str, size: str, foreground: bool):
+    def __init__(self, kind: str, size: str, foreground: bool, passive: bool):
         command = [sys.executable, __file__, "--child", kind, "--sizes", size]
         command += ["--foreground"] if foreground else []
-        environment = {**os.environ, **BASELINES.get(kind, {})}
+        environment = {**os.environ, **BASELINES.get(kind, {}), **({"OMP_WAIT_POLICY": "PASSIVE"} if passive else {})}
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -121,6 +123,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
     parser.add_argument("--foreground", action="store_true", help="the foreground too, not only alpha")
+    parser.add_argument("--passive", action="store_true", help="for a busy machine: waiting threads sleep in all")
     parser.add_argument("--child", metavar="KIND", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -133,7 +136,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for size in arguments.sizes:
         kinds = [*BASELINES, *arguments.engines]
-        runners = {kind: Runner(kind, size, arguments.foreground) for kind in kinds}
+        runners = {kind: Runner(kind, size, arguments.foreground, arguments.passive) for kind in kinds}
         for number in range(WARM_UP + arguments.rounds):
             for runner in runners.values():
                 runner.frame()
