@@ -237,7 +237,7 @@ def look_into(python: Path, thoroughly: bool = False) -> SimpleNamespace:
     names = [["torch", "torch"]]
     names += [[name, {"pillow": "PIL"}.get(name, name)] for name, _ in core_requirements()]
     names += [["torchvision", "rvm_studio.core.torchvision_import" if thoroughly else None]]
-    names += [[name, None] for name, _ in test_requirements()]
+    names += [[name, None] for name, _ in fast_requirements() + test_requirements()]
     code, lines = run_quietly([str(python), "-c", PROBE, json.dumps(names)], environ_for(python))
     for line in lines:
         if line.startswith("PROBE"):
@@ -250,9 +250,18 @@ def core_requirements() -> list:
     return parse_requirements((HERE / "requirements.txt").read_text(encoding="utf-8").splitlines())
 
 
+def fast_requirements() -> list:
+    """[(name, bounds)] of pyproject's extra that makes a CPU fast."""
+    return extra_requirements("fast")
+
+
 def test_requirements() -> list:
-    """[(name, bounds)] of pyproject's test extra; found by pattern, as Python 3.10 has no TOML reader."""
-    block = re.search(r"^test = \[\n(.*?)^\]", pyproject(), re.DOTALL | re.MULTILINE).group(1)
+    return extra_requirements("test")
+
+
+def extra_requirements(extra: str) -> list:
+    """[(name, bounds)] of an extra of pyproject; found by pattern, as Python 3.10 has no TOML reader."""
+    block = re.search(rf"^{extra} = \[\n(.*?)^\]", pyproject(), re.DOTALL | re.MULTILINE).group(1)
     return parse_requirements(re.findall(r'^\s*"([^"]+)"', block, re.MULTILINE))
 
 
@@ -456,6 +465,37 @@ def fitting_torchvision(torch_version: str) -> str:
     return f"torchvision==0.{minor + 15}.*" if major == 2 else "torchvision"
 
 
+def install_fast(target: Target, state) -> bool:
+    """OpenVINO and numba, where the CPU does the work; failing to get them is no error. Returns whether it installed.
+
+    Not for ComfyUI, whose memory management runs the network itself. The numpy that is there stays.
+    """
+    wanted = fast_requirements()
+    unmet = [name + bounds for name, bounds in wanted if not satisfies(state.versions[name], bounds)]
+    broken = [f"{name}=={state.versions[name]}" for name, _ in wanted if name in state.broken]
+    if not (unmet or broken) or in_comfyui() or not cpu_does_the_work(state):
+        return False
+    note("installing OpenVINO and numba, which make the CPU several times faster")
+    try:
+        if broken:
+            pip_install(target.python, "--only-binary=:all:", "--force-reinstall", "--no-deps", *broken)
+        if unmet:
+            pip_install(target.python, "--only-binary=:all:", *unmet, f"numpy=={state.versions['numpy']}")
+    except InstallError as problem:
+        note(f"done without them: {problem}")
+        return False
+    return True
+
+
+def cpu_does_the_work(state) -> bool:
+    """Is there no graphics card that this PyTorch uses, and a CPU that OpenVINO has builds for?"""
+    if platform.system() == "Darwin" or re.search(r"\+(rocm|xpu)", state.versions["torch"]):
+        return False
+    if state.cuda and choose_build(ask_nvidia_smi()).tag != "cpu":
+        return False
+    return platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
+
+
 # ---- 4: the package, 5: the weights
 
 
@@ -587,6 +627,8 @@ def set_up(options: argparse.Namespace) -> Target:
         wrong += [] if state.editable else ["rvm_studio: not found"]
         if wrong:
             raise InstallError(f"installed, but does not work in {target.home}: {'; '.join(wrong)}")
+    if changed or (Path(state.prefix) / MARKER).is_file():
+        install_fast(target, state)
     studio = studio_command(state.scripts)
     fetch_weights(target, options, studio, warnings)
 

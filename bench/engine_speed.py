@@ -6,8 +6,9 @@
 Every kind is a process of its own with its own settings: the baseline with the default allocator and with a tuned one
 (environment variables), the engines as the command line runs them (core/process_tuning.py). The processes take turns
 frame by frame (A B C A B C ...), so that what else happens on the machine hits them alike; only one computes at a time,
-and those that wait sleep. On a busy machine PyTorch's waiting threads, which spin, make the baseline several times slower
-still: --passive lets them sleep too, for ratios that hold on a quiet machine. Medians, and the median of the ratios frame by frame. Peak memory is that of the process.
+and those that wait sleep. Printed are medians, and the median of the ratios frame by frame. Peak memory is that of the
+process. On a busy machine PyTorch's waiting threads, which spin, make the baseline several times slower still:
+--passive lets them sleep too, for ratios that hold on a quiet machine.
 """
 
 import argparse

@@ -472,6 +472,7 @@ def test_the_requirements_are_read_as_a_toml_reader_does(install):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for parsed, lines in (
         (install.test_requirements(), project["optional-dependencies"]["test"]),
+        (install.fast_requirements(), project["optional-dependencies"]["fast"]),
         (install.core_requirements(), (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]),
     ):
         wanted = [Requirement(line) for line in lines]
@@ -520,6 +521,58 @@ def test_only_what_is_wrong_is_installed(install, theirs, tmp_path, pip_calls, v
     wanted = [("av", ">=14.2"), ("tqdm", "")]
     assert install.install_packages(theirs, state, wanted) is bool(expected)
     assert pip_calls == expected
+
+
+FAST = {"torch": "2.13.0+cpu", "numpy": "2.4.6", "openvino": None, "numba": None}
+
+
+@pytest.mark.parametrize(
+    ("versions", "broken", "expected"),
+    [
+        ({}, {}, [["openvino>=2024.6", "numba>=0.60", "numpy==2.4.6"]]),
+        ({"openvino": "2026.4.1"}, {}, [["numba>=0.60", "numpy==2.4.6"]]),
+        ({"openvino": "2026.4.1", "numba": "0.68.1"}, {}, []),
+        (
+            {"openvino": "2026.4.1", "numba": "0.68.1"},
+            {"numba": "?"},
+            [["--force-reinstall", "--no-deps", "numba==0.68.1"]],
+        ),
+        ({"torch": "2.13.0+rocm6.4"}, {}, []),
+    ],
+)
+def test_a_cpu_gets_what_makes_it_fast(install, theirs, tmp_path, pip_calls, no_gpu, versions, broken, expected):
+    state = found({**FAST, **versions}, tmp_path, broken)
+    assert install.install_fast(theirs, state) is bool(expected)
+    assert pip_calls == [["--only-binary=:all:", *call] for call in expected]
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "smi", "gets"),
+    [
+        ("Linux", "x86_64", None, True),
+        ("Windows", "AMD64", None, True),
+        ("Linux", "aarch64", None, True),
+        ("Linux", "riscv64", None, False),
+        ("Darwin", "arm64", None, False),  # runs on Apple's GPU
+        ("Linux", "x86_64", "8.6, 580.65.06, NVIDIA GeForce RTX 3060", False),
+    ],
+)
+def test_who_gets_what_makes_a_cpu_fast(install, theirs, monkeypatch, tmp_path, pip_calls, system, machine, smi, gets):
+    on_system(monkeypatch, install, system, machine)
+    monkeypatch.setattr(install, "ask_nvidia_smi", lambda: smi)
+    assert install.install_fast(theirs, found(FAST, tmp_path, cuda="13.0")) is gets
+    monkeypatch.setattr(install, "in_comfyui", lambda: True)
+    assert not install.install_fast(theirs, found(FAST, tmp_path))
+    assert len(pip_calls) == gets
+
+
+def test_failing_to_get_what_makes_a_cpu_fast_is_no_error(install, theirs, monkeypatch, tmp_path, no_gpu, capsys):
+    def fail(*_):
+        raise install.InstallError("pip install openvino failed")
+
+    monkeypatch.setattr(install, "pip_install", fail)
+    assert not install.install_fast(theirs, found(FAST, tmp_path))
+    assert "done without them: pip install openvino failed" in capsys.readouterr().out
 
 
 def test_the_probe_sees_what_is_missing_broken_and_there(install, tmp_path):
