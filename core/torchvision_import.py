@@ -3,11 +3,17 @@
 A torchvision whose compiled library does not fit the installed torch fails at import ("operator torchvision::nms
 does not exist"), though its models and transforms are plain Python. Declaring the two missing operator schemas
 first lets the import through; nothing here ever calls them.
+
+It also brings in torch._dynamo, the compiler, for one small question that inference never asks: half of the time
+that torch itself takes to load. A stand-in that passes the question on keeps it out until somebody needs it.
 """
 
 import contextlib
 import importlib.metadata
 import importlib.util
+import sys
+import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -28,13 +34,39 @@ def _compiled_library_loads() -> bool:
     return False
 
 
+@contextlib.contextmanager
+def _dynamo_left_out() -> Iterator[None]:
+    """Within it `from torch._dynamo.utils import is_compile_supported` imports nothing; afterwards all is as before."""
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+
+    def is_compile_supported(device_type: str) -> bool:
+        from torch._dynamo.utils import is_compile_supported as ask
+
+        return ask(device_type)
+
+    package, utils = types.ModuleType("torch._dynamo"), types.ModuleType("torch._dynamo.utils")
+    package.__path__ = []
+    setattr(utils, is_compile_supported.__name__, is_compile_supported)
+    stand_ins = {module.__name__: module for module in (package, utils)}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
 def _import_torchvision():
     if not _compiled_library_loads():
         for operator in ("torchvision::nms", "torchvision::qnms"):
             with contextlib.suppress(RuntimeError):  # already declared
                 torch.library.define(operator, _BOX_SCHEMA)
     try:
-        import torchvision.models as models
+        with _dynamo_left_out():
+            import torchvision.models as models
     except ImportError as error:
         raise ImportError(
             f"torchvision could not be imported ({error}). Install the release that fits torch "
