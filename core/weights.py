@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from .errors import StudioError
 from .network import MattingNetwork
@@ -270,10 +271,21 @@ def _holds(path: Path, variant: str) -> bool:
         return False
 
 
+class _Unfilled(TorchFunctionMode):
+    """New parameters get no random values. Those without memory could not hold them, and drawing them nevertheless
+    would load PyTorch's compiler, which takes a second."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 @functools.cache
 def _blueprint(variant: str, refiner: str) -> MattingNetwork:
     """The network without memory or values: the one source of names and shapes."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return MattingNetwork(variant, refiner)
 
 
