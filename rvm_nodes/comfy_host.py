@@ -10,6 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,18 @@ def report_notes(path: Path, notes: Iterable[str]) -> None:
 def shown_video(path: Path) -> dict[str, Any]:
     """The `ui` entry that plays a file of the temp folder on the node."""
     return {"images": ({"filename": path.name, "subfolder": "", "type": "temp"},), "animated": (True,)}
+
+
+@contextmanager
+def removed_on_fault(*paths: Path) -> Iterator[None]:
+    """Files of the temp folder, finished or not, go when the block ends by an exception (a cancel is one)."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            for file in path.parent.glob(f"{path.stem}*"):  # their names are unique; what is unfinished begins alike
+                file.unlink(missing_ok=True)
+        raise
 
 
 # ---- memory

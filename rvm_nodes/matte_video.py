@@ -75,6 +75,7 @@ class RVMMatteVideo:
             elif background_image is not None:
                 background = frames_from_pictures(background_image[..., :3])
             clip_options = ClipOptions(background=background, start=clip.start, duration=clip.duration)
+            files.enter_context(comfy_host.removed_on_fault(picture.path, alpha.path))
             job = run_job(model, clip, list(dict.fromkeys([picture, alpha])), clip_options, state, options)
         videos = (comfy_host.video_from_file(output.path) for output in (picture, alpha))
         return *videos, job.state, job.report.frames, float(clip.info.frame_rate)

@@ -110,7 +110,8 @@ class RVMSaveAlphaVideo:
         from ..core.mask_ops import EdgeOptions
         from ..core.video_matting import ClipOptions, Output
 
-        with clip_file(video) as clip:
+        preview = Output(comfy_host.temporary_file(".mp4"), "preview")
+        with clip_file(video) as clip, comfy_host.removed_on_fault(preview.path):
             clip_options = ClipOptions(
                 premultiplied=alpha == "premultiplied",
                 edges=EdgeOptions(grow, feather, black_point, white_point),
@@ -121,7 +122,6 @@ class RVMSaveAlphaVideo:
                 resume=resume,
             )
             place = comfy_host.output_place(filename_prefix, clip.info.width, clip.info.height, SUFFIXES[format])
-            preview = Output(comfy_host.temporary_file(".mp4"), "preview")
             job = run_job(model, clip, [Output(place, "matte"), preview], clip_options, state, options)
         path = str(job.report.outputs[0])
         return {"ui": comfy_host.shown_video(preview.path), "result": (path, job.state)}
