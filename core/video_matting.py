@@ -2,7 +2,6 @@
 
 # T frames, C channels, H, W
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,27 +15,35 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .alpha_ops import composite, hide_invisible, premultiply
+from .alpha_ops import check_number, checkerboard, composite, hide_invisible, premultiply
 from .background import Background
 from .contact_sheet import ContactSheet
+from .decontaminate import decontaminate
 from .errors import StudioError
-from .matting_session import MattingSession
+from .mask_ops import EdgeOptions, refine_edges
+from .matting_session import MattingSession, Stopped
 from .output_formats import Content
 from .picture_sequence import find_pictures
 from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
+from .video_color import ColorTags
 from .video_reader import ClipInfo, FrameReader, SourceFrame, open_reader
 from .video_writer import FrameWriter
 
-Kind = Literal["matte", "composite", "alpha", "foreground"]
+Kind = Literal["matte", "composite", "alpha", "foreground", "preview"]
 QUEUE_LENGTH = 4  # frames waiting on each side of the network
+PREVIEW_SIDE = 512  # pixels, at most
+_PREVIEW_QUALITY = 23  # crf
+_HDR_TRANSFERS = (16, 18)  # PQ and HLG: they would be written as HEVC, which browsers do not show
+_PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)
 
 
 @dataclass(frozen=True)
 class Output:
-    """One file to write: "matte" (RGBA), "composite" over the background (RGB), "alpha" (grey), or "foreground"
-    (RGB, black where nothing is visible)."""
+    """One file to write: "matte" (RGBA), "composite" over the background (RGB), "alpha" (grey), "foreground" (RGB,
+    black where nothing is visible), or "preview" (.mp4: small, without sound, the matte over a checkerboard)."""
 
     path: Path
     kind: Kind
@@ -45,14 +52,25 @@ class Output:
 @dataclass(frozen=True)
 class ClipOptions:
     """How a clip is written. background: see core.background. premultiplied: of "matte" outputs. quality: see
-    FrameWriter. preview: path of a contact sheet. frame_rate: of image sequences."""
+    FrameWriter; of all but previews. preview: path of a contact sheet. frame_rate: of image sequences. start, duration:
+    the part of the clip that is matted, see open_reader; outputs begin at time 0 then. keep_audio: copy the sound of a
+    video. edges: what is done to the alpha, for all outputs. decontaminate: 1 takes the network's colours of the
+    foreground, 0 the source's own, with what they have of the old background at soft edges; between them a mix."""
 
-    background: str = "#00b140"  # the green of green screens
+    background: str | Tensor = "#00b140"  # the green of green screens
     premultiplied: bool = False
     quality: float | None = None
     overwrite: bool = False
     preview: Path | None = None
     frame_rate: Fraction | None = None
+    start: Fraction | float = 0
+    duration: Fraction | float | None = None
+    keep_audio: bool = True
+    edges: EdgeOptions | None = None
+    decontaminate: float = 1
+
+    def __post_init__(self) -> None:
+        check_number("decontaminate", self.decontaminate, 0, 1)
 
 
 @dataclass
@@ -80,20 +98,24 @@ def matte_clip(
     options: ClipOptions | None = None,
     *,
     on_progress: Callable[[int, int | None], None] | None = None,
-    stop: threading.Event | None = None,
+    on_result: Callable[[Tensor, Tensor], None] | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> ClipReport:
-    """Mattes `source` (see open_reader) with a fresh session into all `outputs` in one pass.
+    """Mattes `source` (see open_reader) into all `outputs` in one pass. A fresh session is warmed up on the clip's
+    opening; one with a state goes on from it (frames of another size are an error before anything else happens).
 
-    on_progress(frames done, frames in all or None) is called after every chunk. Setting `stop` ends the work soon:
-    what is done stays as playable files under `.partial` names, and the report says stopped.
+    on_progress(frames done, frames in all or None) and on_result(fgr [1, 3, H, W], pha [1, 1, H, W] of its last frame,
+    float 0..1 on the session's device; the source's colours as fgr where no output needs the foreground's) are called
+    after every chunk. stopped: the session's `stopped` for this call; once it says so the work ends soon: what is done
+    stays as playable files under `.partial` names, and the report says stopped.
 
     Raises StudioError for a source that cannot be read and outputs that cannot be written; what was finished by
     then is kept under `.partial` names, and the error says so.
     """
     options = options or ClipOptions()
-    stop = stop or threading.Event()
     report = ClipReport(Path(source))
     started = time.perf_counter()
+    first_cut, frames_before = len(session.cuts), session.state.frame_count if session.state else 0
     _refuse_overlap(Path(source), outputs, options)
     if options.preview and options.preview.exists() and not options.overwrite:
         raise StudioError(
@@ -101,7 +123,12 @@ def matte_clip(
             "name."
         )
     with ExitStack() as tidy:
-        reader = tidy.enter_context(closing(open_reader(source, options.frame_rate)))
+        if stopped is not None:
+            tidy.callback(setattr, session, "stopped", session.stopped)
+            session.stopped = stopped
+        reader = open_reader(source, options.frame_rate, start=options.start, duration=options.duration)
+        tidy.enter_context(closing(reader))
+        session.fitting_ratio(reader.info.height, reader.info.width)
         renderer = _Renderer(reader.info, session, outputs, options)
         tidy.callback(renderer.close)
         lines: list[_WriterLine] = []
@@ -109,18 +136,11 @@ def matte_clip(
             for output in outputs:
                 lines.append(_WriterLine(_open_writer(output, reader.info, options)))
             with closing(_read_ahead(reader)) as frames:
-                for chunk, ahead in _chunks(frames, session, reader.info, stop):
-                    if stop.is_set():
-                        break
-                    for pictures in renderer.render(chunk, ahead, [line.writer.bit_depth for line in lines]):
-                        for line, picture in zip(lines, pictures.images, strict=True):
-                            line.put(picture, pictures.pts, pictures.number)
-                    report.frames += len(chunk)
-                    if on_progress:
-                        on_progress(report.frames, reader.info.frame_count)
-            if report.frames == 0 and not stop.is_set():
+                chunks = _chunks(frames, session, reader.info)
+                _matte_chunks(chunks, renderer, lines, report, on_progress, on_result)
+            if report.frames == 0 and not report.stopped:
                 raise StudioError(f"{source} holds no frame that can be read. Check that it plays elsewhere.")
-            _end(lines, report, stop.is_set())
+            _end(lines, report)
         except BaseException as error:
             kept = [path for line in lines if (path := line.abandon(keep=report.frames > 0))]
             if kept and isinstance(error, StudioError):
@@ -135,17 +155,43 @@ def matte_clip(
                 raise StudioError(f"{error} All else was written: {names}.") from error
         report.damage = list(reader.damage)
     report.notes += dict.fromkeys(note for line in lines for note in line.writer.notes)
-    if session.cuts:
-        report.notes.append(f"scene cuts at frames {', '.join(map(str, session.cuts))}")
+    if cuts := session.cuts[first_cut:]:
+        report.notes.append(f"scene cuts at frames {', '.join(str(cut - frames_before) for cut in cuts)}")
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _matte_chunks(
+    chunks: Iterator[tuple[list[SourceFrame], list[SourceFrame]]],
+    renderer: "_Renderer",
+    lines: list["_WriterLine"],
+    report: ClipReport,
+    on_progress: Callable[[int, int | None], None] | None,
+    on_result: Callable[[Tensor, Tensor], None] | None,
+) -> None:
+    """All chunks through the network to the writers. The report counts the frames, and says so where a stop ends it."""
+    bit_depths = [line.writer.bit_depth for line in lines]
+    try:
+        for chunk, ahead in chunks:
+            for pictures in renderer.render(chunk, ahead, bit_depths):
+                for line, image in zip(lines, pictures.images, strict=True):
+                    line.put(image, pictures.pts, pictures.number)
+                report.frames += 1
+            if on_progress:
+                on_progress(report.frames, renderer.info.frame_count)
+            if on_result:
+                on_result(*renderer.last_result())
+    except Stopped:
+        report.stopped = True
 
 
 def _refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:
     """No output may be the source, a picture of it or among its pictures, the background, or another output."""
     pictures = [picture.path.resolve() for picture in find_pictures(source) or []]
     taken = dict.fromkeys(pictures, "a picture of the input")
-    taken |= {Path(options.background).resolve(): "the background", source.resolve(): "the input"}
+    if isinstance(options.background, str):
+        taken[Path(options.background).resolve()] = "the background"
+    taken[source.resolve()] = "the input"
     folders = {path.parent for path in pictures}
     for path in [*(output.path for output in outputs), *([options.preview] if options.preview else [])]:
         place = path.resolve()
@@ -161,6 +207,21 @@ def _refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOption
 
 
 def _open_writer(output: Output, info: ClipInfo, options: ClipOptions) -> FrameWriter:
+    if output.kind == "preview":
+        height, width = preview_size(info.height, info.width)
+        return FrameWriter(
+            output.path,
+            content="rgb",
+            width=width,
+            height=height,
+            frame_rate=info.frame_rate,
+            time_base=info.time_base,
+            tags=_PREVIEW_TAGS_OF_HDR if info.tags.transfer in _HDR_TRANSFERS else info.tags,
+            sample_aspect_ratio=info.sample_aspect_ratio,
+            quality=_PREVIEW_QUALITY,
+            overwrite=options.overwrite,
+            single=info.kind == "still",
+        )
     contents: dict[Kind, Content] = {"matte": "rgba", "composite": "rgb", "alpha": "gray", "foreground": "rgb"}
     return FrameWriter(
         output.path,
@@ -174,10 +235,19 @@ def _open_writer(output: Output, info: ClipInfo, options: ClipOptions) -> FrameW
         sample_aspect_ratio=info.sample_aspect_ratio,
         premultiplied=options.premultiplied and output.kind == "matte",
         copy_from=info.path if info.kind == "video" and output.kind != "alpha" else None,
+        copy_span=(info.begins, info.ends),
+        copy_audio=options.keep_audio,
         quality=options.quality,
         overwrite=options.overwrite,
         single=info.kind == "still",
     )
+
+
+def preview_size(height: int, width: int) -> tuple[int, int]:
+    """Even height and width of a preview, the longer one at most PREVIEW_SIDE."""
+    scale = min(1.0, PREVIEW_SIDE / max(height, width))
+    small_height, small_width = (max(2, 2 * int(side * scale / 2 + 1e-6)) for side in (height, width))
+    return small_height, small_width
 
 
 def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
@@ -195,14 +265,16 @@ def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
 
 
 def _chunks(
-    frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo, stop: threading.Event
+    frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo
 ) -> Iterator[tuple[list[SourceFrame], list[SourceFrame]]]:
     """Frames in the session's chunks, each with the frames after it that the warm-up of a new scene may look at;
-    the session is warmed up on the clip's opening before."""
+    a fresh session is warmed up on the clip's opening before."""
     size, ahead = session.chunk_for(info.height, info.width), session.look_ahead
-    waiting = deque(islice(frames, session.warm_up + 1))
-    if session.warm_up and waiting:
-        session.warm_up_on([frame.image for frame in waiting], stop.is_set)
+    waiting: deque[SourceFrame] = deque()
+    if session.warm_up and session.state is None:
+        waiting += islice(frames, session.warm_up + 1)
+        if waiting:
+            session.warm_up_on([frame.image for frame in waiting])
     while True:
         waiting += islice(frames, max(0, size + ahead - len(waiting)))
         if not waiting:
@@ -226,13 +298,15 @@ class _Renderer:
     def __init__(self, info: ClipInfo, session: MattingSession, outputs: Sequence[Output], options: ClipOptions):
         self.info = info
         self.session = session
+        self.options = options
         self.kinds: list[Kind] = [output.kind for output in outputs]
-        self.premultiplied = options.premultiplied
         self.background = Background(options.background) if "composite" in self.kinds else None
         self.sheet = ContactSheet()
-        self.draws_sheet = options.preview is not None
         self.index = 0
         self.first_pts: int | None = None
+        self._needs_fgr = options.preview is not None or any(kind != "alpha" for kind in self.kinds)
+        self._board = torch.empty(0)  # behind previews
+        self._shown: tuple[SourceFrame, Tensor | None, Tensor] | None = None  # the last frame, its fgr and pha
 
     def close(self) -> None:
         if self.background:
@@ -243,45 +317,73 @@ class _Renderer:
 
         Frame by frame from the network on: a whole chunk's composites would take more of a card's memory than it.
         """
-        foreground = self.draws_sheet or any(kind != "alpha" for kind in self.kinds)
+        foreground = self._needs_fgr and self.options.decontaminate > 0
         frames = frames_from_pictures([frame.image for frame in chunk])
         coming = iter(chunk)
         for result in self.session.stream(frames, foreground=foreground, ahead=[frame.image for frame in ahead]):
-            fgr = result.fgr if result.fgr is not None else result.pha
             for t, frame in zip(range(len(result.pha)), coming, strict=False):
-                yield self._render_frame(frame, fgr[t : t + 1], result.pha[t : t + 1], bit_depths)
+                fgr = None if result.fgr is None else result.fgr[t : t + 1]
+                yield self._render_frame(frame, fgr, result.pha[t : t + 1], bit_depths)
 
-    def _render_frame(self, frame: SourceFrame, fgr: Tensor, pha: Tensor, bit_depths: list[int]) -> _Pictures:
-        seconds = self._seconds(frame)
-        source = frames_from_pictures([frame.image])
-        if self.draws_sheet and self.sheet.wants(self.index):
-            self.sheet.add(self.index, seconds, to_float(source)[0], fgr[0], pha[0])
-        self.index += 1
-        src = None
-        if self.background and self.background.needs_source:
-            src = to_float(source, fgr.device)
+    def last_result(self) -> tuple[Tensor, Tensor]:
+        """fgr [1, 3, H, W] (src, where no output needed it) and pha [1, 1, H, W] of the last frame, float."""
+        assert self._shown is not None
+        frame, fgr, pha = self._shown
+        return self._source(frame) if fgr is None else fgr, pha
+
+    def _source(self, frame: SourceFrame) -> Tensor:
+        """src [1, 3, H, W], float."""
+        return to_float(frames_from_pictures([frame.image]), self.session.engine.device)
+
+    def _render_frame(self, frame: SourceFrame, fgr: Tensor | None, pha: Tensor, bit_depths: list[int]) -> _Pictures:
+        options, seconds = self.options, self._seconds(frame)
+        if options.edges:
+            pha = refine_edges(pha, options.edges)
+        draws = options.preview is not None and self.sheet.wants(self.index)
+        behind = self.background is not None and self.background.needs_source
+        src = self._source(frame) if draws or behind or (self._needs_fgr and options.decontaminate < 1) else None
+        if self._needs_fgr and options.decontaminate < 1:
+            assert src is not None
+            fgr = decontaminate(src, pha, options.decontaminate, fgr)
+        self._shown = frame, fgr, pha
+        if draws:
+            assert src is not None
+            assert fgr is not None
+            self.sheet.add(self.index, seconds, src[0], fgr[0], pha[0])
         images = [
             self._picture(kind, src, fgr, pha, seconds, torch.uint16 if depth > 8 else torch.uint8)
             for kind, depth in zip(self.kinds, bit_depths, strict=True)
         ]
+        self.index += 1
         return _Pictures(images, frame.pts, frame.number)
 
     def _picture(
-        self, kind: Kind, src: Tensor | None, fgr: Tensor, pha: Tensor, seconds: float, dtype: torch.dtype
+        self, kind: Kind, src: Tensor | None, fgr: Tensor | None, pha: Tensor, seconds: float, dtype: torch.dtype
     ) -> np.ndarray:
         """One output's picture [H, W, C] from one frame's src, fgr [1, 3, H, W] and pha [1, 1, H, W]."""
         if kind == "alpha":
             return pictures_from_frames(quantise(pha, dtype))[0]
+        assert fgr is not None
         if kind == "composite":
             assert self.background is not None
-            bgr = self.background.frames(src, pha, [seconds])
+            bgr = self.background.frames(src, pha, [seconds], self.index)
             return pictures_from_frames(quantise(composite(fgr, pha, bgr), dtype))[0]
+        if kind == "preview":
+            return pictures_from_frames(quantise(self._over_board(fgr, pha), dtype))[0]
         alpha = quantise(pha, dtype)
-        if kind == "matte" and self.premultiplied:
+        if kind == "matte" and self.options.premultiplied:
             color = quantise(premultiply(fgr, pha), dtype)
         else:
             color = hide_invisible(quantise(fgr, dtype), alpha)
         return (rgba_pictures(color, alpha) if kind == "matte" else pictures_from_frames(color))[0]
+
+    def _over_board(self, fgr: Tensor, pha: Tensor) -> Tensor:
+        """The small picture [1, 3, h, w] of a preview; scaled premultiplied, so that nothing hidden shows at edges."""
+        size = preview_size(*pha.shape[-2:])
+        small, alpha = (F.interpolate(x, size, mode="area") for x in (premultiply(fgr, pha), pha))
+        if self._board.shape[-2:] != size:
+            self._board = checkerboard(*size, device=pha.device)
+        return small + (1 - alpha) * self._board
 
     def _seconds(self, frame: SourceFrame) -> float:
         """The frame's time from the clip's first frame on."""
@@ -324,10 +426,9 @@ class _WriterLine:
         return self.writer.abandon(keep)
 
 
-def _end(lines: list[_WriterLine], report: ClipReport, stopped: bool) -> None:
+def _end(lines: list[_WriterLine], report: ClipReport) -> None:
     """Finishes all outputs, or leaves them as partial files after a stop."""
-    report.stopped = stopped
     for line in lines:
-        path = line.abandon(keep=report.frames > 0) if stopped else line.finish()
+        path = line.abandon(keep=report.frames > 0) if report.stopped else line.finish()
         if path:
             report.outputs.append(path)

@@ -6,6 +6,7 @@ they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames a
 
 # H, W height and width of the upright frame
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ from .video_color import UNSPECIFIED, ColorTags, ToRGB, resolve_tags
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS = 8  # each frame thread holds a frame; above this 4K costs memory and gains little
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
+_NO_IMAGE = np.empty((0, 0, 3), np.uint8)
+_INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class ClipInfo:
     tags: ColorTags
     sample_aspect_ratio: Fraction  # width of a pixel / its height, upright
     has_audio: bool
+    begins: Fraction = Fraction(0)  # seconds on the file's own clock at pts 0: not 0 where the clip is trimmed
+    ends: Fraction | None = None  # where on that clock a trimmed clip was asked to end
 
 
 @dataclass
@@ -55,13 +60,16 @@ class SourceFrame:
 class FrameReader:
     """Iterate once over it for the frames, inside `with` or closed by hand. Made by `open_reader`.
 
-    `info`: the ClipInfo. `damage`: one line per corrupt place met so far; reading went on after it.
+    `info`: the ClipInfo. `damage`: one line per corrupt place met so far; reading went on after it. `skip`: so many
+    frames come first with an image of no rows, for a caller who only wants to be past them: it is several times as
+    fast. Set it before iterating.
     """
 
     info: ClipInfo
 
     def __init__(self) -> None:
         self.damage: list[str] = []
+        self.skip = 0
         self._to_rgb = ToRGB()
         self._frames: Iterator[SourceFrame] | None = None
 
@@ -81,83 +89,154 @@ class FrameReader:
         self.close()
 
 
-def open_reader(path: str | Path, frame_rate: Fraction | None = None) -> FrameReader:
+def open_reader(
+    path: str | Path,
+    frame_rate: Fraction | None = None,
+    *,
+    start: Fraction | float = 0,
+    duration: Fraction | float | None = None,
+) -> FrameReader:
     """Opens a video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern ("shot_%05d.png").
 
     The first frame is decoded here, so a file without any raises here. `frame_rate` is for sequences and stills
     (default 25); a video has its own timestamps and ignores it.
-    Raises StudioError for whatever cannot be read as one of these.
+    start, duration: only the frames from `start` on, and before start + duration (None or 0: to the end), in seconds
+    on the file's own clock (a video's timestamps; 0 is a sequence's first picture), both rounded down to its unit, as
+    ComfyUI trims a video. The pts of a trimmed clip begin at 0.
+    Raises StudioError for whatever cannot be read as one of these, and a span without frames.
     """
     path = Path(path)
     rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
     if rate <= 0:
         raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    span = _Span(start, duration or None)
     pictures = find_pictures(path)
     if pictures is not None:
-        return _PictureReader(path, "sequence", pictures, rate)
+        return _PictureReader(path, "sequence", pictures, rate, span)
     if not path.exists():
         raise StudioError(
             f"{path} does not exist. Expected a video, a picture or a folder of pictures: check the path."
         )
     if is_picture(path):
-        return _PictureReader(path, "still", [Picture(path, 0)], rate)
-    return _VideoReader(path)
+        return _PictureReader(path, "still", [Picture(path, 0)], rate, span)
+    return _VideoReader(path, span)
+
+
+class _Span:
+    """The part of a clip that is asked for, in seconds and (`ticks`) in units of its clock."""
+
+    def __init__(self, start: Fraction | float, duration: Fraction | float | None) -> None:
+        if not 0 <= start < math.inf or (duration is not None and not 0 < duration < math.inf):
+            raise StudioError(
+                f"The clip is to be trimmed to {duration} s from {start} s on: expected a start of at least 0 and a "
+                "duration above 0, or none."
+            )
+        self.start = start
+        self.end = None if duration is None else start + duration
+        self.is_whole = start == 0 and duration is None
+
+    def ticks(self, time_base: Fraction) -> tuple[int | None, int | None]:
+        """First unit and the first one after the span; None where it is open."""
+        # a millionth more: as a float 0.3 s is a little less than three units of 0.1 s
+        first, end = (None if x is None else math.floor(x / time_base + 1e-6) for x in (self.start, self.end))
+        return (None if self.is_whole else first), end
+
+    def __str__(self) -> str:
+        until = "its end" if self.end is None else f"{float(self.end):g} s"
+        return f"between {float(self.start):g} s and {until}"
 
 
 class _VideoReader(FrameReader):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, span: _Span) -> None:
         super().__init__()
         self._read_until = 0.0  # seconds
+        self._span = span
         self._container = _open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
-            context = self._stream.codec_context
-            context.thread_type = "AUTO"
-            context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
-            decoded = self._decode()
-            first = next(decoded, None)
+            self._begin_stream(path)
+            self._first_tick, self._end_tick = span.ticks(self._time_base)
+            if self._first_tick and not self._seek_before(self._first_tick):
+                self._container.close()
+                self._container = _open_container(path)
+                self._begin_stream(path)
+            kept = self._within_span(self._timed(self._decode()))
+            first = next(kept, None)
             if first is None:
+                where = "" if span.is_whole else f" {span}"
                 found = f" ({self.damage[0]})" if self.damage else ""
                 raise StudioError(
-                    f"{path} holds no frame that can be decoded{found}. Expected a video with pictures in it."
+                    f"{path} holds no frame that can be decoded{where}{found}. Expected a video with pictures in it."
                 )
-            self._prepare(path, first)
+            self._prepare(path, *first)
         except BaseException:
             self._container.close()
             raise
-        self._frames = self._convert(first, decoded)
+        self._frames = self._convert(first, kept)
 
     def close(self) -> None:
         super().close()
         self._container.close()
 
-    def _prepare(self, path: Path, first: av.VideoFrame) -> None:
-        stream = self._stream
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+    def _begin_stream(self, path: Path) -> None:
+        self._stream = stream = _video_stream(self._container, path)
+        context = stream.codec_context
+        context.thread_type = "AUTO"
+        context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
         assert stream.time_base is not None
-        self._step = max(1, round(1 / (rate * stream.time_base)))  # units from one frame to the next, where pts lack
+        self._time_base = stream.time_base
+        self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)
+        self._step = max(1, round(1 / (self._rate * self._time_base)))  # from one frame to the next, where pts lack
+
+    def _seek_before(self, tick: int) -> bool:
+        """Goes to a key frame at or before `tick`, from which on decoding gives what it gives from the beginning.
+        False where there is none to be found; the file is then somewhere else."""
+        if not is_indexed(self._container):
+            return False
+        # an index is sorted by decoding times, a little before those of display: the frame found may be too late
+        for early in (0, self._step * 16, self._step * 256):
+            try:
+                self._container.seek(tick - early, stream=self._stream)
+                packet = next(self._container.demux(self._stream), None)
+                if packet and packet.is_keyframe and packet.pts is not None and packet.pts <= tick:
+                    self._container.seek(tick - early, stream=self._stream)  # that packet again
+                    return True
+            except av.error.FFmpegError:
+                return False
+        return False
+
+    def _prepare(self, path: Path, first_pts: int, first: av.VideoFrame) -> None:
+        stream, rate = self._stream, self._rate
         self._orientation = display_orientation(first)
         self._stored_size = first.width, first.height
         seconds = None  # may be the audio's, where the container does not tell the video's
         if stream.duration:
-            seconds = stream.duration * stream.time_base
+            seconds = stream.duration * self._time_base
         elif self._container.duration:
             seconds = Fraction(self._container.duration, av.time_base)
         self._declared_seconds = seconds
         count = stream.frames or (round(seconds * rate) if seconds else 0)
+        self._zero, ends = 0, None  # of the pts given out
+        if not self._span.is_whole:
+            self._zero, ends = first_pts, self._span.end
+            left = seconds and seconds - (first_pts - (stream.start_time or 0)) * self._time_base
+            lengths = [length for length in (left, ends and ends - first_pts * self._time_base) if length is not None]
+            part = max(1, round(min(lengths) * rate)) if lengths else 0
+            count = min(part, count or part)
         width, height, aspect = upright(first, self._orientation, stream.sample_aspect_ratio)
         self.info = ClipInfo(
             path=path,
             kind="video",
             width=width,
             height=height,
-            frame_rate=Fraction(rate),
-            time_base=stream.time_base,
+            frame_rate=rate,
+            time_base=self._time_base,
             frame_count=count or None,
             bit_depth=_bit_depth(first, path),
             tags=self._tags(first),
             sample_aspect_ratio=aspect,
             has_audio=bool(self._container.streams.audio),
+            begins=self._zero * self._time_base,
+            ends=None if ends is None else Fraction(ends),
         )
 
     def _tags(self, frame: av.VideoFrame) -> ColorTags:
@@ -216,48 +295,67 @@ class _VideoReader(FrameReader):
                 assert isinstance(frame, av.VideoFrame)
                 yield frame
 
-    def _convert(self, first: av.VideoFrame, decoded: Iterator[av.VideoFrame]) -> Iterator[SourceFrame]:
-        info = self.info
-        last_pts: int | None = None
-        size = self._stored_size
-        frame: av.VideoFrame | None = first
-        start = float((first.pts or 0) * info.time_base)
-        number = 0
-        while frame is not None:
+    def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Each frame with its pts, which rise even where the file's do not."""
+        last: int | None = None
+        for number, frame in enumerate(decoded):
             pts = frame.pts
-            expected = 0 if last_pts is None else last_pts + self._step
+            expected = 0 if last is None else last + self._step
             if pts is None:
                 pts = expected
-            elif last_pts is not None and pts <= last_pts:
+            elif last is not None and pts <= last:
                 self.damage.append(
-                    f"frame {number} at {float(last_pts * info.time_base):.2f} s has a time before its predecessor's; "
+                    f"frame {number} at {float(last * self._time_base):.2f} s has a time before its predecessor's; "
                     "it follows it by one frame now"
                 )
                 pts = expected
+            yield pts, frame
+            last = pts
+
+    def _within_span(self, timed: Iterator[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
+        for pts, frame in timed:
+            if self._end_tick is not None and pts >= self._end_tick:
+                return
+            if self._first_tick is None or pts >= self._first_tick:
+                yield pts, frame
+
+    def _convert(
+        self, first: tuple[int, av.VideoFrame], kept: Iterator[tuple[int, av.VideoFrame]]
+    ) -> Iterator[SourceFrame]:
+        info = self.info
+        size = self._stored_size
+        item: tuple[int, av.VideoFrame] | None = first
+        begin = (self._stream.start_time or 0) if self._first_tick else first[0]
+        number = 0
+        while item is not None:
+            pts, frame = item
+            seconds = float(pts * info.time_base)
             if frame.is_corrupt:
-                self.damage.append(f"frame {number} at {float(pts * info.time_base):.2f} s is damaged")
+                self.damage.append(f"frame {number} at {seconds:.2f} s is damaged")
             if (frame.width, frame.height) != size:
                 size = frame.width, frame.height
                 self.damage.append(
-                    f"from {float(pts * info.time_base):.2f} s the frames are {size[0]}x{size[1]} instead of "
+                    f"from {seconds:.2f} s the frames are {size[0]}x{size[1]} instead of "
                     f"{self._stored_size[0]}x{self._stored_size[1]}; they are scaled to the first size"
                 )
-            image = self._to_rgb(
-                frame,
-                self._tags(frame),
-                self._orientation.rotation,
-                info.bit_depth,
-                self._orientation.mirrored,
-                None if size == self._stored_size else self._stored_size,
-            )
-            yield SourceFrame(image, pts, number)
-            last_pts = pts
+            image = _NO_IMAGE
+            if number >= self.skip:
+                image = self._to_rgb(
+                    frame,
+                    self._tags(frame),
+                    self._orientation.rotation,
+                    info.bit_depth,
+                    self._orientation.mirrored,
+                    None if size == self._stored_size else self._stored_size,
+                )
+            yield SourceFrame(image, pts - self._zero, number)
             number += 1
-            frame = next(decoded, None)
-        length = self._read_until - start
-        if self._declared_seconds is not None and length < 0.95 * float(self._declared_seconds) - 0.25:
+            item = next(kept, None)
+        length = self._read_until - float(begin * info.time_base)
+        is_to_the_end = self._end_tick is None and self._declared_seconds is not None
+        if is_to_the_end and length < 0.95 * float(self._declared_seconds or 0) - 0.25:
             self.damage.append(
-                f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds):.2f} s; "
+                f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds or 0):.2f} s; "
                 "the file may be cut off"
             )
 
@@ -265,15 +363,24 @@ class _VideoReader(FrameReader):
 class _PictureReader(FrameReader):
     """One picture or many, a file each. An unreadable one is noted and left out; its time stays free."""
 
-    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction) -> None:
+    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction, span: _Span) -> None:
         super().__init__()
+        first_tick, end_tick = span.ticks(1 / rate)
+        total = len(pictures)
+        pictures = pictures[first_tick:end_tick]
+        if not pictures:
+            raise StudioError(
+                f"{path} holds no picture {span}: its {total} end at {float(total / rate):g} s, at {float(rate):g} a "
+                "second. Trim it to a span in which it has some."
+            )
         decoded = self._decode(pictures)
         first = next(decoded, None)
         if first is None:
             raise StudioError(
                 f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
             )
-        _, picture, frame, aspect = first
+        index, picture, frame, aspect = first
+        self._zero = 0 if span.is_whole else index  # of the pts given out
         width, height, aspect = upright(frame, picture_orientation(picture.path, frame), aspect)
         self.info = ClipInfo(
             path=path,
@@ -307,7 +414,7 @@ class _PictureReader(FrameReader):
         decoded: Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]],
     ) -> Iterator[SourceFrame]:
         info = self.info
-        item = first
+        item, number = first, 0
         while item is not None:
             index, picture, frame, _ = item
             orientation = picture_orientation(picture.path, frame)
@@ -317,10 +424,12 @@ class _PictureReader(FrameReader):
                     f"{picture.path} is {width}x{height}, but {first[1].path}, the first of the sequence, is "
                     f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
                 )
-            image = self._to_rgb(
-                frame, resolve_tags(frame, frame.height), orientation.rotation, info.bit_depth, orientation.mirrored
-            )
-            yield SourceFrame(image, index, picture.number)
+            image = _NO_IMAGE
+            if number >= self.skip:
+                tags = resolve_tags(frame, frame.height)
+                image = self._to_rgb(frame, tags, orientation.rotation, info.bit_depth, orientation.mirrored)
+            yield SourceFrame(image, index - self._zero, picture.number)
+            number += 1
             item = next(decoded, None)
 
 
@@ -338,6 +447,11 @@ def _open_container(path: Path) -> av.container.InputContainer:
         container.close()
         raise StudioError(f"{path} is a text file. Expected a video, a picture or a folder of pictures.")
     return container
+
+
+def is_indexed(container: av.container.InputContainer) -> bool:
+    """Whether it can be searched without losing packets of the time that is asked for."""
+    return not _INDEXED.isdisjoint(container.format.name.split(","))
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:

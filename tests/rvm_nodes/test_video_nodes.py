@@ -114,7 +114,7 @@ def test_a_composite_is_the_cores(comfy, fake, model, network, clip):
     result = pictures(video.get_stream_source())
     # Noise in colour is more than 4:2:0 can hold; averages over blocks must come through.
     assert (coarse(result) - coarse(expected)).abs().mean() < 4
-    assert (result - expected).mean((0, 1, 2)).abs().max() < 1
+    assert (result - expected).mean((0, 1, 2)).abs().max() < 2
     grey = pictures(alpha.get_stream_source())[..., 0]
     assert (grey - pha[:, 0] * 255).abs().mean() < 1.5  # H.264 of noise
     assert (count, fps, state["frame_count"]) == (8, 24.0, 8)
