@@ -203,7 +203,7 @@ class Progress:
     def __call__(self, done: int, total: int | None) -> None:
         # A count from a file's header may be an estimate: the bar is full at the end and not before.
         self._done, self._total = done, total if total and total >= done else done + 1
-        self._bar.update_absolute(self._done, self._total)
+        self._update(None)
 
     def show(self, fgr: "Tensor | None", pha: "Tensor") -> None:
         """fgr [1, 3, H, W] (or None) and pha [1, 1, H, W], float: sent on as a picture, twice a second at most."""
@@ -211,8 +211,17 @@ class Progress:
         if now - self._last_preview < SECONDS_BETWEEN_PREVIEWS:
             return
         self._last_preview = now
-        picture = ("JPEG", preview_picture(fgr, pha), PREVIEW_SIDE)
-        self._bar.update_absolute(self._done, self._total, picture)
+        self._update(("JPEG", preview_picture(fgr, pha), PREVIEW_SIDE))
+
+    def _update(self, picture: tuple | None) -> None:
+        from comfy import model_management
+
+        try:
+            self._bar.update_absolute(self._done, self._total, picture)
+        except model_management.InterruptProcessingException:
+            # ComfyUI's bar ends the node in the middle of whatever calls it. Here work ends between two frames, where
+            # files can be finished: the cancel is put back, to be found there.
+            model_management.interrupt_current_processing()
 
 
 def preview_picture(fgr: "Tensor | None", pha: "Tensor"):

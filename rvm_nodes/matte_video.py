@@ -76,6 +76,7 @@ class RVMMatteVideo:
                 background = frames_from_pictures(background_image[..., :3])
             clip_options = ClipOptions(background=background, start=clip.start, duration=clip.duration)
             files.enter_context(comfy_host.removed_on_fault(picture.path, alpha.path))
-            job = run_job(model, clip, list(dict.fromkeys([picture, alpha])), clip_options, state, options)
+            session = model.session(clip.info.height, clip.info.width, state=state, **options)
+            job = run_job(session, clip, list(dict.fromkeys([picture, alpha])), clip_options)
         videos = (comfy_host.video_from_file(output.path) for output in (picture, alpha))
         return *videos, job.state, job.report.frames, float(clip.info.frame_rate)
