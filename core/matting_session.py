@@ -112,6 +112,8 @@ class MattingSession:
         self._detector: SceneCutDetector | None = None
         if scene_cut is not None and scene_cut is not False:
             self._detector = SceneCutDetector() if scene_cut is True else SceneCutDetector(scene_cut)
+        self.scene_cut = self._detector.threshold if self._detector else None
+        """The threshold; None for off."""
 
     @property
     def state(self) -> StreamState | None:

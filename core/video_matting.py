@@ -5,7 +5,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,12 +25,14 @@ from .decontaminate import decontaminate
 from .errors import StudioError
 from .mask_ops import EdgeOptions, refine_edges
 from .matting_session import MattingSession, Stopped
+from .output_files import NotResumable, Written, partial_path
 from .output_formats import Content
 from .picture_sequence import find_pictures
 from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
+from .resume import JobRecord, Stop, describe
 from .video_color import ColorTags
 from .video_reader import ClipInfo, FrameReader, SourceFrame, open_reader
-from .video_writer import FrameWriter
+from .video_writer import FrameWriter, WriterThread
 
 Kind = Literal["matte", "composite", "alpha", "foreground", "preview"]
 QUEUE_LENGTH = 4  # frames waiting on each side of the network
@@ -43,7 +45,8 @@ _PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)
 @dataclass(frozen=True)
 class Output:
     """One file to write: "matte" (RGBA), "composite" over the background (RGB), "alpha" (grey), "foreground" (RGB,
-    black where nothing is visible), or "preview" (.mp4: small, without sound, the matte over a checkerboard)."""
+    black where nothing is visible), or "preview" (.mp4: small, without sound, the matte over a checkerboard; of a job
+    that is gone on with it shows the frames from there on)."""
 
     path: Path
     kind: Kind
@@ -55,7 +58,8 @@ class ClipOptions:
     FrameWriter; of all but previews. preview: path of a contact sheet. frame_rate: of image sequences. start, duration:
     the part of the clip that is matted, see open_reader; outputs begin at time 0 then. keep_audio: copy the sound of a
     video. edges: what is done to the alpha, for all outputs. decontaminate: 1 takes the network's colours of the
-    foreground, 0 the source's own, with what they have of the old background at soft edges; between them a mix."""
+    foreground, 0 the source's own, with what they have of the old background at soft edges; between them a mix.
+    resume: go on with what a stopped run of the same job has left, see matte_clip."""
 
     background: str | Tensor = "#00b140"  # the green of green screens
     premultiplied: bool = False
@@ -68,6 +72,7 @@ class ClipOptions:
     keep_audio: bool = True
     edges: EdgeOptions | None = None
     decontaminate: float = 1
+    resume: bool = False
 
     def __post_init__(self) -> None:
         check_number("decontaminate", self.decontaminate, 0, 1)
@@ -75,8 +80,9 @@ class ClipOptions:
 
 @dataclass
 class ClipReport:
-    """What became of a clip. outputs: the files written (partial ones after a stop). notes: what a user should know;
-    damage: places of the source that could not be read."""
+    """What became of a clip. outputs: the files written (partial ones after a stop). frames: in them, of which an
+    earlier run made the first `resumed`. notes: what a user should know; damage: places of the source that could not be
+    read."""
 
     source: Path
     outputs: list[Path] = field(default_factory=list)
@@ -85,10 +91,11 @@ class ClipReport:
     notes: list[str] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     stopped: bool = False
+    resumed: int = 0
 
     @property
     def frames_per_second(self) -> float:
-        return self.frames / self.seconds if self.seconds else 0.0
+        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
 
 def matte_clip(
@@ -109,14 +116,20 @@ def matte_clip(
     after every chunk. stopped: the session's `stopped` for this call; once it says so the work ends soon: what is done
     stays as playable files under `.partial` names, and the report says stopped.
 
+    A stop, or an error, also leaves a record beside the first of them, unless their frames differ in number or depend
+    on one another (APNG, WebP, MP4, VP9 with loss). With options.resume the same job, that is the same clip, settings
+    and program, goes on from there: the result has the frames, times and sound of a run without a stop, bit for bit.
+    Where it cannot, it begins anew and a note says why; a killed run leaves no record. A contact sheet shows frames of
+    the last run.
+
     Raises StudioError for a source that cannot be read and outputs that cannot be written; what was finished by
     then is kept under `.partial` names, and the error says so.
     """
     options = options or ClipOptions()
-    report = ClipReport(Path(source))
+    source = Path(source)
+    report = ClipReport(source)
     started = time.perf_counter()
-    first_cut, frames_before = len(session.cuts), session.state.frame_count if session.state else 0
-    _refuse_overlap(Path(source), outputs, options)
+    _refuse_overlap(source, outputs, options)
     if options.preview and options.preview.exists() and not options.overwrite:
         raise StudioError(
             f"The contact sheet {options.preview} exists already: allow overwriting (--overwrite), or choose another "
@@ -131,58 +144,206 @@ def matte_clip(
         session.fitting_ratio(reader.info.height, reader.info.width)
         renderer = _Renderer(reader.info, session, outputs, options)
         tidy.callback(renderer.close)
-        lines: list[_WriterLine] = []
+        job = _Job(source, outputs, session, options, reader.info, report)
         try:
-            for output in outputs:
-                lines.append(_WriterLine(_open_writer(output, reader.info, options)))
-            with closing(_read_ahead(reader)) as frames:
-                chunks = _chunks(frames, session, reader.info)
-                _matte_chunks(chunks, renderer, lines, report, on_progress, on_result)
+            try:
+                job.begin()
+                reader.skip = report.resumed
+                with closing(_read_ahead(reader)) as frames:
+                    renderer.pass_over(islice(frames, report.resumed))
+                    chunks = _chunks(frames, session, reader.info, report.resumed)
+                    _matte_chunks(chunks, renderer, job.lines, report, on_progress, on_result)
+            except Stopped:
+                report.stopped = True
             if report.frames == 0 and not report.stopped:
                 raise StudioError(f"{source} holds no frame that can be read. Check that it plays elsewhere.")
-            _end(lines, report)
+            job.leave() if report.stopped else job.finish()
         except BaseException as error:
-            kept = [path for line in lines if (path := line.abandon(keep=report.frames > 0))]
-            if kept and isinstance(error, StudioError):
-                names = ", ".join(map(str, kept))
-                raise StudioError(f"{error} What was done ({report.frames} frames) is kept in {names}.") from error
+            job.leave()
+            if report.outputs and isinstance(error, StudioError):
+                names = ", ".join(map(str, report.outputs))
+                onward = ", and resume (--resume) goes on from there" if job.can_go_on else ""
+                raise StudioError(
+                    f"{error} What was done ({report.frames} frames) is kept in {names}{onward}."
+                ) from error
             raise
-        if options.preview and report.frames:
+        if options.preview and renderer.index > report.resumed:
             try:
                 report.outputs.append(renderer.sheet.save(options.preview))
             except StudioError as error:
                 names = ", ".join(map(str, report.outputs))
                 raise StudioError(f"{error} All else was written: {names}.") from error
         report.damage = list(reader.damage)
-    report.notes += dict.fromkeys(note for line in lines for note in line.writer.notes)
-    if cuts := session.cuts[first_cut:]:
-        report.notes.append(f"scene cuts at frames {', '.join(str(cut - frames_before) for cut in cuts)}")
+    report.notes += dict.fromkeys(note for line in job.lines for note in line.writer.notes)
+    if cuts := job.cuts:
+        report.notes.append(f"scene cuts at frames {', '.join(map(str, cuts))}")
     report.seconds = time.perf_counter() - started
     return report
+
+
+def can_resume(
+    source: str | Path, outputs: Sequence[Output], session: MattingSession, options: ClipOptions | None = None
+) -> bool:
+    """Whether `matte_clip` with options.resume would find what a stopped run of this job has left. Raises as it does
+    for a source that cannot be read."""
+    options = options or ClipOptions()
+    with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
+        record = _Job(Path(source), outputs, session, options, reader.info, ClipReport(Path(source))).record
+        try:
+            return record is not None and bool(record.load())
+        except NotResumable:
+            return False
+
+
+class _Job:
+    """The outputs of a clip from their beginning to their end, whichever end that is."""
+
+    def __init__(
+        self,
+        source: Path,
+        outputs: Sequence[Output],
+        session: MattingSession,
+        options: ClipOptions,
+        info: ClipInfo,
+        report: ClipReport,
+    ):
+        self.lines: list[WriterThread] = []
+        self.record: JobRecord | None = None
+        self._outputs, self._session, self._options = outputs, session, options
+        self._info, self._report = info, report
+        self._earlier: Stop | None = None
+        self.can_go_on = False  # after `leave`
+        self._left = False
+        self._first_cut = len(session.cuts)
+        self._frames_before = session.state.frame_count if session.state else 0  # of the session, before the clip's
+        lasting = [output for output in outputs if output.kind != "preview"]
+        if lasting and info.kind != "still":
+            self.record = JobRecord(
+                [output.path for output in lasting], lambda: describe(source, lasting, session, options, info)
+            )
+
+    def begin(self) -> None:
+        """Opens all outputs, to go on with them if that is wished and can be. Raises Stopped."""
+        reason = ""
+        if self.record and self._options.resume:
+            left = any(partial_path(path).exists() for path in self.record.outputs)
+            try:
+                self._earlier = self.record.load()
+                self._open(self._earlier)
+            except NotResumable as error:
+                self._earlier = None
+                reason = str(error) if left else ""
+        if self._earlier:
+            self._session.state = self._earlier.state
+            self._frames_before = self._earlier.state.frame_count - self._earlier.frames
+            self._report.frames = self._report.resumed = self._earlier.frames
+            self._report.notes.append(f"gone on from frame {self._earlier.frames}")
+            return
+        self._open(None)
+        if self.record:
+            self.record.remove()
+            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.can_go_on]
+            if dependent:
+                self.record = None
+                reason = reason and f"of {', '.join(dependent)} each frame depends on those before it"
+            else:
+                self.record.prepare()
+        if reason:
+            self._report.notes.append(f"begun anew: {reason}")
+
+    def _open(self, earlier: Stop | None) -> None:
+        written = iter(earlier.written if earlier else [])
+        try:
+            for output in self._outputs:
+                is_preview = output.kind == "preview"
+                done = None if is_preview else next(written, None)
+                writer = _open_writer(output, self._info, self._options, done)
+                self.lines.append(WriterThread(writer, QUEUE_LENGTH, from_zero=is_preview and earlier is not None))
+            for line in self._lasting_lines() if earlier else []:
+                if not line.writer.take_earlier(self._session.stopped):
+                    raise Stopped
+        except BaseException:
+            for line in self.lines:
+                line.abandon(keep=False)
+            self.lines = []
+            raise
+
+    def _lasting_lines(self) -> list[WriterThread]:
+        """Those of all outputs but previews."""
+        return [line for line, output in zip(self.lines, self._outputs, strict=False) if output.kind != "preview"]
+
+    @property
+    def cuts(self) -> list[int]:
+        """The clip's frames that began a new scene."""
+        before = self._earlier.cuts if self._earlier else []
+        return before + [cut - self._frames_before for cut in self._session.cuts[self._first_cut :]]
+
+    def finish(self) -> None:
+        for line in self.lines:
+            self._report.outputs.append(line.finish())
+        if self.record:
+            self.record.remove()
+
+    def leave(self) -> None:
+        """Ends the outputs early, and leaves a record where all hold the frames that the state has seen."""
+        if self._left:
+            return
+        self._left = True
+        report, state, lines = self._report, self._session.state, self._lasting_lines()
+        for line in self.lines:
+            line.end(keep=report.frames > 0)
+        finished = any(line.finished for line in lines)
+        in_step = state is not None and state.frame_count - self._frames_before == report.frames and not finished
+        in_step = in_step and all(line.writer.frames == report.frames for line in lines)
+        if self._earlier and not finished and not (in_step and report.frames > report.resumed):
+            self._leave_as_it_was(self._earlier)
+            return
+        if self.record and self.lines:
+            self.record.remove()
+        report.outputs = [path for line in self.lines if (path := line.abandon(keep=report.frames > 0))]
+        if self.record and report.outputs and in_step and all(line.writer.can_go_on for line in lines):
+            assert state is not None
+            try:
+                self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
+                self._can_go_on()
+            except StudioError as error:
+                report.notes.append(f"this job cannot be gone on with: {error}")
+
+    def _leave_as_it_was(self, earlier: Stop) -> None:
+        """The partial files of the earlier run are still there, and so is their record."""
+        assert self.record is not None
+        for line in self.lines:
+            line.abandon(keep=False)
+        self._report.frames = self._report.resumed = earlier.frames
+        self._report.outputs = [partial_path(path) for path in self.record.outputs]
+        self._can_go_on()
+
+    def _can_go_on(self) -> None:
+        self.can_go_on = True
+        self._report.notes.append(f"resume (--resume) goes on from frame {self._report.frames}")
 
 
 def _matte_chunks(
     chunks: Iterator[tuple[list[SourceFrame], list[SourceFrame]]],
     renderer: "_Renderer",
-    lines: list["_WriterLine"],
+    lines: list[WriterThread],
     report: ClipReport,
     on_progress: Callable[[int, int | None], None] | None,
     on_result: Callable[[Tensor, Tensor], None] | None,
 ) -> None:
-    """All chunks through the network to the writers. The report counts the frames, and says so where a stop ends it."""
+    """All chunks through the network to the writers. The report counts the frames. Raises Stopped."""
     bit_depths = [line.writer.bit_depth for line in lines]
-    try:
-        for chunk, ahead in chunks:
-            for pictures in renderer.render(chunk, ahead, bit_depths):
-                for line, image in zip(lines, pictures.images, strict=True):
-                    line.put(image, pictures.pts, pictures.number)
-                report.frames += 1
-            if on_progress:
-                on_progress(report.frames, renderer.info.frame_count)
-            if on_result:
-                on_result(*renderer.last_result())
-    except Stopped:
-        report.stopped = True
+    if on_progress and report.resumed:
+        on_progress(report.frames, renderer.info.frame_count)
+    for chunk, ahead in chunks:
+        for pictures in renderer.render(chunk, ahead, bit_depths):
+            for line, image in zip(lines, pictures.images, strict=True):
+                line.put(image, pictures.pts, pictures.number)
+            report.frames += 1
+        if on_progress:
+            on_progress(report.frames, renderer.info.frame_count)
+        if on_result:
+            on_result(*renderer.last_result())
 
 
 def _refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:
@@ -206,7 +367,7 @@ def _refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOption
         taken[place] = "already the name of another output"
 
 
-def _open_writer(output: Output, info: ClipInfo, options: ClipOptions) -> FrameWriter:
+def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: Written | None) -> FrameWriter:
     if output.kind == "preview":
         height, width = preview_size(info.height, info.width)
         return FrameWriter(
@@ -240,6 +401,7 @@ def _open_writer(output: Output, info: ClipInfo, options: ClipOptions) -> FrameW
         quality=options.quality,
         overwrite=options.overwrite,
         single=info.kind == "still",
+        earlier=earlier,
     )
 
 
@@ -265,22 +427,25 @@ def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
 
 
 def _chunks(
-    frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo
+    frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo, done: int
 ) -> Iterator[tuple[list[SourceFrame], list[SourceFrame]]]:
     """Frames in the session's chunks, each with the frames after it that the warm-up of a new scene may look at;
-    a fresh session is warmed up on the clip's opening before."""
+    a fresh session is warmed up on the clip's opening before. After the first `done` frames, which an earlier run had,
+    the chunks end where they would have ended."""
     size, ahead = session.chunk_for(info.height, info.width), session.look_ahead
+    count = size - done % size
     waiting: deque[SourceFrame] = deque()
     if session.warm_up and session.state is None:
         waiting += islice(frames, session.warm_up + 1)
         if waiting:
             session.warm_up_on([frame.image for frame in waiting])
     while True:
-        waiting += islice(frames, max(0, size + ahead - len(waiting)))
+        waiting += islice(frames, max(0, count + ahead - len(waiting)))
         if not waiting:
             return
-        chunk = [waiting.popleft() for _ in range(min(size, len(waiting)))]
+        chunk = [waiting.popleft() for _ in range(min(count, len(waiting)))]
         yield chunk, list(islice(waiting, ahead))
+        count = size
 
 
 @dataclass
@@ -324,6 +489,14 @@ class _Renderer:
             for t, frame in zip(range(len(result.pha)), coming, strict=False):
                 fgr = None if result.fgr is None else result.fgr[t : t + 1]
                 yield self._render_frame(frame, fgr, result.pha[t : t + 1], bit_depths)
+
+    def pass_over(self, frames: Iterator[SourceFrame]) -> None:
+        """Counts frames that an earlier run has rendered. Raises Stopped."""
+        for frame in frames:
+            if self.session.stopped():
+                raise Stopped
+            self._seconds(frame)
+            self.index += 1
 
     def last_result(self) -> tuple[Tensor, Tensor]:
         """fgr [1, 3, H, W] (src, where no output needed it) and pha [1, 1, H, W] of the last frame, float."""
@@ -390,45 +563,3 @@ class _Renderer:
         if self.first_pts is None:
             self.first_pts = frame.pts
         return float((frame.pts - self.first_pts) * self.info.time_base)
-
-
-class _WriterLine:
-    """A writer in a thread of its own, a few frames behind."""
-
-    def __init__(self, writer: FrameWriter):
-        self.writer = writer
-        self._finished: Path | None = None
-        self._thread = ThreadPoolExecutor(1, "rvm-write")
-        self._waiting: deque[Future[None]] = deque()
-
-    def put(self, picture: np.ndarray, pts: int, number: int) -> None:
-        """Queues a frame; waits while the queue is full. Raises what writing an earlier one raised."""
-        while len(self._waiting) >= QUEUE_LENGTH:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self.writer.write, picture, pts, number))
-
-    def finish(self) -> Path:
-        while self._waiting:
-            self._waiting.popleft().result()
-        self._thread.shutdown()
-        self._finished = self.writer.finish()
-        return self._finished
-
-    def abandon(self, keep: bool) -> Path | None:
-        """Ends the writer after a fault or stop. A finished output stays, and is returned."""
-        if self._finished:
-            return self._finished
-        self._thread.shutdown(cancel_futures=not keep)
-        for future in self._waiting:
-            if not future.cancelled() and (error := future.exception()):
-                self.writer.notes.append(f"the last frames were not written: {error}")
-                break
-        return self.writer.abandon(keep)
-
-
-def _end(lines: list[_WriterLine], report: ClipReport) -> None:
-    """Finishes all outputs, or leaves them as partial files after a stop."""
-    for line in lines:
-        path = line.abandon(keep=report.frames > 0) if report.stopped else line.finish()
-        if path:
-            report.outputs.append(path)

@@ -22,7 +22,9 @@ under alpha 0 and joins equal frames. Pixels that are not square are told by MOV
 
 import errno
 import os
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -143,6 +145,11 @@ class FrameWriter:
                 tracks.close()
 
     @property
+    def frames(self) -> int:
+        """How many were written, those of an earlier run included."""
+        return self._frames
+
+    @property
     def bit_depth(self) -> int:
         """8: `write` takes uint8; 16: uint16 with white at 65535."""
         return self._bit_depth
@@ -216,12 +223,60 @@ class FrameWriter:
         return path
 
     @property
+    def partial(self) -> Path:
+        """The name of what `abandon` keeps, unless it is a single picture."""
+        return partial_path(self.path)
+
+    @property
     def written(self) -> Written:
         """What the `.partial` file holds; after an `abandon` that kept it."""
         assert self._last_pts is not None
-        partial = partial_path(self.path)
-        size = partial.stat().st_size if partial.is_file() else 0
+        size = self.partial.stat().st_size if self.partial.is_file() else 0
         return Written(self._frames, self._first_pts, self._last_pts, self._number, self._repeated_times, size)
+
+
+class WriterThread:
+    """A writer in a thread of its own, up to `queue` frames behind.
+
+    from_zero: the first frame that is put gets the pts 0, the others follow it."""
+
+    def __init__(self, writer: FrameWriter, queue: int, from_zero: bool = False):
+        self.writer = writer
+        self.finished: Path | None = None
+        self._queue = queue
+        self._zero = None if from_zero else 0
+        self._thread = ThreadPoolExecutor(1, "rvm-write")
+        self._waiting: deque[Future[None]] = deque()
+
+    def put(self, picture: np.ndarray, pts: int, number: int) -> None:
+        """Queues a frame; waits while the queue is full. Raises what writing an earlier one raised."""
+        while len(self._waiting) >= self._queue:
+            self._waiting.popleft().result()
+        self._zero = pts if self._zero is None else self._zero
+        self._waiting.append(self._thread.submit(self.writer.write, picture, pts - self._zero, number))
+
+    def finish(self) -> Path:
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._thread.shutdown()
+        self.finished = self.writer.finish()
+        return self.finished
+
+    def end(self, keep: bool) -> None:
+        """Ends the thread after a fault or stop; with `keep` when all that was put is written, or failed."""
+        self._thread.shutdown(cancel_futures=not keep)
+        for future in self._waiting:
+            if not future.cancelled() and (error := future.exception()):
+                self.writer.notes.append(f"the last frames were not written: {error}")
+                break
+        self._waiting.clear()
+
+    def abandon(self, keep: bool) -> Path | None:
+        """Ends the writer after a fault or stop. A finished output stays, and is returned."""
+        if self.finished:
+            return self.finished
+        self.end(keep)
+        return self.writer.abandon(keep)
 
 
 def _describe(shape: tuple[int, ...]) -> str:

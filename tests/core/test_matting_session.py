@@ -333,9 +333,10 @@ def test_after_an_error_the_detector_is_where_the_state_is(network, clip):
     frames = torch.cat([clip[:4], (1 - clip.flip(3)) * clip.flip(2)])[:8]
     engine = Breaking(EagerEngine(network, CPU, torch.float32), 3)
     session = MattingSession(engine, chunk=1, scene_cut=True)
-    with pytest.raises(RuntimeError, match="broken"):
-        list(session.stream(frames))
-    assert session.state.frame_count == 3
+    for call in (frames, frames[3:]):  # broken after three frames, and at once
+        with pytest.raises(RuntimeError, match="broken"):
+            list(session.stream(call))
+        assert session.state.frame_count == 3
     engine.limit = 100
     list(session.stream(frames[3:]))
     assert session.cuts == [4]

@@ -344,6 +344,21 @@ def test_a_part_is_what_the_whole_has_there(tmp_path: Path, name, codec, pix_fmt
                 assert abs(part_reader.info.frame_count - len(part)) <= 1
 
 
+@pytest.mark.parametrize("name", ["t.ts", "a.avi"])
+def test_a_search_that_misses_the_key_frame_is_not_trusted(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
+    """Transport streams are searched by decoding times, and for any packet."""
+    monkeypatch.setattr(video_reader, "_INDEXED", {"mpegts", "avi"})
+    codec = "mpeg4" if name == "a.avi" else "libx264"
+    options = {"g": "10", "bf": "2"}
+    write_clip(tmp_path / name, [chart(index=i) for i in range(60)], codec, "yuv420p", options=options)
+    reader, whole = read(tmp_path / name)
+    for first in range(1, 60):
+        _, part = read_part(tmp_path / name, whole[first].pts * reader.info.time_base)
+        assert len(part) == 60 - first
+        for ours, theirs in zip(part, whole[first:], strict=True):
+            assert np.array_equal(ours.image, theirs.image)
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
 def test_a_part_is_not_decoded_from_the_beginning(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     path = write_clip(tmp_path / name, [chart(index=i) for i in range(60)], options={"g": "10", "bf": "0"})
