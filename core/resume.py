@@ -30,7 +30,7 @@ from .video_reader import ClipInfo
 from .weights_file import digest
 
 if TYPE_CHECKING:
-    from .video_matting import ClipOptions, Output
+    from .clip_options import ClipOptions, Output
 
 _SUFFIX = ".safetensors"
 _FORM = "1"  # of the record
