@@ -6,87 +6,30 @@ they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames a
 
 # H, W height and width of the upright frame
 
-import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.container
 import av.error
-import numpy as np
 from av.stream import Disposition
 
 from .errors import StudioError
-from .picture_orientation import display_orientation, picture_orientation, upright
+from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
+from .picture_orientation import display_orientation, upright
+from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
-from .video_color import UNSPECIFIED, ColorTags, ToRGB, resolve_tags
+from .video_color import UNSPECIFIED, ColorTags, resolve_tags
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS = 8  # each frame thread holds a frame; above this 4K costs memory and gains little
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
-_NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
 
-
-@dataclass(frozen=True)
-class ClipInfo:
-    """What is known before reading. For sequences and stills `frame_rate` is what was asked for."""
-
-    path: Path
-    kind: str  # "video", "sequence" or "still"
-    width: int  # upright, that is after rotation
-    height: int
-    frame_rate: Fraction  # best guess, frames per second; frames may come at varying intervals all the same
-    time_base: Fraction  # seconds per unit of SourceFrame.pts
-    frame_count: int | None  # exact for sequences and stills, an estimate for videos, None if unknown
-    bit_depth: int  # 8, or the source's real depth above 8 (10, 12, 16)
-    tags: ColorTags
-    sample_aspect_ratio: Fraction  # width of a pixel / its height, upright
-    has_audio: bool
-    begins: Fraction = Fraction(0)  # seconds on the file's own clock at pts 0: not 0 where the clip is trimmed
-    ends: Fraction | None = None  # where on that clock a trimmed clip was asked to end
-
-
-@dataclass
-class SourceFrame:
-    image: np.ndarray  # [H, W, 3] uint8, or uint16 with white 65535 if ClipInfo.bit_depth > 8; full-range RGB
-    pts: int  # in ClipInfo.time_base, rising
-    number: int  # 0, 1, 2 ... for videos; the file's own number for a numbered sequence
-
-
-class FrameReader:
-    """Iterate once over it for the frames, inside `with` or closed by hand. Made by `open_reader`.
-
-    `info`: the ClipInfo. `damage`: one line per corrupt place met so far; reading went on after it. `skip`: so many
-    frames come first with an image of no rows, for a caller who only wants to be past them: it is several times as
-    fast. Set it before iterating.
-    """
-
-    info: ClipInfo
-
-    def __init__(self) -> None:
-        self.damage: list[str] = []
-        self.skip = 0
-        self._to_rgb = ToRGB()
-        self._frames: Iterator[SourceFrame] | None = None
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        assert self._frames is not None, "a FrameReader is iterated once, and not after close()"
-        frames, self._frames = self._frames, None
-        return frames
-
-    def close(self) -> None:
-        """Frees the file, whether all frames were read or not; may be called again."""
-        self._frames = None
-
-    def __enter__(self) -> "FrameReader":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "is_indexed", "open_reader"]
 
 
 def open_reader(
@@ -109,45 +52,21 @@ def open_reader(
     rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
     if rate <= 0:
         raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
-    span = _Span(start, duration or None)
+    span = Span(start, duration or None)
     pictures = find_pictures(path)
     if pictures is not None:
-        return _PictureReader(path, "sequence", pictures, rate, span)
+        return PictureReader(path, "sequence", pictures, rate, span)
     if not path.exists():
         raise StudioError(
             f"{path} does not exist. Expected a video, a picture or a folder of pictures: check the path."
         )
     if is_picture(path):
-        return _PictureReader(path, "still", [Picture(path, 0)], rate, span)
+        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
     return _VideoReader(path, span)
 
 
-class _Span:
-    """The part of a clip that is asked for, in seconds and (`ticks`) in units of its clock."""
-
-    def __init__(self, start: Fraction | float, duration: Fraction | float | None) -> None:
-        if not 0 <= start < math.inf or (duration is not None and not 0 < duration < math.inf):
-            raise StudioError(
-                f"The clip is to be trimmed to {duration} s from {start} s on: expected a start of at least 0 and a "
-                "duration above 0, or none."
-            )
-        self.start = start
-        self.end = None if duration is None else start + duration
-        self.is_whole = start == 0 and duration is None
-
-    def ticks(self, time_base: Fraction) -> tuple[int | None, int | None]:
-        """First unit and the first one after the span; None where it is open."""
-        # a millionth more: as a float 0.3 s is a little less than three units of 0.1 s
-        first, end = (None if x is None else math.floor(x / time_base + 1e-6) for x in (self.start, self.end))
-        return (None if self.is_whole else first), end
-
-    def __str__(self) -> str:
-        until = "its end" if self.end is None else f"{float(self.end):g} s"
-        return f"between {float(self.start):g} s and {until}"
-
-
 class _VideoReader(FrameReader):
-    def __init__(self, path: Path, span: _Span) -> None:
+    def __init__(self, path: Path, span: Span) -> None:
         super().__init__()
         self._read_until = 0.0  # seconds
         self._span = span
@@ -231,7 +150,7 @@ class _VideoReader(FrameReader):
             frame_rate=rate,
             time_base=self._time_base,
             frame_count=count or None,
-            bit_depth=_bit_depth(first, path),
+            bit_depth=bit_depth_of(first, path),
             tags=self._tags(first),
             sample_aspect_ratio=aspect,
             has_audio=bool(self._container.streams.audio),
@@ -338,7 +257,7 @@ class _VideoReader(FrameReader):
                     f"from {seconds:.2f} s the frames are {size[0]}x{size[1]} instead of "
                     f"{self._stored_size[0]}x{self._stored_size[1]}; they are scaled to the first size"
                 )
-            image = _NO_IMAGE
+            image = NO_IMAGE
             if number >= self.skip:
                 image = self._to_rgb(
                     frame,
@@ -358,79 +277,6 @@ class _VideoReader(FrameReader):
                 f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds or 0):.2f} s; "
                 "the file may be cut off"
             )
-
-
-class _PictureReader(FrameReader):
-    """One picture or many, a file each. An unreadable one is noted and left out; its time stays free."""
-
-    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction, span: _Span) -> None:
-        super().__init__()
-        first_tick, end_tick = span.ticks(1 / rate)
-        total = len(pictures)
-        pictures = pictures[first_tick:end_tick]
-        if not pictures:
-            raise StudioError(
-                f"{path} holds no picture {span}: its {total} end at {float(total / rate):g} s, at {float(rate):g} a "
-                "second. Trim it to a span in which it has some."
-            )
-        decoded = self._decode(pictures)
-        first = next(decoded, None)
-        if first is None:
-            raise StudioError(
-                f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
-            )
-        index, picture, frame, aspect = first
-        self._zero = 0 if span.is_whole else index  # of the pts given out
-        width, height, aspect = upright(frame, picture_orientation(picture.path, frame), aspect)
-        self.info = ClipInfo(
-            path=path,
-            kind=kind,
-            width=width,
-            height=height,
-            frame_rate=rate,
-            time_base=1 / rate,
-            frame_count=len(pictures),
-            bit_depth=_bit_depth(frame, picture.path),
-            tags=resolve_tags(frame, frame.height),
-            sample_aspect_ratio=aspect,
-            has_audio=False,
-        )
-        self._frames = self._convert(first, decoded)
-
-    def _decode(self, pictures: list[Picture]) -> Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]]:
-        for index, picture in enumerate(pictures):
-            try:
-                frame, aspect = _decode_picture(picture.path)
-            except av.error.FFmpegError as error:
-                self.damage.append(f"picture {picture.path.name} could not be read ({error.strerror})")
-                continue
-            if frame.is_corrupt:
-                self.damage.append(f"picture {picture.path.name} is damaged")
-            yield index, picture, frame, aspect
-
-    def _convert(
-        self,
-        first: tuple[int, Picture, av.VideoFrame, Fraction | None],
-        decoded: Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]],
-    ) -> Iterator[SourceFrame]:
-        info = self.info
-        item, number = first, 0
-        while item is not None:
-            index, picture, frame, _ = item
-            orientation = picture_orientation(picture.path, frame)
-            width, height, _ = upright(frame, orientation, None)
-            if (width, height) != (info.width, info.height):
-                raise StudioError(
-                    f"{picture.path} is {width}x{height}, but {first[1].path}, the first of the sequence, is "
-                    f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
-                )
-            image = _NO_IMAGE
-            if number >= self.skip:
-                tags = resolve_tags(frame, frame.height)
-                image = self._to_rgb(frame, tags, orientation.rotation, info.bit_depth, orientation.mirrored)
-            yield SourceFrame(image, index - self._zero, picture.number)
-            number += 1
-            item = next(decoded, None)
 
 
 def _open_container(path: Path) -> av.container.InputContainer:
@@ -462,22 +308,3 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     raise StudioError(
         f"{path} has no video in it, only {', '.join(sorted(kinds))}. Expected a file with a video track."
     )
-
-
-def _decode_picture(path: Path) -> tuple[av.VideoFrame, Fraction | None]:
-    """-> the first frame and its sample aspect ratio, if the file tells one."""
-    # without pattern_type a "%" in the name would be taken for a pattern
-    with av.open(str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace") as container:
-        for frame in container.decode(video=0):
-            return frame, container.streams.video[0].sample_aspect_ratio
-    raise av.error.InvalidDataError(0, "no picture in it", str(path))
-
-
-def _bit_depth(frame: av.VideoFrame, path: Path) -> int:
-    depth = max(component.bits for component in frame.format.components)
-    if depth > 16:
-        raise StudioError(
-            f"{path} holds floating-point samples ({frame.format.name}). Expected 8 to 16 bits per channel: "
-            "convert it first."
-        )
-    return max(8, depth)
