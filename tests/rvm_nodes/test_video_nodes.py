@@ -148,7 +148,8 @@ def test_over_a_picture_and_over_a_clip(comfy, fake, model, clip, frames):
     grey = torch.full((1, 30, 40, 3), 128 / 255)
     over_picture = pictures(matte_video(fake, model, path, background_image=grey)[0].get_stream_source())
     over_colour = pictures(matte_video(fake, model, path, background="#808080")[0].get_stream_source())
-    assert (over_picture.float() - over_colour.float()).abs().mean() < 1
+    # A last bit in one pixel may send the encoder another way: averages over blocks must agree.
+    assert (coarse(over_picture) - coarse(over_colour)).abs().mean() < 1
     behind = fake.VideoFromFile(str(clip("behind.mkv")))
     over_clip = pictures(matte_video(fake, model, path, background_video=behind)[0].get_stream_source())
     assert (over_clip.float() - over_colour.float()).abs().mean() > 5
