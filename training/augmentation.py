@@ -1,8 +1,8 @@
 """Augmentation of whole batches on the training device: motion, crop, colour, noise, then the composite.
 
 All geometry of a picture, that is its own pose, a motion, a flip, the resize and the centre crop, is one matrix per
-frame and one sampling. Colour follows at the smaller size, so lengths in pixels are scaled with it. What is random comes
-from one `torch.Generator` on the CPU: the same state gives the same result, on one kind of device.
+frame and one sampling. Colour follows at the smaller size, so lengths in pixels are scaled with it. What is random
+comes from one `torch.Generator` on the CPU: the same state gives the same result, on one kind of device.
 """
 
 # B clips, T frames, C channels, H, W sides of what comes in, S square training size, h, w sides of what goes out
@@ -85,7 +85,6 @@ def augment_matting(
 
 def prepare_matting(fgr: Tensor, pha: Tensor, bgr: Tensor, sides: tuple[int, int]) -> MattingBatch:
     """The same without anything random, for validation: scaled to `sides` (h, w) and composited. Shapes as above."""
-    B, T = fgr.shape[:2]  # noqa: N806
     fgr, pha, bgr = (
         x if x.shape[-2:] == sides else _resized(x, sides) for x in (to_float(fgr), to_float(pha), to_float(bgr))
     )
@@ -119,7 +118,9 @@ def augment_segmentation(
         turn = pose_matrix(torch.tensor([rotation, shear, 0.0, 0.0, 0.0, 0.0]))
         maps.append(torch.linalg.inv(turn) @ keep @ _flip(_happens(settings.flip, generator)))
         changes.append(_draw_jitter(settings.jitter, generator))
-    joined = sample(torch.cat((img, seg.to(img.dtype)), 2), torch.stack(maps)[:, None].expand(B, T, 3, 3), sides, "zeros")
+    joined = sample(
+        torch.cat((img, seg.to(img.dtype)), 2), torch.stack(maps)[:, None].expand(B, T, 3, 3), sides, "zeros"
+    )
     src, seg = joined[:, :, :3].contiguous(), joined[:, :, 3:].contiguous()
     for clip, jitter in enumerate(changes):
         _apply_jitter(src[clip], jitter)
@@ -139,8 +140,8 @@ def composite_clips(fgr: Tensor, pha: Tensor, bgr: Tensor) -> Tensor:
 def sample(pictures: Tensor, maps: Tensor, sides: tuple[int, int], padding: str) -> Tensor:
     """Pictures [B, T, C, H, W] (uint8 or float) under `maps` [B, T, 3, 3], at (h, w) = `sides`: float 0..1.
 
-    A map takes a place in the result to the place in the picture, both on the square -1..1 (x right, y down). The result
-    is the centre of a square whose side is the longer of h and w. padding "zeros" or "reflection" is for outside.
+    A map takes a place in the result to the place in the picture, both on the square -1..1 (x right, y down). The
+    result is the centre of a square whose side is the longer of h and w. padding: "zeros" or "reflection", outside.
     """
     B, T = pictures.shape[:2]  # noqa: N806
     h, w = sides

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from .synthesis.randomness import generator
+from ...core.errors import StudioError
+from .synthesis.randomness import Dice, generator
 
 Address = tuple[int, int]  # epoch, index
+ATTEMPTS = 10  # to find a readable sample in place of a broken one
 _SHUFFLE = 0x5F  # keeps the order's random numbers apart from the samples' own
 
 
@@ -65,10 +67,19 @@ class AddressSampler(Sampler[Address]):
     `rank` of `world` takes every world-th.
     """
 
-    def __init__(self, length: int, seed: int, start: int = 0, rank: int = 0, world: int = 1, shuffle: bool = True) -> None:
+    def __init__(
+        self, length: int, seed: int, start: int = 0, rank: int = 0, world: int = 1, shuffle: bool = True
+    ) -> None:
         assert length > 0, "an empty data set has no addresses"
         assert 0 <= rank < world, f"rank {rank} of {world}"
-        self.length, self.seed, self.start, self.rank, self.world, self.shuffle = length, seed, start, rank, world, shuffle
+        self.length, self.seed, self.start, self.rank, self.world, self.shuffle = (
+            length,
+            seed,
+            start,
+            rank,
+            world,
+            shuffle,
+        )
 
     def __iter__(self) -> Iterator[Address]:
         epoch, order = -1, np.empty(0, np.int64)
@@ -85,6 +96,62 @@ class AddressSampler(Sampler[Address]):
         if not self.shuffle:
             return np.arange(self.length)
         return generator(self.seed, _SHUFFLE, epoch).permutation(self.length)
+
+
+class UnreadableSampleError(Exception):
+    """Why a sample's files cannot be used: one sentence that names the file."""
+
+
+class FileDataset(Dataset):
+    """A data set of files: what cannot be read is replaced by another sample, and told in `faults`."""
+
+    name = ""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def load(self, index: int, dice: Dice) -> dict:
+        """The sample without its faults; what is random about it comes from `dice`. Raises UnreadableSampleError."""
+        raise NotImplementedError
+
+    def __getitem__(self, address: int | Address) -> dict:
+        epoch, index = split_address(address)
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)} of {self.name}")
+        faults: list[str] = []
+        for attempt in range(ATTEMPTS):
+            dice = Dice(self.seed, epoch, index, attempt)
+            place = index if attempt == 0 else dice.whole(0, len(self) - 1)
+            try:
+                return {**self.load(place, dice), "faults": tuple(faults)}
+            except UnreadableSampleError as error:
+                faults.append(f"{self.name}, sample {place}: {error}")
+        raise StudioError(
+            f"{ATTEMPTS} samples of {self.name} in a row could not be read; the last: {faults[-1]} Expected readable "
+            "files: look at the folder, perhaps its disk is gone or the unpacking was cut short."
+        )
+
+
+class Joined(Dataset):
+    """Several data sets as one, one after the other."""
+
+    def __init__(self, parts: Sequence) -> None:
+        assert parts, "nothing to join"
+        self.parts = tuple(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, address: int | Address) -> dict:
+        epoch, index = split_address(address)
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return self.parts[part][epoch, index - (int(self._ends[part - 1]) if part else 0)]
 
 
 def split_address(address: int | Address) -> Address:
@@ -105,6 +172,3 @@ def collate(samples: Sequence[dict]) -> dict:
         else:
             batch[name] = values
     return batch
-
-
-__all__ = ["Address", "AddressSampler", "CheckResult", "Dataset", "MattingSample", "SegmentationSample", "collate", "split_address"]

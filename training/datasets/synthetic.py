@@ -1,12 +1,12 @@
-"""Endless clips of persons who do not exist, with exact alpha, foreground and background: the data set without files."""
+"""Endless clips of persons who do not exist, with exact alpha, foreground and background: no files needed."""
 
 # T frames, H, W = S
 
 import torch
 from torch.utils.data import Dataset
 
-from ...core.pixel_format import quantise
 from ...core.alpha_ops import composite
+from ...core.pixel_format import quantise
 from ..recipe import CLIP_SPEEDS, REVERSED_SHARE
 from .samples import Address, CheckResult, MattingSample, SegmentationSample, split_address
 from .synthesis.randomness import Dice
@@ -46,7 +46,9 @@ class _Synthetic(Dataset):
 class SyntheticMatting(_Synthetic):
     """Matting clips. With `still` a sample is one picture T times, to be given a motion by the augmentation."""
 
-    def __init__(self, seed: int, frames: int, size: int, length: int = 16000, split: str = "train", still: bool = False) -> None:
+    def __init__(
+        self, seed: int, frames: int, size: int, length: int = 16000, split: str = "train", still: bool = False
+    ) -> None:
         super().__init__(seed, frames, size, length, split)
         self.still = still
 

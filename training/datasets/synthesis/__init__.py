@@ -1,1 +1,1 @@
-"""Persons before backgrounds, rendered from a seed: bodies as ellipsoids and round cones with depth, hair as strands."""
+"""Persons before backgrounds, rendered from a seed: bodies of ellipsoids and round cones, hair of strands."""

@@ -66,7 +66,9 @@ def draw_face(dice: Dice, build: Build, skin: np.ndarray, hair: np.ndarray) -> F
         stubble=dice.between(0, 0.5) if not woman else 0.0,
         blush=dice.between(0.0, 0.25),
         glasses=dice.one_of((None, "clear", "sun"), (0.74, 0.20, 0.06)),
-        glasses_color=np.array(dice.one_of(((0.05, 0.05, 0.05), (0.25, 0.14, 0.08), (0.6, 0.6, 0.62), (0.5, 0.1, 0.1)))),
+        glasses_color=np.array(
+            dice.one_of(((0.05, 0.05, 0.05), (0.25, 0.14, 0.08), (0.6, 0.6, 0.62), (0.5, 0.1, 0.1)))
+        ),
         freckles=dice.between(0, 0.5) if dice.happens(0.15) else 0.0,
     )
 
@@ -82,7 +84,12 @@ def head_surfaces(face: Face, build: Build, frame: Frame, pose: Pose) -> list[Su
     surfaces: list[Surface] = [
         Ellipsoid(frame, at(0, 0.024, -0.008), at(0.074, 0.096, 0.093), skin),
         Ellipsoid(frame, at(0, -0.047, 0.022), at(0.057 * face.jaw, 0.073, 0.067), skin, join=0.03),
-        Cone(frame.at(*at(0, 0.006, 0.083)), frame.at(*at(0, -0.031, 0.092)), (0.007 * k, 0.0125 * k * face.nose), skin_material(face.skin, 1.04)),
+        Cone(
+            frame.at(*at(0, 0.006, 0.083)),
+            frame.at(*at(0, -0.031, 0.092)),
+            (0.007 * k, 0.0125 * k * face.nose),
+            skin_material(face.skin, 1.04),
+        ),
     ]
     for side in (1, -1):
         surfaces.append(Ellipsoid(frame, at(side * 0.075, -0.008, -0.008), at(0.011, 0.030, 0.020), plain))
@@ -121,7 +128,9 @@ def face_material(face: Face, k: float, pose: Pose) -> Material:
             speck = look_up(tiles["grain"][1:2], x / 0.12, y / 0.12)[:, 0]
             shade -= face.freckles * 0.12 * (speck - 1).clamp(0, 1) * _bell(ax, y, 0.02, -0.02, 0.04, 0.025)
         albedo = _color(patch, face.skin) * shade[:, None]
-        blush = (_bell(ax, y, 0.045, -0.030, 0.018, 0.016) + 0.7 * _bell(ax, y, 0, -0.03, 0.014, 0.01)) * face.blush * front
+        blush = (
+            (_bell(ax, y, 0.045, -0.030, 0.018, 0.016) + 0.7 * _bell(ax, y, 0, -0.03, 0.014, 0.01)) * face.blush * front
+        )
         albedo = _mix(albedo, face.skin * np.array([1.02, 0.72, 0.70]), blush)
         if face.beard or face.stubble:
             albedo = _mix(albedo, face.hair, _beard(face, x, y, tiles))
@@ -154,7 +163,11 @@ def _mouth(face: Face, albedo: Tensor, x: Tensor, y: Tensor, soft: float, talk: 
     inside = _step(gap, max(soft, 0.0008)) * (across > 0.03) * front
     albedo = _mix(albedo, np.array([0.22, 0.08, 0.08]), inside)
     if face.smile > 0.45:
-        teeth = _step((line + 0.35 * (opening + grin)).abs() - 0.45 * (opening + grin) * across, soft) * (across > 0.15) * front
+        teeth = (
+            _step((line + 0.35 * (opening + grin)).abs() - 0.45 * (opening + grin) * across, soft)
+            * (across > 0.15)
+            * front
+        )
         albedo = _mix(albedo, np.array([0.90, 0.87, 0.82]), teeth)
     return albedo
 
@@ -182,10 +195,16 @@ def _beard(face: Face, x: Tensor, y: Tensor, tiles: dict[str, Tensor]) -> Tensor
     jaw = (edge / 0.012 + 0.5).clamp(0, 1)
     moustache = _bell(x.abs(), y, 0.012, -0.049, 0.016, 0.006)
     bare = _bell(x, y, 0, MOUTH - 0.002, 0.022, 0.011)
-    return (torch.maximum(jaw, moustache) * (1 - bare)).clamp(0, 1) * max(face.beard, face.stubble * 0.5) * (0.85 + 0.15 * rough)
+    return (
+        (torch.maximum(jaw, moustache) * (1 - bare)).clamp(0, 1)
+        * max(face.beard, face.stubble * 0.5)
+        * (0.85 + 0.15 * rough)
+    )
 
 
-def _glasses(face: Face, albedo: Tensor, gloss: Tensor, x: Tensor, y: Tensor, soft: float, front: Tensor) -> tuple[Tensor, Tensor]:
+def _glasses(
+    face: Face, albedo: Tensor, gloss: Tensor, x: Tensor, y: Tensor, soft: float, front: Tensor
+) -> tuple[Tensor, Tensor]:
     assert face.glasses is not None
     ex, ey = x.abs() - 0.033, y - 0.001
     # a box with round corners, between circle and rectangle

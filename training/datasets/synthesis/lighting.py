@@ -24,6 +24,7 @@ class Light:
     fill: np.ndarray
     fill_from: np.ndarray
     wrap: float  # 0 hard .. 1 soft
+    flatness: float  # by how much surfaces seem turned to the camera: round things are not dark at their outline
     flicker: np.ndarray  # [N] brightness over time
 
 
@@ -40,7 +41,7 @@ def draw_light(dice: Dice, seconds: np.ndarray) -> Light:
 
     hard = dice.between(0, 1)
     side = dice.side()
-    exposure = dice.ratio(0.72, 1.25)
+    exposure = dice.ratio(0.78, 1.22)
     changes = np.ones_like(seconds)
     if dice.happens(0.12):  # clouds, screens, coloured lamps
         changes = 1 + dice.between(0.03, 0.2) * np.sin(2 * np.pi * (dice.ratio(0.2, 3) * seconds + dice.between(0, 1)))
@@ -55,6 +56,7 @@ def draw_light(dice: Dice, seconds: np.ndarray) -> Light:
         fill=exposure * fill,
         fill_from=direction(-side * dice.between(40, 150), dice.between(-10, 40)),
         wrap=dice.between(0.1, 0.6),
+        flatness=dice.between(0.0, 0.7),
         flicker=changes,
     )
 
@@ -66,6 +68,7 @@ def shade(canvas: Canvas, light: Light, moments: np.ndarray, reach: float) -> Te
     half = light.key_from + np.array([0, 0, 1.0])
     half = half / np.linalg.norm(half)
     directions = albedo.new_tensor(np.stack((light.key_from, light.fill_from, half, [0, 1, 0])))
+    normal = normal + normal.new_tensor([0, 0, light.flatness]).view(3, 1, 1)
     toward = (directions @ normal.flatten(2)).unflatten(2, normal.shape[2:])
     toward *= torch.rsqrt(normal.square().sum(1, keepdim=True).add_(1e-6))
 
@@ -98,4 +101,4 @@ def _hollows(depth: Tensor, cover: Tensor, reach: float) -> Tensor:
         low = F.avg_pool2d(low * weight, 3, 1, 1) / (total + 1e-4)
         weight = total
     around = F.interpolate(low, (H, W), mode="bilinear", align_corners=False)
-    return ((around - depth) * 9 - 0.05).clamp_(0, 0.6)
+    return ((around - depth) * 7 - 0.05).clamp_(0, 0.6)

@@ -31,12 +31,14 @@ def tiles() -> dict[str, np.ndarray]:
         return (tile - tile.mean()) / tile.std()
 
     round_ = np.hypot(fx, fy) + 1e-9
-    cloud = [shaped(round_ ** -beta * (round_ < 90)) for beta in (1.3, 1.5, 1.7, 1.9)]
-    grain = [shaped(np.exp(-((round_ - centre) ** 2) / (2 * (0.4 * centre) ** 2))) for centre in (30, 60)]
-    streak = [shaped(1 / (1 + (fx / 12) ** 2) ** 0.35 / (1 + (fy / width) ** 2) * (np.abs(fx) > 2)) for width in (2, 4, 8)]
+    cloud = [shaped(round_**-beta * (round_ < 90)) for beta in (1.3, 1.5, 1.7, 1.9)]
+    grain = [shaped(np.exp(-((round_ - centre) ** 2) / (2 * (0.4 * centre) ** 2))) for centre in (30, 60, 100)]
+    streak = [
+        shaped(1 / (1 + (fx / 12) ** 2) ** 0.35 / (1 + (fy / width) ** 2) * (np.abs(fx) > 2)) for width in (2, 4, 8)
+    ]
     fold = []
     for stretch in (1.6, 2.5, 4.0):
-        soft = shaped(np.hypot(fx, fy * stretch + 1e-9) ** -1.6 * (round_ > 1.5) * (round_ < 40))
+        soft = shaped(np.hypot(fx, fy * stretch + 1e-9) ** -1.9 * (round_ > 1.5) * (round_ < 24))
         ridge = 1 - np.abs(np.tanh(soft))
         fold.append((ridge - ridge.mean()) / ridge.std())
     named = {"cloud": cloud, "grain": grain, "streak": streak, "fold": fold}

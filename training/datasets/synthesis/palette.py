@@ -39,7 +39,14 @@ HAIRS = np.array(
     ]
 )
 _HAIR_ODDS = (4, 4, 4, 3, 1.5, 2.5, 2, 1.2, 1)
-_SOBER = ((0.09, 0.09, 0.10), (0.16, 0.18, 0.26), (0.36, 0.36, 0.38), (0.62, 0.62, 0.62), (0.93, 0.93, 0.92), (0.16, 0.22, 0.38))
+_SOBER = (
+    (0.09, 0.09, 0.10),
+    (0.16, 0.18, 0.26),
+    (0.36, 0.36, 0.38),
+    (0.62, 0.62, 0.62),
+    (0.93, 0.93, 0.92),
+    (0.16, 0.22, 0.38),
+)
 
 
 def draw_skin(dice: Dice) -> np.ndarray:
@@ -80,18 +87,20 @@ class Cloth:
         return Look(found[:, :3], found[:, 3:5], found[:, 5:])
 
 
-def draw_cloth(dice: Dice, color: np.ndarray | None = None, pattern: str | None = None, folds: float | None = None) -> Cloth:
+def draw_cloth(
+    dice: Dice, color: np.ndarray | None = None, pattern: str | None = None, folds: float | None = None
+) -> Cloth:
     """Any cloth, or one of that colour [3], pattern or depth of folds."""
     color = draw_color(dice) if color is None else color
     pattern = pattern or dice.one_of(tuple(_PATTERNS), tuple(weight for weight, _ in _PATTERNS.values()))
-    metres = dice.ratio(0.4, 0.9)
+    metres = dice.ratio(0.5, 1.1)
     base = np.broadcast_to(color[:, None, None], (3, TILE, TILE)).copy()
     base = _PATTERNS[pattern][1](dice, base, metres)
     named = tiles()
     cloud = dice.one_of(named["cloud"])
-    weave = dice.one_of(named["grain"])
+    weave = named["grain"][-1]
     base *= 1 + 0.05 * dice.between(0.2, 1) * cloud + 0.03 * dice.between(0, 1) * weave
-    depth = dice.ratio(0.12, 0.6) if folds is None else folds
+    depth = dice.ratio(0.07, 0.5) if folds is None else folds
     fold = dice.one_of(named["fold"])
     if dice.happens(0.4):
         fold = fold.T
@@ -99,7 +108,7 @@ def draw_cloth(dice: Dice, color: np.ndarray | None = None, pattern: str | None 
     rough_x, rough_y = slope(weave)
     rough = dice.one_of((0.0, 0.02, 0.08), (3, 3, 1))
     base *= 1 - 0.10 * depth * np.tanh(fold - 0.5)  # hollows are darker
-    bump = np.stack((bump_x, -bump_y)) * depth * 2.2 + np.stack((rough_x, -rough_y)) * rough
+    bump = np.stack((bump_x, -bump_y)) * depth * 2.0 + np.stack((rough_x, -rough_y)) * rough
     gloss = np.full((1, TILE, TILE), dice.one_of((0.0, 0.06, 0.35), (6, 3, 1)))
     texture = np.concatenate((base.clip(0.01, 1), bump, gloss)).astype(np.float32)
     return Cloth(texture, metres, (dice.between(0, 1), dice.between(0, 1)))
@@ -120,7 +129,9 @@ def _stripes(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
 def _plaid(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
     for _ in range(dice.whole(2, 3)):
         count = max(2, round(metres / dice.ratio(0.03, 0.15)))
-        wave = np.clip((np.sin(2 * np.pi * (count * np.arange(TILE) / TILE + dice.between(0, 1))) - dice.between(0, 0.8)) * 4, 0, 1)
+        wave = np.clip(
+            (np.sin(2 * np.pi * (count * np.arange(TILE) / TILE + dice.between(0, 1))) - dice.between(0, 0.8)) * 4, 0, 1
+        )
         color = draw_color(dice)[:, None, None]
         for band in (wave[None, :, None], wave[None, None, :]):
             base = base + 0.45 * band * (color - base)
@@ -146,8 +157,8 @@ def _dots(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
 
 def _mottled(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
     """Heather, denim, tweed."""
-    grain = dice.one_of(tiles()["grain"])
-    return base * (1 + dice.between(0.08, 0.3) * grain)
+    grain = dice.one_of(tiles()["grain"], (1, 2, 5))
+    return base * (1 + dice.between(0.06, 0.2) * grain)
 
 
 def _knit(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:

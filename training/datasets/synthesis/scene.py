@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .backdrop import draw_plate, draw_thing
+from ....core.alpha_ops import gaussian_blur
+from .backdrop import draw_plate
 from .figure import Figure, draw_figure
 from .hair import splat
 from .lighting import Light, draw_light, shade
 from .randomness import Dice
 from .surfaces import Canvas, Placed, Surface, View, Window, place
+from .things import draw_thing
 
 PARTS = 4  # of the time in which the shutter is open: motion blur is their mean
 FRAME_RATE = 25.0
 _PLATE = 1.5  # the background's side over the picture's
 _PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
-_FRAMINGS = {"face": 0.8, "portrait": 4.5, "waist": 2.5, "knees": 1.2, "full": 1.6, "distant": 0.5}
+_FRAMINGS = {"face": 0.8, "portrait": 4.5, "waist": 3.0, "knees": 1.2, "full": 1.4, "distant": 0.3}
 
 
 class RenderedClip(NamedTuple):
@@ -45,11 +47,14 @@ class Scene:
     plate_maps: np.ndarray  # [T, 2, 3] from the picture's square -1..1 to the plate's
     flicker: np.ndarray  # [T] of the background
     shutter: float  # seconds
+    softness: float  # deviation of the lens's blur, of the picture's height
     frames: int
     aspect: float
 
 
-def draw_scene(address: tuple[int, ...], frames: int, aspect: float = 1.0, speed: float = 1.0, persons: int | None = None) -> Scene:
+def draw_scene(
+    address: tuple[int, ...], frames: int, aspect: float = 1.0, speed: float = 1.0, persons: int | None = None
+) -> Scene:
     """What happens in a clip of `frames` pictures; aspect: width over height; speed: of time, negative backwards."""
     dice = Dice(*address, 0)
     shutter = dice.ratio(0.05, 0.7) / FRAME_RATE
@@ -83,6 +88,7 @@ def draw_scene(address: tuple[int, ...], frames: int, aspect: float = 1.0, speed
         _plate_maps(dice, view, starts, frames),
         flicker,
         shutter,
+        dice.ratio(0.0005, 0.0022) if dice.happens(0.75) else 0.0,
         frames,
         aspect,
     )
@@ -95,8 +101,8 @@ def _draw_view(dice: Dice, framing: str, figures: list[Figure], seconds: np.ndar
     else:
         head, pelvis, size = np.tile([0.0, 0.6, 0.0], (len(seconds), 1)), np.zeros((len(seconds), 3)), 1.0
     tall, focus = {
-        "face": (dice.between(0.34, 0.5), head + [0, dice.between(-0.06, 0.02), 0]),
-        "portrait": (dice.ratio(0.5, 0.95), head + [0, -dice.between(0.06, 0.24), 0]),
+        "face": (dice.between(0.34, 0.5), head + np.array([0, dice.between(-0.06, 0.02), 0])),
+        "portrait": (dice.ratio(0.5, 0.95), head + np.array([0, -dice.between(0.06, 0.24), 0])),
         "waist": (dice.between(0.85, 1.3), head * 0.65 + pelvis * 0.35),
         "knees": (dice.between(1.2, 1.7), head * 0.4 + pelvis * 0.6 + [0, -0.1, 0]),
         "full": (dice.between(1.9, 2.7), head * 0.1 + pelvis * 0.9 + [0, -0.06, 0]),
@@ -114,7 +120,9 @@ def _draw_view(dice: Dice, framing: str, figures: list[Figure], seconds: np.ndar
     zoom = np.ones_like(seconds)
     if dice.happens(0.2):
         zoom = np.exp(dice.between(-0.08, 0.08) * (seconds - seconds.mean()))
-    roll = np.deg2rad(dice.around(0, 2.5)) + np.deg2rad(0.4 if shaky else 0) * np.sin(2 * np.pi * dice.ratio(0.3, 2) * seconds)
+    roll = np.deg2rad(dice.around(0, 2.5)) + np.deg2rad(0.4 if shaky else 0) * np.sin(
+        2 * np.pi * dice.ratio(0.3, 2) * seconds
+    )
     return View(centre, zoom / tall, roll, dice.ratio(1.0, 4.0) * max(1.0, tall))
 
 
@@ -124,7 +132,11 @@ def _moving_thing(dice: Dice, view: View, seconds: np.ndarray, aspect: float) ->
     since = seconds - seconds.mean()
     speed = dice.ratio(0.02, 0.8) * tall * dice.side()
     x = centre[0] + dice.between(-0.5, 0.5) * tall * aspect + speed * since
-    y = centre[1] + dice.between(-0.4, 0.3) * tall + 0.04 * tall * dice.between(-1, 1) * np.sin(2 * np.pi * dice.ratio(0.2, 2) * since)
+    y = (
+        centre[1]
+        + dice.between(-0.4, 0.3) * tall
+        + 0.04 * tall * dice.between(-1, 1) * np.sin(2 * np.pi * dice.ratio(0.2, 2) * since)
+    )
     return draw_thing(dice, np.stack((x, y, np.full_like(x, -1.0)), 1), dice.ratio(0.4, 1.2) * tall)
 
 
@@ -161,6 +173,7 @@ def render(scene: Scene, height: int, width: int, device: torch.device | str = "
         colors, cover = _persons(scene, figures, view, moments, (height, width), device)
         if len(parts) > 1:
             colors, cover = (x.unflatten(0, (len(frames), -1)).mean(1) for x in (colors, cover))
+        colors, cover = (gaussian_blur(x, scene.softness * height) for x in (colors, cover))
         now = slice(int(frames[0]), int(frames[-1]) + 1)
         fgr[now], pha[now] = _spread(colors, cover), cover
         bgr[now] = _place(scene, things, plate, frames, (height, width), device)
@@ -200,7 +213,7 @@ def _persons(
     n = len(moments)
     colors, cover = torch.zeros(n, 3, *size, device=device), torch.zeros(n, 1, *size, device=device)
     scale = float(view.scale.mean())
-    brightness = scene.light.sky * 0.6 + scene.light.key * 0.3 + scene.light.fill * 0.1
+    brightness = scene.light.sky * 0.75 + scene.light.key * 0.45 + scene.light.fill * 0.2
     for figure, surfaces in figures:
         hair = colors.new_tensor(figure.hair.color * brightness).view(3, 1, 1)
         strands = [(s.behind, *splat(s, view, moments, size, device)) for s in figure.hair.strands]
@@ -231,8 +244,9 @@ def _over(colors: Tensor, cover: Tensor, tint: Tensor, mass: Tensor) -> None:
 def _spread(colors: Tensor, cover: Tensor) -> Tensor:
     """Colours times coverage -> straight colours that run on beyond the outline, as far as they are asked for."""
     levels = [(colors, cover)]
-    while min(levels[-1][0].shape[-2:]) > 8:
-        levels.append(tuple(F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in levels[-1]))
+    while max(levels[-1][0].shape[-2:]) > 1:
+        color, weight = (F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in levels[-1])
+        levels.append((color, weight))
     filled = None
     for color, weight in reversed(levels):
         own = color / weight.clamp(min=1e-4)

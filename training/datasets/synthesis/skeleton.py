@@ -32,7 +32,7 @@ def draw_build(dice: Dice) -> Build:
     height = dice.between(1.05, 1.45) if child else dice.around(1.71, 0.09)
     woman = dice.happens(0.5)
     bulk = dice.ratio(0.85, 1.4) * (0.95 if woman else 1.03)
-    shoulder = height * dice.around(0.108 if woman else 0.122, 0.005) * (0.92 if child else 1)
+    shoulder = height * dice.around(0.092 if woman else 0.106, 0.004) * (0.93 if child else 1)
     hip = height * dice.around(0.056 if woman else 0.051, 0.003)
     bust = dice.between(0.5, 1.2) if woman and not child else 0.0
     head = dice.around(0.9 if child else 0.96 if woman else 1.0, 0.035)
@@ -135,13 +135,17 @@ def draw_pose(dice: Dice, build: Build, seconds: np.ndarray, close: bool) -> Pos
         quick = 1.3 if arm == "waving" else 0.35
         swings = (5, 7, 28, 16) if arm == "waving" else (5, 7, 9, 9)
         rates = (0.35, 0.35, quick, quick)
-        curves = [motion.sway(*numbers, swing, rate) for numbers, swing, rate in zip(_ARMS[arm], swings, rates, strict=True)]
+        curves = [
+            motion.sway(*numbers, swing, rate) for numbers, swing, rate in zip(_ARMS[arm], swings, rates, strict=True)
+        ]
         for collected, curve in zip((out, forward, twist, elbow), curves, strict=True):
             collected.append(curve)
     leg_out = [motion.sway(5, 4, 2) for _ in sides]
     leg_forward = [motion.sway(0, 8, 2) for _ in sides]
     knee = [motion.sway(4, 4, 2) for _ in sides]
-    place = np.stack([motion.sway(0, 0.05, 0.03, 0.25), motion.sway(0, 0.03, 0.008, 0.4), motion.sway(0, 0.1, 0.02, 0.2)], 1)
+    place = np.stack(
+        [motion.sway(0, 0.05, 0.03, 0.25), motion.sway(0, 0.03, 0.008, 0.4), motion.sway(0, 0.1, 0.02, 0.2)], 1
+    )
     bend = motion.sway(4, 10, 3, 0.25)
     if stance in ("walking", "dancing"):
         pace = dice.ratio(0.7, 1.1) if stance == "walking" else dice.ratio(0.8, 1.8)
@@ -218,11 +222,11 @@ def assemble(build: Build, pose: Pose) -> Body:
     upper = waist @ _about_y(pose.twist * 0.6) @ _about_z(pose.tilt * 0.5) @ _about_x(pose.bend * 0.4)
     middle = pelvis.origin + waist @ np.array([0, 0.5 * build.trunk, 0])
     chest = Frame(middle + upper @ np.array([0, 0.18 * build.trunk, 0]), upper)
-    neck = chest.at(0, 0.30 * build.trunk, -0.01)
+    neck = chest.at(0, 0.285 * build.trunk, -0.01)
     turn, nod = pose.head_turn, pose.head_nod
     half = upper @ _about_y(turn * 0.4) @ _about_x(nod * 0.4 - pose.bend * 0.4) @ _about_z(pose.head_tilt * 0.4)
     skull = half @ _about_y(turn * 0.6) @ _about_x(nod * 0.6 - pose.bend * 0.4) @ _about_z(pose.head_tilt * 0.6)
-    joint = neck + half @ np.array([0, 0.045 * H, 0.012])
+    joint = neck + half @ np.array([0, 0.050 * H, 0.012])
     head = Frame(joint + skull @ np.array([0, 0.088 * build.head, 0.018 * build.head]), skull)
     arms, legs = [], []
     for index, side in enumerate((1, -1)):
@@ -240,12 +244,14 @@ def assemble(build: Build, pose: Pose) -> Body:
 
 def _shoulder(build: Build, pose: Pose, chest: Frame, side: int, index: int) -> np.ndarray:
     """[N, 3]: a raised arm lifts its shoulder."""
-    lift = 0.19 * build.trunk + pose.shrug + 0.00035 * build.height * np.maximum(0, pose.arm_out[index] - 40)
+    lift = 0.135 * build.trunk + pose.shrug + 0.00035 * build.height * np.maximum(0, pose.arm_out[index] - 40)
     local = np.stack([np.full_like(lift, side * build.shoulder), lift, np.full_like(lift, -0.01)], 1)
     return chest.origin + np.einsum("nij,nj->ni", chest.axes, local)
 
 
-def _limb(root: np.ndarray, upper: np.ndarray, lower: np.ndarray, last: np.ndarray, first: float, second: float) -> Limb:
+def _limb(
+    root: np.ndarray, upper: np.ndarray, lower: np.ndarray, last: np.ndarray, first: float, second: float
+) -> Limb:
     middle = root - first * upper[:, :, 1]
     end = middle - second * lower[:, :, 1]
     return Limb(root, middle, end, Frame(end, last))

@@ -1,7 +1,7 @@
 """Ellipsoids and round cones seen straight on: coverage, depth, normals and places on the surface, all per pixel.
 
-World: metres, x right, y up, z towards the camera. Surfaces meet in a depth buffer that mixes softly where two depths are
-close, so that limbs join without a seam, and whose edges are exact to a part of a pixel.
+World: metres, x right, y up, z towards the camera. Surfaces meet in a depth buffer that mixes softly where two depths
+are close, so that limbs join without a seam, and whose edges are exact to a part of a pixel.
 """
 
 # N moments of a clip, n of them at once, C channels, H, W canvas, h, w a part of it
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 JOIN = 0.012  # metres of depth over which two surfaces mix
+EDGE_REACH = 0.025  # metres by which an uneven edge may lie outside the smooth one
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Ellipsoid:
     material: Material
     edge: Edge | None = None  # [n, h, w] metres by which the outline is drawn in
     join: float = JOIN
+    soft: float = 0.0  # metres over which the outline fades
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class Cone:
     edge: Edge | None = None
     depth: float = 1.0  # thickness towards the camera over that across
     join: float = JOIN
+    soft: float = 0.0
 
 
 Surface = Ellipsoid | Cone
@@ -124,13 +127,15 @@ class Canvas:
         if window.empty:
             return
         surface = placed.surface
-        make = _ellipsoid_patch if isinstance(surface, Ellipsoid) else _cone_patch
         numbers = placed.numbers[:, torch.as_tensor(moments, device=self.device)][..., None, None].unbind(0)
         x, y = _coordinates(window, self.size, numbers[0], self.device)
-        patch, depth, distance = make(surface, numbers[1:], x, y, moments, placed.pixel)
+        if isinstance(surface, Ellipsoid):
+            patch, depth, distance = _ellipsoid_patch(surface, numbers[1:], x, y, moments, placed.pixel)
+        else:
+            patch, depth, distance = _cone_patch(surface, numbers[1:], x, y, moments, placed.pixel)
         if surface.edge is not None:
             distance = distance + surface.edge(patch)
-        cover = (0.5 - distance / numbers[0]).clamp_(0, 1)[:, None]
+        cover = (0.5 - distance / numbers[0].clamp(min=surface.soft)).clamp_(0, 1)[:, None]
         look = surface.material(patch)
         if look.cover is not None:
             cover = cover * look.cover
@@ -203,18 +208,26 @@ class Placed:
         top = height / 2 - (boxes[3] * scale).max() - 1
         bottom = height / 2 - (boxes[2] * scale).min() + 1
         return Window(
-            max(0, math.floor(top)), min(height, math.ceil(bottom)), max(0, math.floor(left)), min(width, math.ceil(right))
+            max(0, math.floor(top)),
+            min(height, math.ceil(bottom)),
+            max(0, math.floor(left)),
+            min(width, math.ceil(right)),
         )
 
 
 def place(surface: Surface, view: View, device: torch.device) -> Placed:
     """Works out a surface for `Canvas.draw`."""
-    numbers, boxes = (_place_ellipsoid if isinstance(surface, Ellipsoid) else _place_cone)(surface, view)
+    ellipsoid = isinstance(surface, Ellipsoid)
+    numbers, boxes = _place_ellipsoid(surface, view) if ellipsoid else _place_cone(surface, view)
+    margin = surface.soft / 2 + (EDGE_REACH if surface.edge is not None else 0.0)
+    boxes = boxes + margin * np.array([[-1], [1], [-1], [1]])
     rows = np.stack([1 / view.scale, *numbers]).astype(np.float32)
     return Placed(surface, torch.from_numpy(rows).to(device), boxes, view.scale, 1 / float(view.scale.mean()))
 
 
-def _coordinates(window: Window, size: tuple[int, int], per_pixel: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+def _coordinates(
+    window: Window, size: tuple[int, int], per_pixel: Tensor, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """x [n, 1, w] and y [n, h, 1] of the pixels' centres in metres about the picture's centre."""
     height, width = size
     x = torch.arange(window.left, window.right, device=device) + (0.5 - width / 2)
@@ -246,7 +259,9 @@ def _place_ellipsoid(surface: Ellipsoid, view: View):
     return numbers, boxes
 
 
-def _ellipsoid_patch(surface: Ellipsoid, numbers: tuple[Tensor, ...], x: Tensor, y: Tensor, moments: np.ndarray, pixel: float):
+def _ellipsoid_patch(
+    surface: Ellipsoid, numbers: tuple[Tensor, ...], x: Tensor, y: Tensor, moments: np.ndarray, pixel: float
+):
     cx, cy, cz, qxx, qxy, qyy, tilt_x, tilt_y, thick, *rest = numbers
     x, y = x - cx, y - cy
     qx = qxx * x + qxy * y

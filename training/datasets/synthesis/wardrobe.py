@@ -84,12 +84,18 @@ def draw_outfit(dice: Dice, build: Build) -> Outfit:
     elif kind == "shirt" and dice.happens(0.3):
         sleeves = "short"
     pale = np.array([0.9, 0.9, 0.92]) * dice.between(0.8, 1.05)
-    inner = draw_cloth(dice, pale.clip(0, 1) if dice.happens(0.6) else None, None if dice.happens(0.3) else "plain", 0.15)
+    inner = draw_cloth(
+        dice, pale.clip(0, 1) if dice.happens(0.6) else None, None if dice.happens(0.3) else "plain", 0.15
+    )
     open_kind = kind in ("suit", "jacket", "coat") and dice.happens(0.8 if kind == "suit" else 0.55)
     legs = "dress" if kind == "dress" else dice.one_of(("trousers", "shorts", "skirt"), (7, 1.5, 1.5 if woman else 0.1))
     if kind == "overall":
         legs = "trousers"
-    leg_cloth = cloth if kind in ("dress", "overall") or (kind == "suit" and dice.happens(0.8)) else draw_cloth(dice, draw_color(dice, 0.6))
+    leg_cloth = (
+        cloth
+        if kind in ("dress", "overall") or (kind == "suit" and dice.happens(0.8))
+        else draw_cloth(dice, draw_color(dice, 0.6))
+    )
     printed = dice.one_of((None, "patch", "disc", "picture"), (5, 1.2, 1, 1.5))
     if kind in ("jacket", "overall") and dice.happens(0.5):
         printed = "zip"
@@ -101,7 +107,8 @@ def draw_outfit(dice: Dice, build: Build) -> Outfit:
         cloth=cloth,
         sleeve_cloth=cloth if kind in ("suit", "coat", "overall", "dress") or dice.happens(0.85) else draw_cloth(dice),
         sleeves=sleeves,
-        loose={"coat": 0.022, "jacket": 0.018, "overall": 0.022, "jumper": 0.014, "suit": 0.014}.get(kind, 0.006) * dice.between(0.6, 1.6),
+        loose={"coat": 0.022, "jacket": 0.018, "overall": 0.022, "jumper": 0.014, "suit": 0.014}.get(kind, 0.006)
+        * dice.between(0.6, 1.6),
         collar=dice.one_of(_COLLARS[kind]),
         collar_cloth=inner if kind == "suit" else cloth if dice.happens(0.7) else draw_cloth(dice),
         inner=inner,
@@ -120,7 +127,10 @@ def draw_outfit(dice: Dice, build: Build) -> Outfit:
         ),
         straps=draw_color(dice, 0.5) if dice.happens(0.12) else None,
         necklace=woman and dice.happens(0.2),
-        hat=dice.one_of((None, "cap", "beanie", "brim", "hood", "headscarf", "helmet", "headphones"), (20, 1.3, 1.2, 0.7, 0.7, 0.8, 0.4, 0.9)),
+        hat=dice.one_of(
+            (None, "cap", "beanie", "brim", "hood", "headscarf", "helmet", "headphones"),
+            (20, 1.3, 1.2, 0.7, 0.7, 0.8, 0.4, 0.9),
+        ),
         hat_cloth=draw_cloth(dice, folds=0.2),
         scarf=draw_cloth(dice, folds=0.5) if dice.happens(0.07) else None,
         bag=dice.happens(0.06),
@@ -130,7 +140,7 @@ def draw_outfit(dice: Dice, build: Build) -> Outfit:
 
 def chest_material(outfit: Outfit, build: Build, skin: Material) -> Material:
     """The cloth of the trunk with all that is on it, in the chest's coordinates; skin where it leaves the neck bare."""
-    top = 0.30 * build.trunk  # the base of the neck
+    top = 0.285 * build.trunk  # the base of the neck
 
     def look(patch: Patch) -> Look:
         cloth = outfit.cloth(patch)
@@ -175,8 +185,13 @@ def chest_material(outfit: Outfit, build: Build, skin: Material) -> Material:
             bump = bump * (1 - bare[:, None])
             gloss = gloss + (0.1 - gloss) * bare[:, None]
             if outfit.necklace:
-                chain = _step(((x / 0.075).square() + ((y - top - 0.01) / 0.11).square()).sqrt().sub(1).abs() * 0.09 - 0.0014, soft)
-                albedo = torch.lerp(albedo, albedo.new_tensor((0.9, 0.8, 0.5)).view(3, 1, 1), (chain * front * bare)[:, None])
+                chain = _step(
+                    ((x / 0.075).square() + ((y - top - 0.01) / 0.11).square()).sqrt().sub(1).abs() * 0.09 - 0.0014,
+                    soft,
+                )
+                albedo = torch.lerp(
+                    albedo, albedo.new_tensor((0.9, 0.8, 0.5)).view(3, 1, 1), (chain * front * bare)[:, None]
+                )
         return Look(albedo, bump, gloss)
 
     return look
@@ -195,7 +210,9 @@ def _neckline(outfit: Outfit, x: Tensor, y: Tensor, top: float, soft: float) -> 
     return torch.zeros_like(x)
 
 
-def _print(outfit: Outfit, patch: Patch, albedo: Tensor, gloss: Tensor, front: Tensor, soft: float) -> tuple[Tensor, Tensor]:
+def _print(
+    outfit: Outfit, patch: Patch, albedo: Tensor, gloss: Tensor, front: Tensor, soft: float
+) -> tuple[Tensor, Tensor]:
     x, y, _ = patch.place.unbind(1)
     cx, cy, size = outfit.print_place
     color = albedo.new_tensor(outfit.print_color).view(3, 1, 1)
@@ -228,7 +245,9 @@ def _print(outfit: Outfit, patch: Patch, albedo: Tensor, gloss: Tensor, front: T
 
 def belted(outfit: Outfit) -> Material:
     """The cloth of the hips, in the pelvis's coordinates, with the upper garment down to its hem."""
-    hem = {"jumper": -0.02, "suit": -0.12, "coat": -0.5, "jacket": -0.04, "dress": -0.5, "overall": -0.5}.get(outfit.kind, 0.0)
+    hem = {"jumper": -0.02, "suit": -0.12, "coat": -0.5, "jacket": -0.04, "dress": -0.5, "overall": -0.5}.get(
+        outfit.kind, 0.0
+    )
 
     def look(patch: Patch) -> Look:
         lower, upper = outfit.leg_cloth(patch), outfit.cloth(patch)
@@ -239,7 +258,11 @@ def belted(outfit: Outfit) -> Material:
         assert lower.bump is not None
         assert upper.bump is not None
         if outfit.belt is not None and hem >= -0.02:
-            albedo = torch.lerp(albedo, albedo.new_tensor(outfit.belt).view(3, 1, 1), _step((y - hem + 0.02).abs() - 0.018, soft)[:, None])
+            albedo = torch.lerp(
+                albedo,
+                albedo.new_tensor(outfit.belt).view(3, 1, 1),
+                _step((y - hem + 0.02).abs() - 0.018, soft)[:, None],
+            )
         return Look(albedo, torch.lerp(lower.bump, upper.bump, share), lower.gloss)
 
     return look
