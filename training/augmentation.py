@@ -18,6 +18,7 @@ from ..core.alpha_ops import composite, gaussian_blur
 from ..core.pixel_format import to_float
 from .recipe import Jitter, MattingAugmentation, PoseRange, SegmentationAugmentation
 
+_CACHED_PIXELS = 2**18
 LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
 # Luma and two colour differences (YIQ, NTSC 1953): a turn of the last two is a turn of the hue.
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -66,20 +67,19 @@ def augment_matting(
     plans = [_draw_plan(T, settings, generator) for _ in range(B)]
     fgr_maps = torch.stack([plan.fgr_map for plan in plans])
     bgr_maps = torch.stack([plan.bgr_map for plan in plans])
-    subject = torch.cat((_paused(fgr, [p.fgr_frames for p in plans]), _paused(pha, [p.fgr_frames for p in plans])), 2)
-    subject = sample(subject, fgr_maps, (h, w), "zeros")
-    fgr, pha = subject[:, :, :3].contiguous(), subject[:, :, 3:].contiguous()
-    bgr = sample(_paused(bgr, [p.bgr_frames for p in plans]), bgr_maps, (h, w), "reflection")
-    for clip in range(B):
+    fgr, pha = (_paused(x, [plan.fgr_frames for plan in plans]) for x in (fgr, pha))
+    bgr = _paused(bgr, [plan.bgr_frames for plan in plans])
+    fgr, pha = (sample(x, fgr_maps, (h, w), "zeros") for x in (fgr, pha))
+    bgr = sample(bgr, bgr_maps, (h, w), "reflection")
+    for clip, plan in enumerate(plans):
         seed = int(torch.randint(2**62, (1,), generator=generator))
-        device_generator = torch.Generator(fgr.device).manual_seed(seed)
-        for picture, change in ((fgr[clip], plans[clip].fgr_color), (bgr[clip], plans[clip].bgr_color)):
-            _change_color(picture, change, scale, device_generator)
-        if plans[clip].fgr_color.blur_sigma:
-            pha[clip] = gaussian_blur(pha[clip], plans[clip].fgr_color.blur_sigma * scale)
-    fgr.clamp_(0, 1)
-    bgr.clamp_(0, 1)
-    pha.clamp_(0, 1)
+        noise = torch.Generator(fgr.device).manual_seed(seed)
+        for picture, change in ((fgr[clip], plan.fgr_color), (bgr[clip], plan.bgr_color)):
+            if change != UNCHANGED:
+                _change_color(picture, change, scale, noise)
+                picture.clamp_(0, 1)
+        if plan.fgr_color.blur_sigma:
+            pha[clip] = gaussian_blur(pha[clip], plan.fgr_color.blur_sigma * scale)
     return MattingBatch(composite_clips(fgr, pha, bgr), fgr, pha)
 
 
@@ -150,13 +150,17 @@ def sample(pictures: Tensor, maps: Tensor, sides: tuple[int, int], padding: str)
     top, left = (square - h) // 2, (square - w) // 2
     y = (2 * torch.arange(top, top + h, device=device) + 1) / square - 1
     x = (2 * torch.arange(left, left + w, device=device) + 1) / square - 1
-    # grid = x * first column + y * second column + third: three small products instead of a matrix per place
     maps = maps[:, :, :2].flatten(0, 1).to(device, torch.float32)
-    grid = x[None, None, :, None] * maps[:, None, None, :, 0] + (
-        y[None, :, None, None] * maps[:, None, None, :, 1] + maps[:, None, None, :, 2]
-    )
-    flat = to_float(pictures.flatten(0, 1), device)
-    return F.grid_sample(flat, grid, "bilinear", padding, align_corners=False).unflatten(0, (B, T))
+    flat = pictures.flatten(0, 1)
+    result = torch.empty(*flat.shape[:2], h, w, device=device)
+    # On a CPU a few frames at a time stay in its cache.
+    together = max(1, _CACHED_PIXELS // square**2) if device.type == "cpu" else len(flat)
+    for some, part, now in zip(*(z.split(together) for z in (flat, maps, result)), strict=True):
+        # x * first column + y * second column + third: three small products instead of a matrix per place
+        along_y = y[None, :, None, None] * part[:, None, None, :, 1] + part[:, None, None, :, 2]
+        grid = x[None, None, :, None] * part[:, None, None, :, 0] + along_y
+        now.copy_(F.grid_sample(to_float(some, device), grid, "bilinear", padding, align_corners=False))
+    return result.unflatten(0, (B, T))
 
 
 def pose_matrix(pose: Tensor) -> Tensor:
@@ -201,11 +205,14 @@ def ease(frames: int, generator: torch.Generator) -> Tensor:
 
 
 class _Color(NamedTuple):
-    jitter: Tensor | None  # [5]: factors of brightness, contrast, saturation, turn of hue; see _draw_jitter
+    jitter: tuple[float, ...] | None  # factors of brightness, contrast and saturation, turn of the hue
     grey: bool
     sharpness: float | None
     blur_sigma: float  # pixels at S; 0: none
     noise: tuple[float, float] | None  # sigma, grain in pixels at S
+
+
+UNCHANGED = _Color(None, False, None, 0.0, None)
 
 
 class _Plan(NamedTuple):
@@ -274,18 +281,18 @@ def _paused(pictures: Tensor, frames: list[Tensor | None]) -> Tensor:
     return torch.stack([clip if order is None else clip[order.to(clip.device)] for clip, order in pairs])
 
 
-def _draw_jitter(limits: Jitter, generator: torch.Generator) -> Tensor:
+def _draw_jitter(limits: Jitter, generator: torch.Generator) -> tuple[float, ...]:
     spans = (limits.brightness, limits.contrast, limits.saturation)
     factors = [_between(1 - span, 1 + span, generator) for span in spans]
-    return torch.tensor([*factors, _between(-limits.hue, limits.hue, generator)])
+    return (*factors, _between(-limits.hue, limits.hue, generator))
 
 
-def _apply_jitter(picture: Tensor, jitter: Tensor) -> None:
+def _apply_jitter(picture: Tensor, jitter: tuple[float, ...]) -> None:
     """Changes picture [T, 3, h, w] in place: saturation and hue, contrast about the clip's mean luma, brightness.
 
     All are linear in colour, so they are one matrix and one constant.
     """
-    brightness, contrast, saturation, hue = jitter.double().tolist()
+    brightness, contrast, saturation, hue = jitter
     to_yiq = torch.tensor(_YIQ, dtype=torch.float64)
     cos, sin = math.cos(2 * math.pi * hue) * saturation, math.sin(2 * math.pi * hue) * saturation
     turn = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
@@ -302,7 +309,9 @@ def _change_color(picture: Tensor, change: _Color, scale: float, generator: torc
     if change.grey:
         picture.copy_((picture * picture.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True).expand_as(picture))
     if change.sharpness is not None:
-        smooth = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+        lines = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
+        smooth = (lines[..., :-2] + lines[..., 1:-1] + lines[..., 2:]).div_(9)
         picture.copy_(torch.lerp(smooth, picture, change.sharpness))
     if change.blur_sigma:
         picture.copy_(gaussian_blur(picture, change.blur_sigma * scale))

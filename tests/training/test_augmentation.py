@@ -90,9 +90,7 @@ def test_flips_are_exact_and_take_the_alpha_along():
 def test_the_inputs_stay_as_they_are():
     given = clips()
     kept = [x.clone() for x in given]
-    everything = changed(
-        **{name: 1.0 for name in ("fgr_motion", "bgr_motion", "noise", "color_jitter", "blur", "pause")}
-    )
+    everything = changed(**dict.fromkeys(("fgr_motion", "bgr_motion", "noise", "color_jitter", "blur", "pause"), 1.0))
     augment_matting(*given, 64, gen(), dataclasses.replace(everything, grey=1, sharpness=1))
     as_floats = [x / 255 for x in given]
     kept_floats = [x.clone() for x in as_floats]
@@ -327,14 +325,14 @@ def test_grey_is_luma_on_both_layers():
 def test_jitter_by_its_formula(jitter, expected):
     picture = torch.rand(2, 3, 16, 16, generator=gen()) * 0.6 + 0.1
     result = picture.clone()
-    augmentation._apply_jitter(result, torch.tensor(jitter, dtype=torch.float32))
+    augmentation._apply_jitter(result, jitter)
     torch.testing.assert_close(result, expected(picture).expand_as(picture), atol=2e-4, rtol=0)
 
 
 def test_contrast_is_about_the_mean():
     picture = torch.rand(2, 3, 16, 16, generator=gen())
     result = picture.clone()
-    augmentation._apply_jitter(result, torch.tensor([1, 0.0, 1, 0]))
+    augmentation._apply_jitter(result, (1, 0.0, 1, 0))
     mean = (picture.mean((0, 2, 3)) * torch.tensor([0.2126, 0.7152, 0.0722])).sum()
     torch.testing.assert_close(result, torch.full_like(result, float(mean)), atol=1e-5, rtol=0)
 
@@ -342,7 +340,7 @@ def test_contrast_is_about_the_mean():
 def test_a_hue_turn_keeps_grey():
     grey = torch.rand(1, 1, 8, 8, generator=gen()).expand(1, 3, 8, 8).clone()
     result = grey.clone()
-    augmentation._apply_jitter(result, torch.tensor([1, 1, 1, 0.4]))
+    augmentation._apply_jitter(result, (1, 1, 1, 0.4))
     torch.testing.assert_close(result, grey, atol=1e-4, rtol=0)
 
 

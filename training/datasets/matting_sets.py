@@ -22,7 +22,6 @@ from .pictures import (
     load_sequence,
     picture_size,
     some,
-    to_frames,
 )
 from .samples import CheckResult, FileDataset, UnreadableSampleError
 from .synthesis.backdrop import draw_plate
@@ -87,7 +86,7 @@ class Backgrounds:
             return self._draw_clip(dice, path, frames, size), path.name
         if self.images:
             path = self.images[dice.whole(0, len(self.images) - 1)]
-            return to_frames([load_picture(path, size)]).expand(frames, -1, -1, -1), path.name
+            return load_picture(path, size)[None].expand(frames, -1, -1, -1), path.name
         plate = draw_plate(dice, size, size, torch.device("cpu"))
         return quantise(plate[None], torch.uint8).expand(frames, -1, -1, -1), "rendered"
 
@@ -284,8 +283,8 @@ class ImageMatte(FileDataset):
         fgr, pha = self.pairs[index]
         shape = picture_size(fgr)
         pictures = [
-            to_frames([load_picture(fgr, self.size)]),
-            to_frames([load_picture(pha, self.size, True, like=shape)]),
+            load_picture(fgr, self.size)[None],
+            load_picture(pha, self.size, True, like=shape)[None],
         ]
         bgr, background = self.backgrounds.draw(dice, self.frames, self.size)
         fgr_frames, pha_frames = (x.expand(self.frames, -1, -1, -1) for x in pictures)

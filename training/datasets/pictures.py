@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn import functional as F
 
 from ...core.errors import StudioError
 from ...core.picture_orientation import display_orientation
@@ -52,23 +53,34 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise UnreadableSampleError(f"{path} cannot be read ({error}).") from error
 
 
-def load_picture(path: Path, size: int, gray: bool = False, like: tuple[int, int] | None = None) -> np.ndarray:
-    """The upright picture stretched to a square: [S, S, 3] uint8, or [S, S, 1] if `gray`.
+def load_picture(path: Path, size: int, gray: bool = False, like: tuple[int, int] | None = None) -> Tensor:
+    """The upright picture stretched to a square: [3, S, S] uint8, or [1, S, S] if `gray`.
 
     like: the (width, height) that it must have. Raises UnreadableSampleError.
     """
+    mode = "L" if gray else "RGB"
     try:
         with Image.open(path) as image:
             if like is not None and image.size != like:
                 raise UnreadableSampleError(f"{path} is {by(image.size)}, its counterpart {by(like)}.")
-            image.draft("L" if gray else "RGB", (size, size))  # a JPEG is decoded at a half, quarter or eighth
-            upright = ImageOps.exif_transpose(image)
-            picture = _eight_bits(upright).convert("L" if gray else "RGB")
-            picture = picture.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+            image.draft(mode, (size, size))  # a JPEG is decoded at a half, quarter or eighth
+            ImageOps.exif_transpose(image, in_place=True)
+            picture = _eight_bits(image)
+            array = np.array(picture if picture.mode == mode else picture.convert(mode))
     except _PICTURE_ERRORS as error:
         raise UnreadableSampleError(f"{path} cannot be read ({error}).") from error
-    array = np.array(picture)
-    return array[..., None] if gray else array
+    return squared(array, size)
+
+
+def squared(picture: np.ndarray, size: int) -> Tensor:
+    """[H, W] or [H, W, 3] uint8 -> [1 or 3, S, S], smoothed as it shrinks."""
+    if picture.ndim == 2:
+        picture = picture[..., None]
+    frames = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    if frames.shape[-2:] == (size, size):
+        return frames[0].contiguous()
+    # Pillow's result to a step of 255, in 8 bits throughout and two times faster
+    return F.interpolate(frames, (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -90,18 +102,11 @@ def some(names: Sequence[str]) -> str:
 
 def load_sequence(paths: Sequence[Path], size: int, gray: bool = False) -> Tensor:
     """[T, 3 or 1, S, S] uint8 of one picture after another; a path that comes again is read once."""
-    known: dict[Path, np.ndarray] = {}
+    known: dict[Path, Tensor] = {}
     for path in paths:
         if path not in known:
             known[path] = load_picture(path, size, gray)
-    return to_frames([known[path] for path in paths])
-
-
-def to_frames(pictures: Sequence[np.ndarray]) -> Tensor:
-    """Pictures [S, S, 3 or 1] -> [T, 3 or 1, S, S], contiguous."""
-    if pictures[0].shape[-1] == 3:
-        return frames_from_pictures(np.stack(pictures)).contiguous()
-    return torch.from_numpy(np.stack(pictures)[:, None, :, :, 0])
+    return torch.stack([known[path] for path in paths])
 
 
 def draw_frames(dice: Dice, start: int, length: int, frames: int) -> tuple[list[int], str]:
@@ -150,7 +155,7 @@ class VideoFrames:
     def load(self, numbers: Sequence[int], size: int, gray: bool = False) -> Tensor:
         """[T, 3 or 1, S, S] uint8 of these frames, in the order asked for. One past the real end gives the last."""
         wanted = sorted(set(numbers))
-        found: dict[int, np.ndarray] = {}
+        found: dict[int, Tensor] = {}
         try:
             with self._open() as container:
                 self._decode(container, wanted, size, gray, found)
@@ -159,7 +164,7 @@ class VideoFrames:
         if not found:
             raise UnreadableSampleError(f"{self.path} has no frame near number {wanted[0]}.")
         last = found[max(found)]
-        return to_frames([found.get(number, last) for number in numbers])
+        return torch.stack([found.get(number, last) for number in numbers])
 
     def _open(self):
         try:
@@ -171,7 +176,7 @@ class VideoFrames:
             raise UnreadableSampleError(f"{self.path} has no video in it.")
         return container
 
-    def _decode(self, container, wanted: list[int], size: int, gray: bool, found: dict[int, np.ndarray]) -> None:
+    def _decode(self, container, wanted: list[int], size: int, gray: bool, found: dict[int, Tensor]) -> None:
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"  # frame threads would decode far more frames than are asked for
         rate, base = stream.average_rate or Fraction(25), stream.time_base
@@ -185,7 +190,7 @@ class VideoFrames:
         self._collect(container, wanted, size, gray, found, from_start=True)
 
     def _collect(
-        self, container, wanted, size: int, gray: bool, found: dict[int, np.ndarray], from_start: bool = False
+        self, container, wanted, size: int, gray: bool, found: dict[int, Tensor], from_start: bool = False
     ) -> bool:
         """False if it begins too late, with nothing collected."""
         stream = container.streams.video[0]
@@ -204,8 +209,8 @@ class VideoFrames:
         return True
 
     @staticmethod
-    def _convert(to_rgb: ToRGB, frame: av.VideoFrame, size: int, gray: bool) -> np.ndarray:
+    def _convert(to_rgb: ToRGB, frame: av.VideoFrame, size: int, gray: bool) -> Tensor:
         orientation = display_orientation(frame)
         tags = resolve_tags(frame, frame.height)
         rgb = to_rgb(frame, tags, orientation.rotation, 8, orientation.mirrored, (size, size))
-        return rgb[..., 1:2].copy() if gray else rgb.copy()
+        return frames_from_pictures(rgb[None])[0, slice(1, 2) if gray else slice(3)].contiguous()

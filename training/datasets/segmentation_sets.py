@@ -10,7 +10,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from ...core.errors import StudioError
 from ..recipe import COCO_FOREGROUND, YOUTUBEVIS_PERSON
@@ -24,7 +26,7 @@ from .pictures import (
     load_sequence,
     picture_size,
     some,
-    to_frames,
+    squared,
 )
 from .samples import CheckResult, FileDataset, UnreadableSampleError
 from .synthesis.randomness import Dice
@@ -93,11 +95,11 @@ class CocoPanoptic(FileDataset):
         image, mask, segments = self.items[index]
         img = load_picture(self.images / image, self.size)
         seg = _coco_mask(self.masks / mask, segments, picture_size(self.images / image), self.size)
-        return {"img": to_frames([img]), "seg": to_frames([seg]), "id": f"{self.name}/{image}"}
+        return {"img": img[None], "seg": seg[None], "id": f"{self.name}/{image}"}
 
 
-def _coco_mask(path: Path, segments: tuple[int, ...], like: tuple[int, int], size: int) -> np.ndarray:
-    """[S, S, 1]. A pixel's segment is R + 256 G + 65536 B (COCO's panoptic format)."""
+def _coco_mask(path: Path, segments: tuple[int, ...], like: tuple[int, int], size: int) -> Tensor:
+    """[1, S, S]. A pixel's segment is R + 256 G + 65536 B (COCO's panoptic format)."""
     try:
         with Image.open(path) as image:
             if image.size != like:
@@ -106,7 +108,7 @@ def _coco_mask(path: Path, segments: tuple[int, ...], like: tuple[int, int], siz
     except (OSError, SyntaxError, ValueError) as error:
         raise UnreadableSampleError(f"{path} cannot be read ({error}).") from error
     ids = rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
-    return _squared(np.isin(ids, segments), size)
+    return _squared_mask(np.isin(ids, segments), size)
 
 
 class SuperviselyPersons(FileDataset):
@@ -159,12 +161,12 @@ class SuperviselyPersons(FileDataset):
         image, label = self.items[index]
         like = picture_size(image)
         if label.suffix.lower() == ".json":
-            seg = _squared(_supervisely_mask(label, like), self.size)
+            seg = _squared_mask(_supervisely_mask(label, like), self.size)
         else:
             seg = load_picture(label, self.size, gray=True, like=like)
         return {
-            "img": to_frames([load_picture(image, self.size)]),
-            "seg": to_frames([seg]),
+            "img": load_picture(image, self.size)[None],
+            "seg": seg[None],
             "id": f"{self.name}/{image.stem}",
         }
 
@@ -281,8 +283,8 @@ class YouTubeVis(FileDataset):
             mask = np.zeros((height, width), bool)
             for code in masks[k]:
                 mask |= decode_runs(code, (height, width), str(self.images / files[k]))
-            seg.append(_squared(mask, self.size))
-        return {"img": img, "seg": to_frames(seg), "id": f"{self.name}/{Path(files[0]).parent} {words}"}
+            seg.append(_squared_mask(mask, self.size))
+        return {"img": img, "seg": torch.stack(seg), "id": f"{self.name}/{Path(files[0]).parent} {words}"}
 
 
 def decode_runs(code: dict, shape: tuple[int, int], name: str) -> np.ndarray:
@@ -318,10 +320,9 @@ def _uncompressed(text: str) -> list[int]:
     return counts
 
 
-def _squared(mask: np.ndarray, size: int) -> np.ndarray:
-    """[H, W] bool -> [S, S, 1] uint8, smoothed as the picture is."""
-    image = Image.fromarray(mask.astype(np.uint8) * 255)
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0))[..., None]
+def _squared_mask(mask: np.ndarray, size: int) -> Tensor:
+    """[H, W] bool -> [1, S, S] uint8, smoothed as the picture is."""
+    return squared(mask.astype(np.uint8) * 255, size)
 
 
 def _read_json(path: Path) -> dict:

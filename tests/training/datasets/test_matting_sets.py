@@ -3,6 +3,7 @@
 # T frames
 
 import shutil
+from itertools import pairwise
 
 import pytest
 import torch
@@ -153,7 +154,7 @@ def test_a_clip_shorter_than_a_sample_is_played_to_and_fro(videomatte):
     assert len(data) == 3
     sample = data[0, 0]
     times = [(value - 10) / 5 for value in means(sample["fgr"])]
-    assert max(abs(a - b) for a, b in zip(times, times[1:], strict=False)) <= 5.5
+    assert max(abs(a - b) for a, b in pairwise(times)) <= 5.5
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from rvm_studio.training.datasets.pictures import (
     VideoFrames,
@@ -24,8 +25,8 @@ def values(frames) -> list[int]:
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif"])
 def test_a_picture_becomes_a_square(tmp_path, make_picture, suffix):
     found = load_picture(make_picture(tmp_path / f"a.{suffix}", 120, (57, 31)), 16)
-    assert (found.shape, found.dtype) == ((16, 16, 3), np.uint8)
-    assert np.abs(found.astype(int) - 120).max() <= 2
+    assert (found.shape, found.dtype) == ((3, 16, 16), torch.uint8)
+    assert (found.int() - 120).abs().max() <= 2
 
 
 def test_what_is_left_stays_left(tmp_path):
@@ -33,14 +34,14 @@ def test_what_is_left_stays_left(tmp_path):
     image[:, 40:] = (200, 100, 50)
     Image.fromarray(image).save(tmp_path / "a.png")
     found = load_picture(tmp_path / "a.png", 32)
-    assert (found[:, :14] == 0).all()
-    assert (found[:, 18:] == (200, 100, 50)).all()
+    assert (found[:, :, :14] == 0).all()
+    assert (found[:, :, 18:] == torch.tensor([200, 100, 50]).view(3, 1, 1)).all()
 
 
 def test_alpha_of_16_bits_is_scaled(tmp_path):
     Image.fromarray(np.full((20, 20), 128 * 257, np.uint16)).save(tmp_path / "a.png")
     found = load_picture(tmp_path / "a.png", 8, gray=True)
-    assert found.shape == (8, 8, 1)
+    assert found.shape == (1, 8, 8)
     assert (found == 128).all()
 
 
@@ -59,8 +60,8 @@ def test_a_turned_photograph_stands_upright(tmp_path):
     exif[0x0112] = 6  # to be turned clockwise by a quarter: what is on top lies on the right
     image.convert("RGB").save(tmp_path / "a.jpg", exif=exif, quality=95)
     found = load_picture(tmp_path / "a.jpg", 16)
-    assert (found[:, :6] > 240).all()
-    assert (found[:, 10:] < 15).all()
+    assert (found[:, :, :6] > 240).all()
+    assert (found[:, :, 10:] < 15).all()
 
 
 def test_broken_and_missing_pictures_are_told(tmp_path, make_picture, break_file):
@@ -86,8 +87,8 @@ def test_a_cut_off_jpeg_is_no_picture(tmp_path):
 
 def test_a_picture_unlike_its_counterpart_is_told(tmp_path, make_picture):
     path = make_picture(tmp_path / "a.png", 9, (40, 30))
-    assert load_picture(path, 8, like=(40, 30)).shape == (8, 8, 3)
-    with pytest.raises(UnreadableSampleError, match="40x30.*41x30"):
+    assert load_picture(path, 8, like=(40, 30)).shape == (3, 8, 8)
+    with pytest.raises(UnreadableSampleError, match=r"40x30.*41x30"):
         load_picture(path, 8, like=(41, 30))
 
 

@@ -2,7 +2,9 @@
 
 # n of N moments, K strands, P points of a strand, h, w, H, W
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 from .noise import look_up, tile_tensors
 from .randomness import Dice
 from .skeleton import Body, Build, halfway
-from .surfaces import Cone, Edge, Ellipsoid, Frame, Look, Material, Patch, Surface, View
+from .surfaces import Cone, Edge, Ellipsoid, Frame, Look, Material, Patch, Surface, View, Window
 
 STYLES = {
     "bald": 0.6,
@@ -288,45 +290,56 @@ def _tied(dice: Dice, body: Body, k: float, style: str, streaks: Material, secon
     ]
 
 
+class Splat(NamedTuple):
+    window: Window  # the part of the picture that strands reach
+    mass: Tensor  # [n, 1, h, w] share of each pixel that they cover
+    bright: Tensor  # [n, 1, h, w] their brightness there
+
+
 def splat(
     strands: Strands, view: View, moments: np.ndarray, size: tuple[int, int], device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """What strands cover of each pixel, and their brightness there: two [n, 1, H, W].
+) -> Splat | None:
+    """Strands as a picture (H, W) = size sees them, or None if it does not.
 
     Points along the curves leave their length times their thickness, in pixels, on the four pixels around them.
     """
     n, (H, W) = len(moments), size  # noqa: N806
     part = View(view.centre[moments], view.scale[moments], view.roll[moments], view.distance)
-    points = np.repeat(strands.points[None], n, 0)
-    world = strands.frame.origin[moments][:, None, None] + np.einsum(
-        "nij,nkpj->nkpi", strands.frame.axes[moments], points
-    )
+    axes = strands.frame.axes[moments]
+    world = strands.frame.origin[moments][:, None, None] + np.einsum("nij,kpj->nkpi", axes, strands.points)
     world[:, :, 2] += strands.sway[moments][:, None]
     world[:, :, 1] += 0.4 * strands.sway[moments][:, None]
     flat, near = part.project(world)
-    scale = part.scale[:, None, None] * near
-    x = torch.as_tensor(W / 2 - 0.5 + flat[..., 0] * part.scale[:, None, None], dtype=torch.float32, device=device)
-    y = torch.as_tensor(H / 2 - 0.5 - flat[..., 1] * part.scale[:, None, None], dtype=torch.float32, device=device)
+    scale = part.scale[:, None, None]
+    left, top = W / 2 - 0.5 + flat[..., 0] * scale, H / 2 - 0.5 - flat[..., 1] * scale
+    window = Window(
+        max(0, math.floor(top.min())),
+        min(H, math.floor(top.max()) + 2),
+        max(0, math.floor(left.min())),
+        min(W, math.floor(left.max()) + 2),
+    )
+    height, width = window.bottom - window.top, window.right - window.left
+    if min(height, width) < 2:
+        return None
+    x, y = (torch.as_tensor(v, dtype=torch.float32, device=device) for v in (left - window.left, top - window.top))
     length = (x.diff(dim=2).square() + y.diff(dim=2).square()).sqrt().sum(2)  # [n, K]
-    count = int(np.clip(np.ceil(float(length.quantile(0.9)) / 0.7) if length.numel() else 1, 2, 160))
+    count = int(np.clip(np.ceil(float(length.quantile(0.9)) / 0.7), 2, 160))
     t = (torch.arange(count, device=device) + 0.5) / count
     weights = torch.stack(((1 - t) ** 2, 2 * t * (1 - t), t**2))  # of a quadratic curve's points
     px, py = (x @ weights).flatten(), (y @ weights).flatten()
-    thick = torch.as_tensor(_THICKNESS * scale[:, :, 0], dtype=torch.float32, device=device)
-    # ends are thinner
-    mass = ((thick * length / count)[:, :, None] * (1.15 - 0.6 * t)).flatten()
-    shade = (
-        torch.as_tensor(strands.shade, dtype=torch.float32, device=device)[None, :, None].expand(n, -1, count).flatten()
-    )
-    frame = torch.arange(n, device=device)[:, None, None].expand(n, strands.points.shape[0], count).flatten()
+    thick = torch.as_tensor(_THICKNESS * (scale * near)[:, :, 0], dtype=torch.float32, device=device)
+    mass = ((thick * length / count)[:, :, None] * (1.15 - 0.6 * t)).flatten()  # ends are thinner
+    shade = torch.as_tensor(strands.shade, dtype=torch.float32, device=device)
+    shade = shade[None, :, None].expand(n, -1, count).flatten()
+    frame = torch.arange(n, device=device)[:, None, None].expand(n, len(strands.points), count).flatten()
+    inside = (px >= 0) & (px < width - 1) & (py >= 0) & (py < height - 1)
+    px, py, mass, shade, frame = (v[inside] for v in (px, py, mass, shade, frame))
     ix, iy = px.floor(), py.floor()
     fx, fy = px - ix, py - iy
-    inside = (ix >= 0) & (ix < W - 1) & (iy >= 0) & (iy < H - 1)
-    ix, iy, fx, fy, mass, shade, frame = (v[inside] for v in (ix, iy, fx, fy, mass, shade, frame))
-    base = frame * (H * W) + iy.long() * W + ix.long()
-    places = torch.cat((base, base + 1, base + W, base + W + 1))
+    base = (frame * height + iy.long()) * width + ix.long()
+    places = torch.cat((base, base + 1, base + width, base + width + 1))
     shares = torch.cat(((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy)) * mass.repeat(4)
-    covered = torch.zeros(n * H * W, device=device).index_add_(0, places, shares)
-    bright = torch.zeros(n * H * W, device=device).index_add_(0, places, shares * shade.repeat(4))
-    brightness = torch.where(covered > 0, bright / covered.clamp(min=1e-9), torch.ones((), device=device))
-    return (1 - torch.exp(-covered)).view(n, 1, H, W), brightness.view(n, 1, H, W)
+    covered = torch.zeros(n * height * width, device=device).index_add_(0, places, shares)
+    bright = torch.zeros_like(covered).index_add_(0, places, shares * shade.repeat(4))
+    bright.div_(covered.clamp(min=1e-9))
+    return Splat(window, *(v.view(n, 1, height, width) for v in (covered.neg().expm1().neg(), bright)))

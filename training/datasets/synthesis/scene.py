@@ -216,10 +216,9 @@ def _persons(
     brightness = scene.light.sky * 0.75 + scene.light.key * 0.45 + scene.light.fill * 0.2
     for figure, surfaces in figures:
         hair = colors.new_tensor(figure.hair.color * brightness).view(3, 1, 1)
-        strands = [(s.behind, *splat(s, view, moments, size, device)) for s in figure.hair.strands]
-        for behind, mass, bright in strands:
-            if behind:
-                _over(colors, cover, (hair * bright).clamp_(0, 1), mass)
+        strands = [(s.behind, splat(s, view, moments, size, device)) for s in figure.hair.strands]
+        for layer in (layer for behind, layer in strands if behind and layer):
+            _over(colors, cover, layer.window, (hair * layer.bright).clamp_(0, 1), layer.mass)
         window = functools.reduce(Window.around, (s.window(moments, size) for s in surfaces))
         if window.empty:
             continue
@@ -227,18 +226,17 @@ def _persons(
         for surface in surfaces:
             canvas.draw(surface, moments)
         lit = shade(canvas, scene.light, moments, max(2.0, 0.035 * scale))
-        rows, columns = slice(window.top, window.bottom), slice(window.left, window.right)
-        _over(colors[:, :, rows, columns], cover[:, :, rows, columns], lit, canvas.cover)
-        for behind, mass, bright in strands:
-            if not behind:
-                _over(colors, cover, (hair * bright).clamp_(0, 1), mass)
+        _over(colors, cover, window, lit, canvas.cover)
+        for layer in (layer for behind, layer in strands if not behind and layer):
+            _over(colors, cover, layer.window, (hair * layer.bright).clamp_(0, 1), layer.mass)
     return colors, cover
 
 
-def _over(colors: Tensor, cover: Tensor, tint: Tensor, mass: Tensor) -> None:
-    """Lays a layer of colours `tint` and coverage `mass` over what is there, in place."""
-    colors.lerp_(tint, mass)
-    cover.lerp_(torch.ones_like(mass), mass)
+def _over(colors: Tensor, cover: Tensor, window: Window, tint: Tensor, mass: Tensor) -> None:
+    """Lays a layer of colours `tint` and coverage `mass` over a part of what is there, in place."""
+    part = (..., slice(window.top, window.bottom), slice(window.left, window.right))
+    colors[part].lerp_(tint, mass)
+    cover[part].lerp_(torch.ones_like(mass), mass)
 
 
 def _spread(colors: Tensor, cover: Tensor) -> Tensor:

@@ -179,7 +179,10 @@ def test_strands_leave_their_length_times_their_thickness(scale):
     """A straight strand of 0.4 m: its mass in pixels, whatever the size of the picture, little of it in each."""
     points = np.array([[[-0.2, 0.01, 0], [0, 0.05, 0], [0.2, 0.09, 0]]])
     strands = Strands(frame(), points, np.ones(1), np.zeros((1, 3)), False)
-    mass, bright = splat(strands, view(scale), NOW, (200, 300), CPU)
+    found = splat(strands, view(scale), NOW, (200, 300), CPU)
+    assert found
+    mass, bright = found.mass, found.bright
+    assert found.window.right - found.window.left <= 0.4 * scale + 4
     length, thickness = np.hypot(0.4, 0.08), 0.00028
     covered = float(-torch.log1p(-mass).sum()) / scale**2
     assert covered == pytest.approx(length * thickness * (1.15 - 0.3), rel=0.02)  # thinner towards the end
@@ -190,6 +193,10 @@ def test_strands_leave_their_length_times_their_thickness(scale):
 def test_strands_outside_the_picture_are_no_trouble():
     points = np.array([[[5.0, 0, 0], [5, 1, 0], [5, 2, 0]], [[0.79, 0.5, 0], [0.81, 0.59, 0], [0.9, 0.7, 0]]])
     strands = Strands(frame(), points, np.ones(2), np.zeros((1, 3)), False)
-    mass, _ = splat(strands, view(), NOW, (120, 160), CPU)
-    assert torch.isfinite(mass).all()
-    assert mass.shape == (1, 1, 120, 160)
+    found = splat(strands, view(), NOW, (120, 160), CPU)
+    assert found
+    assert torch.isfinite(found.mass).all()
+    assert found.window.right == 160
+    assert float(found.mass.sum()) > 0
+    away = Strands(frame(), points[:1], np.ones(1), np.zeros((1, 3)), False)
+    assert splat(away, view(), NOW, (120, 160), CPU) is None
