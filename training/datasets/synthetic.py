@@ -19,12 +19,22 @@ _SEGMENTATION = 1000  # keeps these scenes apart from the matting ones
 
 
 class _Synthetic(Dataset):
-    def __init__(self, seed: int, frames: int, size: int, length: int, split: str = "train") -> None:
+    def __init__(
+        self,
+        seed: int,
+        frames: int,
+        size: int,
+        length: int = 16000,
+        split: str = "train",
+        device: torch.device | str = "cpu",
+    ) -> None:
         """frames: T. size: side of the square pictures. length: samples of an epoch, any number. split: each has
-        scenes of its own."""
+        scenes of its own. device: where it is rendered and stays; on a graphics card only in the main process, that is
+        with a loader without workers. Rounding differs from device to device."""
         assert split in SPLITS, split
         assert min(frames, size, length) > 0, (frames, size, length)
         self.seed, self.frames, self.size, self.length, self.split = seed, frames, size, length, split
+        self.device = torch.device(device)
 
     def __len__(self) -> int:
         return self.length
@@ -47,14 +57,21 @@ class SyntheticMatting(_Synthetic):
     """Matting clips. With `still` a sample is one picture T times, to be given a motion by the augmentation."""
 
     def __init__(
-        self, seed: int, frames: int, size: int, length: int = 16000, split: str = "train", still: bool = False
+        self,
+        seed: int,
+        frames: int,
+        size: int,
+        length: int = 16000,
+        split: str = "train",
+        still: bool = False,
+        device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(seed, frames, size, length, split)
+        super().__init__(seed, frames, size, length, split, device)
         self.still = still
 
     def __getitem__(self, address: int | Address) -> MattingSample:
         place = self._address(address, 10 if self.still else 0)
-        clip = render(self._scene(place, 1 if self.still else self.frames), self.size, self.size)
+        clip = render(self._scene(place, 1 if self.still else self.frames), self.size, self.size, self.device)
         fgr, pha, bgr = (quantise(x, torch.uint8) for x in clip)
         if self.still:
             fgr, pha, bgr = (x.expand(self.frames, -1, -1, -1) for x in (fgr, pha, bgr))
@@ -64,13 +81,10 @@ class SyntheticMatting(_Synthetic):
 class SyntheticSegmentation(_Synthetic):
     """Composites with their masks: clips, or pictures with frames = 1. A few show nobody."""
 
-    def __init__(self, seed: int, frames: int, size: int, length: int = 16000, split: str = "train") -> None:
-        super().__init__(seed, frames, size, length, split)
-
     def __getitem__(self, address: int | Address) -> SegmentationSample:
         place = self._address(address, _SEGMENTATION)
         persons = 0 if Dice(*place, 8).happens(_EMPTY_SHARE) else None
-        fgr, pha, bgr = render(self._scene(place, self.frames, persons), self.size, self.size)
+        fgr, pha, bgr = render(self._scene(place, self.frames, persons), self.size, self.size, self.device)
         seg = (pha > 0.5).to(torch.uint8) * 255
         return SegmentationSample(
             img=quantise(composite(fgr, pha, bgr), torch.uint8), seg=seg, id=_name("segmentation", place), faults=()

@@ -173,3 +173,16 @@ def test_there_is_no_end():
     with pytest.raises(AssertionError):
         SyntheticMatting(1, 0, 32)
     assert data.check().usable
+
+
+def test_all_of_a_scene_is_rendered_where_it_is_asked_for(monkeypatch):
+    """On torch's device without memory any tensor left on the CPU is an error."""
+    from rvm_studio.training.datasets.synthesis import scene as module
+
+    monkeypatch.setattr(
+        module, "splat", lambda *arguments: None
+    )  # picks points by their values, of which there are none
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda self: 1.0)
+    for seed in range(12):
+        clip = render(draw_scene((5, seed), 2), 48, 48, "meta")
+        assert {x.device.type for x in clip} == {"meta"}

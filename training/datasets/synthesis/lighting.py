@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .randomness import Dice
-from .surfaces import Canvas
+from .surfaces import Canvas, Window
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,17 @@ def draw_light(dice: Dice, seconds: np.ndarray) -> Light:
 
 def shade(canvas: Canvas, light: Light, moments: np.ndarray, reach: float) -> Tensor:
     """Colours [n, 3, H, W] of what the canvas holds, 0..1. reach: pixels over which near things take light away."""
-    values = canvas.values
-    albedo, normal, gloss, depth = values[:, :3], values[:, 3:6], values[:, 6:7], values[:, 7:]
+    hollow = _hollows(canvas.values[:, 7:], canvas.cover, reach)
+    lit = torch.empty_like(canvas.values[:, :3])
+    height, width = lit.shape[-2:]
+    for part in Window(0, height, 0, width).bands(len(moments), canvas.device):
+        rows = slice(part.top, part.bottom)
+        lit[:, :, rows] = _lit(canvas.values[:, :, rows], hollow[:, :, rows], light, moments)
+    return lit
+
+
+def _lit(values: Tensor, hollow: Tensor, light: Light, moments: np.ndarray) -> Tensor:
+    albedo, normal, gloss = values[:, :3], values[:, 3:6], values[:, 6:7]
     half = light.key_from + np.array([0, 0, 1.0])
     half = half / np.linalg.norm(half)
     directions = albedo.new_tensor(np.stack((light.key_from, light.fill_from, half, [0, 1, 0])))
@@ -77,7 +86,6 @@ def shade(canvas: Canvas, light: Light, moments: np.ndarray, reach: float) -> Te
 
     key = (toward[:, 0:1] + light.wrap).div_(1 + light.wrap).clamp_(min=0)
     fill = (toward[:, 1:2] + 0.3).div_(1.3).clamp_(min=0)
-    hollow = _hollows(depth, canvas.cover, reach)
     received = torch.lerp(color((light.ground + light.sky) / 2), color(light.sky), toward[:, 3:]).mul_(1 - hollow)
     received.addcmul_(color(light.key), key.mul_(1 - 0.7 * hollow)).addcmul_(color(light.fill), fill)
     lit = received.mul_(albedo)

@@ -24,6 +24,7 @@ from .things import draw_thing
 PARTS = 4  # of the time in which the shutter is open: motion blur is their mean
 FRAME_RATE = 25.0
 _PLATE = 1.5  # the background's side over the picture's
+_PLATE_LIMIT = 1600  # pixels of its longer side; a larger picture gets it enlarged, and so a little soft
 _PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
 _FRAMINGS = {"face": 0.8, "portrait": 4.5, "waist": 3.0, "knees": 1.2, "full": 1.4, "distant": 0.3}
 
@@ -165,7 +166,8 @@ def render(scene: Scene, height: int, width: int, device: torch.device | str = "
     figures = [_Placed(figure, [place(s, view, device) for s in figure.surfaces]) for figure in scene.figures]
     figures.sort(key=lambda placed: float(placed.figure.body.chest.origin[:, 2].mean()))
     things = [place(surface, view, device) for surface in scene.things]
-    plate = draw_plate(Dice(*scene.backdrop), round(height * _PLATE), round(width * _PLATE), device)
+    enlarged = min(_PLATE, _PLATE_LIMIT / max(height, width))
+    plate = draw_plate(Dice(*scene.backdrop), round(height * enlarged), round(width * enlarged), device)
     fgr = torch.empty(scene.frames, 3, height, width, device=device)
     pha, bgr = torch.empty(scene.frames, 1, height, width, device=device), torch.empty_like(fgr)
     for frames, parts in _batches(scene, view, _PIXELS_AT_ONCE.get(device.type, 2**24) // (height * width)):

@@ -7,7 +7,7 @@ are close, so that limbs join without a seam, and whose edges are exact to a par
 # N moments of a clip, n of them at once, C channels, H, W canvas, h, w a part of it
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 JOIN = 0.012  # metres of depth over which two surfaces mix
+CACHED_PIXELS = 2**16  # to work on at once
 EDGE_REACH = 0.025  # metres by which an uneven edge may lie outside the smooth one
 
 
@@ -123,9 +124,10 @@ class Canvas:
 
     def draw(self, placed: "Placed", moments: np.ndarray) -> None:
         """Adds a surface as it is at these n moments of the clip."""
-        window = placed.window(moments, self.size).within(self.window)
-        if window.empty:
-            return
+        for part in placed.window(moments, self.size).within(self.window).bands(len(moments), self.device):
+            self._draw_part(placed, moments, part)
+
+    def _draw_part(self, placed: "Placed", moments: np.ndarray, window: "Window") -> None:
         surface = placed.surface
         numbers = placed.numbers[:, torch.as_tensor(moments, device=self.device)][..., None, None].unbind(0)
         x, y = _coordinates(window, self.size, numbers[0], self.device)
@@ -168,6 +170,14 @@ class Window(NamedTuple):
     @property
     def empty(self) -> bool:
         return self.top >= self.bottom or self.left >= self.right
+
+    def bands(self, n: int, device: torch.device) -> Iterator["Window"]:
+        """The window in parts, one below the other, which n at once fit a processor's cache; none if it is empty."""
+        if self.empty:
+            return
+        rows = max(1, CACHED_PIXELS // (n * (self.right - self.left))) if device.type == "cpu" else self.bottom
+        for top in range(self.top, self.bottom, rows):
+            yield Window(top, min(top + rows, self.bottom), self.left, self.right)
 
     def within(self, other: "Window") -> "Window":
         return Window(
