@@ -72,7 +72,8 @@ def _structure(c_name, words, **texts):
 # status: JSON, texts by the names device, engine, model, message, error.
 Header = _structure(
     "rvm_header",
-    "magic version arena_bytes slot_count slot_bytes worker_token worker_state worker_beat status_sequence status_length",
+    "magic version arena_bytes slot_count slot_bytes worker_token worker_state worker_beat"
+    " status_sequence status_length",
     status=2048,
 )
 # settings: JSON; model (a name or a file), downsample (auto, portrait, full_body), edge_shift and edge_feather (pixels
@@ -101,6 +102,16 @@ def c_layout():
         ]
         declarations.append("typedef struct {{ {} }} {};".format(" ".join(fields), structure.__name__))
     return "\n".join(declarations)
+
+
+def shim_numbers(slot_count):
+    """The constants that the shim is given beside the structures, by name."""
+    names = "PAGE BUFFERS SLOT_BYTES PICTURE_CAPACITY MATTES_OFFSET MATTE_CAPACITY CORRECTION_OFFSET"
+    names += " CORRECTION_CAPACITY MAX_PIXELS MAX_SIDE"
+    numbers = {name.lower(): globals()[name] for name in names.split()}
+    numbers.update(STARTING=STARTING, READY=READY)
+    numbers.update(WAITING=WAITING, LIVE=LIVE, FROZEN=FROZEN, HIDDEN=HIDDEN, RAW=RAW)
+    return dict(numbers, slot_count=slot_count)
 
 
 _FENCE = threading.Lock()

@@ -63,7 +63,7 @@ Mode=Simple
 [SimpleOutput]
 FilePath={folder}
 RecFormat=mkv
-RecQuality=Small
+RecQuality={quality}
 RecEncoder=x264
 StreamEncoder=x264
 Preset=ultrafast
@@ -171,7 +171,13 @@ class HeadlessObs:
         self.env |= {"HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / ".config"), **(env or {})}
         self.env |= {"XDG_RUNTIME_DIR": str(self.folder), "LIBGL_ALWAYS_SOFTWARE": "1", "QT_QPA_PLATFORM": "xcb"}
         self.env |= {"LANG": "C.UTF-8", "PULSE_SERVER": "none", "NO_AT_BRIDGE": "1", "QT_LOGGING_RULES": "*=false"}
-        self.profile = {"bitrate": 6000, "color_format": "NV12", "color_range": "Partial", **profile}
+        self.profile = {
+            "quality": "Small",
+            "bitrate": 6000,
+            "color_format": "NV12",
+            "color_range": "Partial",
+            **profile,
+        }
         self.log = self.folder / "obs.log"
         self._x_server = self.process = self.remote = None
         (self.config / "basic" / "profiles" / "ci").mkdir(parents=True, exist_ok=True)
@@ -234,7 +240,18 @@ class HeadlessObs:
     def _start_x_server(self) -> None:
         reading, writing = os.pipe()
         self._x_server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x1024x24", "+extension", "GLX", "-nolisten", "tcp"],
+            [
+                "Xvfb",
+                "-displayfd",
+                str(writing),
+                "-screen",
+                "0",
+                "1280x1024x24",
+                "+extension",
+                "GLX",
+                "-nolisten",
+                "tcp",
+            ],
             pass_fds=(writing,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -263,11 +280,14 @@ class HeadlessObs:
             assert time.monotonic() < end, f"waited {timeout} s for {what} in vain:\n{self.log_tail()}"
             time.sleep(0.05)
 
-    def record(self, seconds: float) -> Path:
+    def record_and_kill(self, seconds: float) -> Path:
+        """A recording of about that length. OBS is killed then: version 29 often crashes when a lossless recording is
+        stopped (in obs-ffmpeg, whose encoder is freed while a frame is in it), and the file is whole enough."""
         self.request("StartRecord")
-        time.sleep(seconds)
-        path = Path(self.request("StopRecord")["outputPath"])
-        self.wait_until(lambda: not self.request("GetRecordStatus")["outputActive"])
+        self.wait_until(lambda: self.request("GetRecordStatus")["outputActive"])
+        self.wait_until(lambda: self.request("GetRecordStatus")["outputDuration"] > 1000 * seconds, 10 * seconds)
+        path = max(self.folder.glob("*.avi"), key=lambda file: file.stat().st_mtime)
+        self.kill()
         return path
 
     def log_text(self) -> str:
@@ -330,7 +350,8 @@ class Remote:
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         self._socket.sendall(
             f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: obswebsocket.json\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Protocol: obswebsocket.json\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self._buffer:
             self._receive()
