@@ -125,7 +125,7 @@ def status_rows():
 
 
 def log(text):
-    obs.script_log(obs.LOG_INFO, text)
+    obs.script_log(obs.LOG_INFO, "RVM Matte: " + text)
 
 
 def worker_command(arena_name):

@@ -5,6 +5,7 @@ its window waiting. The standard library only, Python 3.6 and later.
 """
 
 import contextlib
+import re
 import subprocess
 import tempfile
 import threading
@@ -95,8 +96,9 @@ class Supervisor:
             was_ready, reason = self._watch(worker)
             _end(worker)
             if reason != "asked":
-                self.error = _last_words(output) or reason or f"The worker ended with code {worker.returncode}."
-                self._log(f"{reason or 'The worker ended.'} {self.error}")
+                said = self._arena.read_status().get("error") or _last_words(output)
+                self.error = reason or f"The worker ended with code {worker.returncode}{': ' + said if said else '.'}"
+                self._log(self.error)
             return was_ready, reason == "asked"
 
     def _inheritance(self):
@@ -131,8 +133,9 @@ def _end(worker):
 
 
 def _last_words(output):
-    """The last line that the worker printed: of a Python error, the error itself."""
+    """The error that the worker printed last, else the last line that it printed."""
     output.seek(0, 2)
     output.seek(max(0, output.tell() - 4096))
     lines = [line.strip() for line in output.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+    errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
+    return (errors or lines or [""])[-1][:300]

@@ -39,6 +39,17 @@ def copy_plugin(folder: Path, arguments, worker: Path = HERE / "known_worker.py"
     return plugin / "rvm_obs.py"
 
 
+# In OBS's log: a failed drawing, an error in the Lua or the Python script (what they print otherwise has other words).
+COMPLAINTS = (
+    "(GL) failed",
+    "Could not find attribute",
+    "Error compiling",
+    "rvm_filter.lua:",
+    "Traceback",
+    "cannot draw",
+)
+
+
 class Control:
     """Runs Python inside OBS (obs_control.py)."""
 
@@ -57,28 +68,36 @@ class Control:
         return answer["result"]
 
 
+def read_report(obs) -> dict:
+    path = obs.folder / "report.json"
+    obs.wait_until(path.exists, 20, "the worker")
+    return json.loads(path.read_text())
+
+
 @pytest.fixture
 def start_obs(tmp_path):
-    """start_obs(sources, *worker_arguments, control=False, scripts=(), **options of HeadlessObs): OBS, running, with
-    the script. control: obs.control(code) runs Python inside OBS, and the script is loaded by the script that does so,
-    under the path obs.script."""
+    """start_obs(sources, mask, delay_ms=0, control=False, scripts=(), **options of HeadlessObs): OBS with the script
+    and known_worker.py. obs.report(): what the worker reports. control: obs.control(code) runs Python inside OBS, and
+    the script is loaded by the script that does so, under the path obs.script."""
     if headless_obs.missing():
         pytest.skip(headless_obs.missing())
     started = []
 
-    def start(sources, *arguments, control=False, scripts=(), **options) -> headless_obs.HeadlessObs:
+    def start(sources, mask, delay_ms=0, control=False, scripts=(), **options) -> headless_obs.HeadlessObs:
         folder = tmp_path / f"obs{len(started)}"
         folder.mkdir()
-        script = copy_plugin(folder, arguments)
+        script = copy_plugin(folder, (mask, delay_ms, folder / "report.json"))
         scripts = [HERE / "obs_control.py" if control else script, *scripts]
         if control:
             environment = {"RVM_CONTROL": str(folder / "control"), "RVM_CONTROL_LOADS": str(script)}
             options["env"] = {**options.get("env", {}), **environment}
         obs = headless_obs.HeadlessObs(folder, sources, scripts, **options)
-        obs.script, obs.control = script, Control(folder)
+        obs.script, obs.control, obs.report = script, Control(folder), lambda: read_report(obs)
         started.append(obs)
         return obs.start()
 
     yield start
     for obs in started:
         obs.stop()
+    for obs in started:
+        assert not [line for line in obs.log_text().splitlines() if any(sign in line for sign in COMPLAINTS)]

@@ -1,10 +1,11 @@
 """A worker whose mattes are known, for tests of what OBS does with them.
 
-    known_worker.py ARENA MASK [DELAY_MS] [REPORT]       MASK: a number 0..255, or "pattern"
+    known_worker.py ARENA MASK [DELAY_MS] [REPORT]
 
-"pattern": reads the number that a frame of numbered_clip.py carries and mattes exactly that frame's pattern; what a
-picture is drawn with other than its own matte shows. REPORT: a file that is rewritten with what stands in the shared
-memory ten times a second.
+MASK: a number 0..255; "red", the picture's own red channel; or "pattern", which reads the number that a frame of
+numbered_clip.py carries and mattes exactly that frame's pattern: a picture that is drawn with another's matte shows.
+"128,+20": with a correction of all colours by +20. REPORT: a file that is rewritten ten times a second with what stands
+in the shared memory.
 """
 
 import json
@@ -25,9 +26,11 @@ import rvm_frame_protocol as protocol  # noqa: E402
 
 def matte_of(picture, mask: str) -> np.ndarray:
     rows = np.frombuffer(picture.pixels, np.uint8).reshape(picture.height, picture.linesize)
+    pixels = rows[:, : 4 * picture.width].reshape(picture.height, picture.width, 4)
+    if mask == "red":
+        return pixels[..., 0].copy()
     if mask != "pattern":
         return np.full((picture.height, picture.width), int(mask), np.uint8)
-    pixels = rows[:, : 4 * picture.width].reshape(picture.height, picture.width, 4)
     matte = numbered_clip.matte(numbered_clip.number_of(pixels))
     (height, width), whole = matte.shape, np.zeros((picture.height, picture.width), np.uint8)
     whole[:height, :width] = matte  # the clip lies in the left upper corner of what is matted
@@ -37,8 +40,11 @@ def matte_of(picture, mask: str) -> np.ndarray:
 def write_report(path: str, arena) -> None:
     """A JSON object: the worker's process, and each slot's fields."""
     slots = [{name: getattr(slot.control, name) for name in FIELDS} for slot in arena.slots if slot.control.instance]
+    sizes = [(slot.picture_headers[0].width, slot.picture_headers[0].height) for slot in arena.slots]
     settings = [slot.read_settings() for slot in arena.slots if slot.control.instance]
-    Path(path + ".partial").write_text(json.dumps({"pid": os.getpid(), "slots": slots, "settings": settings}))
+    Path(path + ".partial").write_text(
+        json.dumps({"pid": os.getpid(), "slots": slots, "settings": settings, "sizes": sizes})
+    )
     os.replace(path + ".partial", path)
 
 
@@ -47,8 +53,9 @@ FIELDS = ("instance", "width", "height", "latency_ns", "delay_ns", "shown_frames
 
 def main(name: str, mask: str, delay_ms: str = "0", report: str = "") -> None:
     arena = protocol.Arena.attach(name)
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()  # OBS is gone
+    threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()  # nothing to read: OBS is gone
     arena.write_status(protocol.READY, device="none", engine="known mattes", model=mask)
+    mask, _, correction = mask.partition(",")
     done: dict[int, tuple[int, int]] = {}  # slot -> instance, number
     reported = 0.0
     while True:
@@ -68,8 +75,11 @@ def main(name: str, mask: str, delay_ms: str = "0", report: str = "") -> None:
                 continue
             start = time.monotonic()
             time.sleep(float(delay_ms) / 1000)
-            with slot.write_matte(picture, picture.width, picture.height) as matte:
+            size = (max(1, picture.width // 2), max(1, picture.height // 2)) if correction else (0, 0)
+            with slot.write_matte(picture, picture.width, picture.height, size) as matte:
                 matte.alpha[:] = alpha.tobytes()
+                if correction:
+                    matte.correction[:] = bytes([128 + round(int(correction) / 2)]) * len(matte.correction)
             slot.control.work_ns = int((time.monotonic() - start) * 1e9)
             done[slot.index] = picture.instance, picture.number
             idle = False

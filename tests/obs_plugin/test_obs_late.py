@@ -1,6 +1,5 @@
 """When no matte comes: freeze, hide or show the whole picture, as chosen, and never the room otherwise."""
 
-import json
 import os
 import signal
 import time
@@ -15,19 +14,13 @@ def opacity(obs) -> int:
     return int(obs.screenshot("cam")[..., 3].max())
 
 
-def start(start_obs, tmp_path, delay_ms=0, size=(64, 36), **settings):
-    report = tmp_path / "report.json"
-    obs = start_obs([color("cam", 0xFFE02010, *size, [matte(**settings)])], HALF, delay_ms, report)
-    return obs, report
-
-
-def worker(report) -> int:
-    return json.loads(report.read_text())["pid"]
+def start(start_obs, delay_ms=0, size=(64, 36), **settings):
+    return start_obs([color("cam", 0xFFE02010, *size, [matte(**settings)])], HALF, delay_ms)
 
 
 @pytest.mark.parametrize(("late", "expected"), [("freeze", 0), ("hide", 0), ("raw", 255)])
-def test_before_the_first_matte(start_obs, tmp_path, late, expected):
-    obs, _ = start(start_obs, tmp_path, 3000, late=late)
+def test_before_the_first_matte(start_obs, late, expected):
+    obs = start(start_obs, 3000, late=late)
     for _ in range(20):
         assert opacity(obs) == expected
 
@@ -35,12 +28,12 @@ def test_before_the_first_matte(start_obs, tmp_path, late, expected):
 @pytest.mark.parametrize(
     ("late", "after"), [("freeze", [(0.6, HALF), (2.2, 0)]), ("hide", [(0.9, 0)]), ("raw", [(0.9, 255)])]
 )
-def test_a_worker_that_stands_still(start_obs, tmp_path, late, after):
+def test_a_worker_that_stands_still(start_obs, late, after):
     """after: (seconds since it stopped, what is seen)"""
-    obs, report = start(start_obs, tmp_path, late=late, freeze=1500)
+    obs = start(start_obs, late=late, freeze=1500)
     obs.wait_until(lambda: opacity(obs) == HALF)
     time.sleep(1)
-    process = worker(report)
+    process = obs.report()["pid"]
     os.kill(process, signal.SIGSTOP)
     stopped = time.monotonic()
     try:
@@ -53,8 +46,8 @@ def test_a_worker_that_stands_still(start_obs, tmp_path, late, after):
 
 
 @pytest.mark.parametrize("sync", ["steady", "soon", "newest"])
-def test_another_size_never_shows_the_room(start_obs, tmp_path, sync):
-    obs, _ = start(start_obs, tmp_path, 60, sync=sync)
+def test_another_size_never_shows_the_room(start_obs, sync):
+    obs = start(start_obs, 60, sync=sync)
     obs.wait_until(lambda: opacity(obs) == HALF)
     for width in (100, 32, 64):
         obs.request("SetInputSettings", inputName="cam", inputSettings={"width": width})

@@ -1,7 +1,6 @@
 """OBS lives through everything that is done to filter, script and worker, and leaves nothing behind."""
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -132,34 +131,30 @@ def test_a_minute_of_everything(start_obs, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_worker_killed_ten_times(start_obs, tmp_path):
-    report = tmp_path / "report.json"
-    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte(late="hide")])], HALF, 0, report)
+def test_a_worker_killed_ten_times(start_obs):
+    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte(late="hide")])], HALF)
 
     def shows(opacity):
         return int(obs.screenshot("cam")[..., 3].max()) == opacity
 
     obs.wait_until(lambda: shows(HALF))
     for _ in range(10):
-        process = json.loads(report.read_text())["pid"]
+        process = obs.report()["pid"]
         os.kill(process, signal.SIGKILL)
         killed = time.monotonic()
         seen = set()
-        while not (
-            time.monotonic() > killed + 0.2 and shows(HALF) and json.loads(report.read_text())["pid"] != process
-        ):
+        while not (time.monotonic() > killed + 0.2 and shows(HALF) and obs.report()["pid"] != process):
             seen.add(int(obs.screenshot("cam")[..., 3].max()))
             assert time.monotonic() < killed + 3
         assert seen <= {0, HALF}
     assert obs.quit() == 0
 
 
-def test_obs_killed_leaves_nothing(start_obs, tmp_path):
-    report = tmp_path / "report.json"
+def test_obs_killed_leaves_nothing(start_obs):
     memory = set(os.listdir("/dev/shm"))
-    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], HALF, 0, report)
+    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], HALF)
     obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any())
-    worker = psutil.Process(json.loads(report.read_text())["pid"])
+    worker = psutil.Process(obs.report()["pid"])
     arena = arenas(worker)
     assert len(arena) == 1
     obs.kill()
@@ -177,11 +172,10 @@ def arenas(process) -> set[str]:
     return set()
 
 
-def test_the_worker_ends_with_the_script(start_obs, tmp_path):
-    report = tmp_path / "report.json"
-    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], HALF, 0, report, control=True)
+def test_the_worker_ends_with_the_script(start_obs):
+    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], HALF, control=True)
     obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any())
-    worker = psutil.Process(json.loads(report.read_text())["pid"])
+    worker = psutil.Process(obs.report()["pid"])
     obs.control(f"in_window(lambda: unload({str(obs.script)!r}))")
     assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     assert obs.quit() == 0

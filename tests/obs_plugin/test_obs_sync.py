@@ -1,6 +1,5 @@
 """Picture N is drawn with matte N: pixel by pixel, on a clip whose frames carry their number."""
 
-import json
 import subprocess
 import time
 from collections import Counter
@@ -62,18 +61,17 @@ def test_not_waiting_shows_the_room(start_obs, clips):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fixed", [0, 400])
-def test_the_delay_is_constant_and_as_shown(start_obs, clips, tmp_path, fixed):
+def test_the_delay_is_constant_and_as_shown(start_obs, clips, fixed):
     """On the left the clip itself, on the right the same moment with the filter."""
     scenes = [
         scene("Scene", ["black", "cam", ("Cut out", {"pos": {"x": float(W), "y": 0.0}})]),
         scene("Cut out", ["cam"], [matte(fixed_delay=fixed)]),
     ]
     sources = [*scenes, color("black", 0xFF000000, 2 * W, H), media("cam", clips[10])]
-    report = tmp_path / "report.json"
-    obs = start_obs(sources, "pattern", 8, report, size=(2 * W, H), fps=10, **LOSSLESS)
+    obs = start_obs(sources, "pattern", 8, size=(2 * W, H), fps=10, **LOSSLESS)
     obs.wait_until(lambda: obs.screenshot("Cut out")[..., 3].any(), 20, "the first matte")
     time.sleep(8)  # the automatic delay has settled
-    shown = json.loads(report.read_text())["slots"][0]["delay_ns"] / 1e8  # in frames
+    shown = obs.report()["slots"][0]["delay_ns"] / 1e8  # in frames
     frames = record(obs, 5)
     delays = Counter(
         (numbered_clip.number_of(frame[:, :W]) - numbered_clip.number_of(frame[:, W:])) % LENGTH for frame in frames
