@@ -52,6 +52,7 @@ MATTE_CAPACITY = CORRECTION_OFFSET + CORRECTION_CAPACITY
 MATTES_OFFSET = PAGE + BUFFERS * (PAGE + PICTURE_CAPACITY)  # in a slot
 SLOT_BYTES = MATTES_OFFSET + BUFFERS * (PAGE + MATTE_CAPACITY)
 
+SPOILT = 2**64 - 1  # a sequence that no reader takes
 # worker_state
 ABSENT, STARTING, READY, FAILED = range(4)
 # shown: what the filter draws just now
@@ -356,7 +357,7 @@ class Writing:
         fence()
         header = self._header
         if header.sequence != 2 * self._count - 1 or header.writer != self._writer:
-            header.sequence = 1
+            header.sequence = SPOILT
             if kind is None:
                 raise ProtocolError("Two processes wrote to the same block.")
         elif kind is None:
@@ -421,7 +422,7 @@ def _nameless_file():
 def _parsed(name):
     try:
         kind, size, token, place = name.split(":", 3)
-        if kind not in ("tag", "fd") or not PAGE < int(size) <= arena_bytes(MOST_SLOTS):
+        if kind != ("tag" if sys.platform == "win32" else "fd") or not PAGE < int(size) <= arena_bytes(MOST_SLOTS):
             raise ValueError(name)
         return kind, int(size), int(token), place
     except ValueError:
