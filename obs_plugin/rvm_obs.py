@@ -20,28 +20,24 @@ class Running:
     """What one loading of the script keeps: shared memory, worker, filter."""
 
     def __init__(self):
+        """Raises OSError, AttributeError or RuntimeError if something is missing in this OBS."""
         self.arena = protocol.Arena.create()
         self.worker = rvm_supervisor.Supervisor(self.arena, worker_command, log)
-        self.filter = None
-        self.error = ""
-
-    def start(self):
         try:
             self.filter = load_filter(self.arena)
-        except (OSError, AttributeError, RuntimeError) as error:
-            self.error = f"The filter cannot be loaded into this OBS: {error}"
-            log(self.error)
-            return
+        except BaseException:
+            self.arena.close()
+            raise
         self.worker.start()
 
     def stop(self):
-        if self.filter is not None:
-            self.filter.unload()  # from here on nobody in OBS touches the memory
-            self.worker.stop()
+        self.filter.unload()  # from here on nobody in OBS touches the memory
+        self.worker.stop()
         self.arena.close()
 
 
 running = None
+problem = ""  # why nothing is running
 
 
 def script_description():
@@ -53,9 +49,12 @@ def script_description():
 
 
 def script_load(settings):
-    global running
-    running = Running()
-    running.start()
+    global running, problem
+    try:
+        running, problem = Running(), ""
+    except (OSError, AttributeError, RuntimeError) as error:
+        problem = f"The filter cannot be loaded into this OBS: {error}"
+        log(problem)
 
 
 def script_unload():
@@ -92,7 +91,7 @@ def restart_worker(properties, button):
 def status_rows():
     """(name, label, text) of each row of the panel."""
     if running is None:
-        return [("state", "Worker", "not loaded")]
+        return [("error", "", problem or "Not loaded.")]
     header, status = running.arena.header, running.arena.read_status()
     states = {
         protocol.ABSENT: "stopped",
@@ -119,7 +118,7 @@ def status_rows():
             )
         rows.append((f"slot{slot.index}", "", text))
     rows = [row for row in rows if not row[0].startswith("slot") or row[2] != "–"]
-    error = running.error or running.worker.error or status.get("error")
+    error = running.worker.error or status.get("error")
     rows.append(("error", "Last error", error or "none"))
     return rows
 

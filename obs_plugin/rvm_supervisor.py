@@ -88,8 +88,8 @@ class Supervisor:
                     stderr=output,
                     **dict(options, **self._inheritance()),
                 )
-            except (OSError, RuntimeError) as error:
-                self.error = str(error)
+            except Exception as error:  # whatever it is: this thread goes on, and the panel tells
+                self.error = str(error) or repr(error)
                 self._log(self.error)
                 return False, False
             self.pid = worker.pid

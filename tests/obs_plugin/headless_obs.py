@@ -79,7 +79,7 @@ FPSType=1
 FPSInt={fps}
 ScaleType=bilinear
 ColorFormat={color_format}
-ColorSpace=709
+ColorSpace={color_space}
 ColorRange={color_range}
 
 [Audio]
@@ -175,6 +175,7 @@ class HeadlessObs:
             "quality": "Small",
             "bitrate": 6000,
             "color_format": "NV12",
+            "color_space": "709",
             "color_range": "Partial",
             **profile,
         }
@@ -228,13 +229,14 @@ class HeadlessObs:
                 break
             except OSError:
                 time.sleep(0.1)
-        self.wait_until(self._answers, timeout)
+        self.wait_until(lambda: self.request("GetSceneList"), timeout)
         return self
 
-    def _answers(self) -> bool:
+    @staticmethod
+    def _holds(condition) -> bool:
         try:
-            return self.request("GetSceneList") is not None
-        except RequestError:  # not ready
+            return bool(condition())
+        except RequestError:
             return False
 
     def _start_x_server(self) -> None:
@@ -273,8 +275,9 @@ class HeadlessObs:
             return np.array(picture.convert("RGBA"))
 
     def wait_until(self, condition, timeout: float = 10, what: str = "it") -> None:
+        """A request that OBS refuses counts as not yet: a video that is being opened has no size, for example."""
         end = time.monotonic() + timeout
-        while not condition():
+        while not self._holds(condition):
             assert self.process is not None
             assert self.process.poll() is None, f"OBS ended with {self.process.returncode}:\n{self.log_tail()}"
             assert time.monotonic() < end, f"waited {timeout} s for {what} in vain:\n{self.log_tail()}"

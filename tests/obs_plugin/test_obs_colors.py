@@ -1,8 +1,10 @@
 """The filter changes no colour: a full matte is no filter at all, half a matte is OBS's own half opacity."""
 
+import subprocess
+
 import numpy as np
 import pytest
-from headless_obs import color, image, matte, scene, video_filter
+from headless_obs import color, image, matte, media, scene, video_filter
 from PIL import Image
 
 
@@ -65,3 +67,18 @@ def test_half_matte_is_half_opacity(start_obs, gradient, kind):
     ours, theirs = obs.screenshot(f"{kind} matte over purple"), obs.screenshot(f"{kind} half over purple")
     assert difference(theirs, obs.screenshot(f"{kind} over purple")) > 50
     assert difference(ours, theirs) <= 1
+
+
+@pytest.mark.parametrize("canvas", [{}, {"color_format": "P010", "color_space": "2100PQ"}])
+def test_hdr_video_looks_as_without_the_filter(start_obs, tmp_path, canvas):
+    """The filter works in standard range, into which OBS brings a brighter source by itself."""
+    clip = tmp_path / "hdr.mkv"
+    tags = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
+    source = ["-f", "lavfi", "-i", "testsrc2=s=320x180", "-vf", "format=yuv420p10le", "-frames:v", "1"]
+    subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", "libx264", *tags, str(clip)], check=True)
+    still = {"looping": False, "clear_on_media_end": False}
+    obs = start_obs(
+        [media("raw", clip, **still), media("cam", clip, [matte()], **still)], 255, size=(320, 180), **canvas
+    )
+    show_all(obs, ["raw", "cam"])
+    assert difference(obs.screenshot("raw"), obs.screenshot("cam")) == 0

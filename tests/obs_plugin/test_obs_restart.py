@@ -93,11 +93,4 @@ def test_scene_collections(start_obs):
 
 def switch(obs, name: str) -> None:
     obs.request("SetCurrentSceneCollection", sceneCollectionName=name)
-    obs.wait_until(lambda: current(obs) == name)
-
-
-def current(obs) -> str:
-    try:
-        return obs.request("GetSceneCollectionList")["currentSceneCollectionName"]
-    except RequestError:  # while it switches
-        return ""
+    obs.wait_until(lambda: obs.request("GetSceneCollectionList")["currentSceneCollectionName"] == name)

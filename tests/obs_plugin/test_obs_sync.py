@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numbered_clip
@@ -57,6 +58,19 @@ def test_not_waiting_shows_the_room(start_obs, clips):
     """What the choice "lowest latency" says; and that the test above can fail."""
     frames = record(start_matting(start_obs, clips[30], sync="newest"), 2)
     assert sum(foreign_pixels(frame) for frame in frames) > 500 * len(frames)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("skip", "delay_ms", "step"), [("3", 5, 3), ("auto", 150, 2), ("auto", 5, 1)])
+def test_an_even_rhythm(start_obs, clips, skip, delay_ms, step):
+    """Every third frame where that was chosen; every second for a worker that takes one and a half frames."""
+    sources = [color("black", 0xFF000000, W, H), media("cam", clips[10], [matte(skip=skip, freeze=10000)])]
+    obs = start_obs(sources, "pattern", delay_ms, fps=10, **LOSSLESS)
+    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), 20, "the first matte")
+    time.sleep(9)
+    numbers = [numbered_clip.number_of(frame) for frame in record(obs, 6)]
+    steps = Counter((after - before) % LENGTH for before, after in pairwise(numbers) if after != before)
+    assert steps[step] >= 0.8 * steps.total(), steps
 
 
 @pytest.mark.slow
