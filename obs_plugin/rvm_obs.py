@@ -128,7 +128,8 @@ def log(text):
 
 
 def worker_command(arena_name):
-    return rvm_environment.worker_command(rvm_environment.find_python(FOLDER), arena_name)
+    python = rvm_environment.find_python(FOLDER)
+    return rvm_environment.worker_command(python, arena_name)
 
 
 class Filter:
