@@ -136,7 +136,7 @@ def test_composite_over_new_background_with_audio(workflow, server, output, core
     assert error.mean() < 1 / 255  # H.264: ringing beside edges
     assert np.quantile(error, 0.999) < 12 / 255
     path = output("video/new_background_*.mp4")
-    picture = torch.from_numpy(np.asarray(Image.open(server.base / "input" / PICTURE))).permute(2, 0, 1)[None] / 255
+    picture = torch.from_numpy(np.array(Image.open(server.base / "input" / PICTURE))).permute(2, 0, 1)[None] / 255
     expected = over(fgr, pha, cover(picture, HEIGHT, WIDTH))
     shown = pictures_of(path)
     assert shown.shape == (COUNT, HEIGHT, WIDTH, 3)
