@@ -116,8 +116,9 @@ class ClipJob:
             return
         self._left = True
         report, state, lines = self._report, self._session.state, self._lasting_lines()
-        for line in self.lines:
-            line.end(keep=report.frames > 0)
+        keeps = [report.frames > 0 and not (output.disposable or output.kind == "preview") for output in self._outputs]
+        for line, keep in zip(self.lines, keeps, strict=False):
+            line.end(keep)
         finished = any(line.finished for line in lines)
         in_step = state is not None and state.frame_count - self._frames_before == report.frames and not finished
         in_step = in_step and all(line.writer.frames == report.frames for line in lines)
@@ -126,7 +127,8 @@ class ClipJob:
             return
         if self.record and self.lines:
             self.record.remove()
-        report.outputs = [path for line in self.lines if (path := line.abandon(keep=report.frames > 0))]
+        ended = [line.abandon(keep) for line, keep in zip(self.lines, keeps, strict=False)]
+        report.outputs = [path for path in ended if path]
         if self.record and report.outputs and in_step and all(line.writer.can_go_on for line in lines):
             assert state is not None
             try:

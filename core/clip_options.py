@@ -23,6 +23,9 @@ class Output:
 
     path: Path
     kind: Kind
+    disposable: bool = False
+    """Nobody will look for what a stop leaves of it: it is removed, without the time that completing it takes. Previews
+    always are."""
 
 
 @dataclass(frozen=True)

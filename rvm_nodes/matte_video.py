@@ -66,8 +66,8 @@ class RVMMatteVideo:
 
         if background_image is not None and background_video is not None:
             raise StudioError("Both background_image and background_video are connected. Disconnect one of them.")
-        alpha = Output(comfy_host.temporary_file("_alpha.mp4"), "alpha")
-        picture = Output(comfy_host.temporary_file(".mp4"), output) if output != "alpha" else alpha
+        alpha = Output(comfy_host.temporary_file("_alpha.mp4"), "alpha", disposable=True)
+        picture = Output(comfy_host.temporary_file(".mp4"), output, disposable=True) if output != "alpha" else alpha
         with ExitStack() as files:
             clip = files.enter_context(clip_file(video))
             if background_video is not None:

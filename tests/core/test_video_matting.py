@@ -728,3 +728,25 @@ def test_no_file_stays_open(tmp_path, make_clip, red_engine):
     with pytest.raises(StudioError, match="x"):
         matte_clip(source, [Output(tmp_path / "b.mp4", "composite")], failing, options)
     assert not [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)]
+
+
+def test_a_stop_completes_no_file_that_nobody_will_look_for(tmp_path, make_clip, red_engine, monkeypatch):
+    """Completing one takes an encoder's look-ahead; a cancel should not wait for that."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=20)
+    completed, kept = [], FrameWriter.abandon
+    monkeypatch.setattr(
+        FrameWriter, "abandon", lambda writer, keep: completed.append((writer.path.name, keep)) or kept(writer, keep)
+    )
+    outputs = [
+        Output(tmp_path / "out" / "kept.mkv", "matte"),
+        Output(tmp_path / "out" / "mix.mp4", "composite", disposable=True),
+        Output(tmp_path / "out" / "small.mp4", "preview"),
+    ]
+    runs = []
+    session = MattingSession(red_engine)
+    report = matte_clip(clip, outputs, session, stopped=lambda: runs.append(1) or len(runs) > 5)
+    assert report.stopped
+    assert completed == [("kept.mkv", True), ("mix.mp4", False), ("small.mp4", False)]
+    assert [path.name for path in report.outputs] == ["kept.partial.mkv"]
+    left = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".safetensors"}
+    assert left == {"kept.partial.mkv"}
