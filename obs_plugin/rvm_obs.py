@@ -1,0 +1,186 @@
+"""RVM Studio's script for OBS: add this file in Tools > Scripts. "RVM Matte" then stands among the effect filters.
+
+It loads the filter itself (rvm_filter.lua, which runs without Python), shares memory with it, and keeps the worker
+process alive that computes the mattes. No Python runs while OBS draws: OBS would wait for it, even for good.
+"""
+
+import ctypes
+import os
+import sys
+
+import obspython as obs
+import rvm_environment
+import rvm_frame_protocol as protocol
+import rvm_supervisor
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+
+
+class Running:
+    """What one loading of the script keeps: shared memory, worker, filter."""
+
+    def __init__(self):
+        """Raises OSError, AttributeError or RuntimeError if something is missing in this OBS."""
+        self.arena = protocol.Arena.create()
+        self.worker = rvm_supervisor.Supervisor(self.arena, worker_command, log)
+        try:
+            self.filter = load_filter(self.arena)
+        except BaseException:
+            self.arena.close()
+            raise
+        self.worker.start()
+
+    def stop(self):
+        self.filter.unload()  # from here on nobody in OBS touches the memory
+        self.worker.stop()
+        self.arena.close()
+
+
+running = None
+problem = ""  # why nothing is running
+
+
+def script_description():
+    return (
+        "<h3>RVM Matte</h3>Cuts people out of any picture, without a green screen. To use it: right-click a camera,"
+        " media source or scene, <i>Filters</i>, add <i>RVM Matte</i>.<br>While this script is not loaded, OBS shows"
+        " those sources whole."
+    )
+
+
+def script_load(settings):
+    global running, problem
+    try:
+        running, problem = Running(), ""
+    except (OSError, AttributeError, RuntimeError) as error:
+        problem = f"The filter cannot be loaded into this OBS: {error}"
+        log(problem)
+
+
+def script_unload():
+    global running
+    if running is not None:
+        running.stop()
+        running = None
+
+
+def script_properties():
+    properties = obs.obs_properties_create()
+    for name, label, text in status_rows():
+        obs.obs_properties_add_text(properties, name, f"{label}: {text}" if label else text, obs.OBS_TEXT_INFO)
+    obs.obs_properties_add_button(properties, "refresh", "Refresh", refresh)
+    button = obs.obs_properties_add_button(properties, "restart", "Restart worker", restart_worker)
+    obs.obs_property_set_long_description(button, "Starts the process anew that computes the mattes.")
+    return properties
+
+
+def refresh(properties, button):
+    for name, label, text in status_rows():
+        row = obs.obs_properties_get(properties, name)
+        if row is not None:
+            obs.obs_property_set_description(row, f"{label}: {text}" if label else text)
+    return True  # OBS draws the panel again
+
+
+def restart_worker(properties, button):
+    if running is not None:
+        running.worker.restart()
+    return refresh(properties, button)
+
+
+def status_rows():
+    """(name, label, text) of each row of the panel."""
+    if running is None:
+        return [("error", "", problem or "Not loaded.")]
+    header, status = running.arena.header, running.arena.read_status()
+    states = {
+        protocol.ABSENT: "stopped",
+        protocol.STARTING: "starting",
+        protocol.READY: "ready",
+        protocol.FAILED: "failed",
+    }
+    state = states.get(header.worker_state, "unknown")
+    rows = [("state", "Worker", "{}{}".format(state, ": " + status["message"] if status.get("message") else ""))]
+    rows += [(name, name.capitalize(), status.get(name) or "–") for name in ("device", "engine", "model")]
+    drawn = {protocol.LIVE: "live", protocol.FROZEN: "frozen", protocol.RAW: "shown whole", protocol.HIDDEN: "hidden"}
+    for slot in running.arena.slots:
+        control = slot.control
+        text = "–"
+        if control.instance:
+            text = "{}: {}x{}, {:.1f} mattes a second, latency {:.0f} ms, delay {:.0f} ms, {}".format(
+                control.name.decode("utf-8", "replace"),
+                control.width,
+                control.height,
+                control.rate_milli / 1000,
+                control.latency_ns / 1e6,
+                control.delay_ns / 1e6,
+                drawn.get(control.shown, "waiting"),
+            )
+        rows.append((f"slot{slot.index}", "", text))
+    rows = [row for row in rows if not row[0].startswith("slot") or row[2] != "–"]
+    error = running.worker.error or status.get("error")
+    rows.append(("error", "Last error", error or "none"))
+    return rows
+
+
+def log(text):
+    obs.script_log(obs.LOG_INFO, "RVM Matte: " + text)
+
+
+def worker_command(arena_name):
+    python = rvm_environment.find_python(FOLDER)
+    return rvm_environment.worker_command(python, arena_name)
+
+
+class Filter:
+    """rvm_filter.lua, loaded by OBS's own scripting library as the Scripts window would, but not in its list."""
+
+    def __init__(self, scripting, script):
+        self._scripting, self._script = scripting, script
+
+    def unload(self):
+        self._scripting.obs_script_destroy(self._script)
+
+
+def load_filter(arena):
+    """Raises OSError or AttributeError if OBS's libraries are not found, RuntimeError if OBS refuses the filter."""
+    libobs, scripting = (ctypes.CDLL(name) for name in (library("obs"), library("obs-scripting")))
+    handle, text = ctypes.c_void_p, ctypes.c_char_p
+    libobs.obs_data_create.restype = handle
+    libobs.obs_data_release.argtypes = (handle,)
+    libobs.obs_data_set_string.argtypes = (handle, text, text)
+    libobs.obs_data_set_int.argtypes = (handle, text, ctypes.c_longlong)
+    scripting.obs_script_create.restype = handle
+    scripting.obs_script_create.argtypes = (text, handle)
+    scripting.obs_script_loaded.restype = ctypes.c_bool
+    scripting.obs_script_loaded.argtypes = scripting.obs_script_destroy.argtypes = (handle,)
+
+    numbers = protocol.shim_numbers(len(arena.slots))
+    settings = libobs.obs_data_create()
+    libobs.obs_data_set_string(settings, b"address", str(arena.address).encode())
+    libobs.obs_data_set_string(settings, b"layout", protocol.c_layout().encode())
+    libobs.obs_data_set_string(settings, b"names", " ".join(numbers).encode())
+    for name, number in numbers.items():
+        libobs.obs_data_set_int(settings, name.encode(), number)
+    script = scripting.obs_script_create(os.path.join(FOLDER, "rvm_filter.lua").encode(), settings)
+    libobs.obs_data_release(settings)
+    if not script:
+        raise RuntimeError("it was built without Lua scripting.")
+    if not scripting.obs_script_loaded(script):
+        scripting.obs_script_destroy(script)
+        raise RuntimeError("rvm_filter.lua was refused; see Tools > Scripts > Script Log.")
+    return Filter(scripting, script)
+
+
+def library(name):
+    """What ctypes.CDLL takes for OBS's library obs or obs-scripting, which this process has loaded: None for "what is
+    loaded globally"."""
+    if sys.platform == "win32":
+        return name + ".dll"
+    if sys.platform == "darwin" or name == "obs":
+        return None
+    with open("/proc/self/maps") as maps:  # a plugin loaded it, for itself alone; its version is in the file's name
+        paths = [line.split(None, 5)[-1].strip() for line in maps if f"/lib{name}.so" in line]
+    if not paths:
+        raise OSError(f"lib{name} is not loaded")
+    return paths[0]

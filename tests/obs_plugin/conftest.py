@@ -1,0 +1,103 @@
+"""OBS with the script and a worker whose mattes are known; all of it is skipped where OBS or an X server is missing."""
+
+import json
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+PLUGIN = HERE.parent.parent / "obs_plugin"
+sys.path.extend([str(PLUGIN), str(HERE)])
+
+import headless_obs  # noqa: E402
+
+# Stands in the place of the product's module of this name: starts the worker that the test asks for.
+ENVIRONMENT = """
+import os
+
+def find_python(folder):
+    return {python!r}
+
+def worker_command(python, arena_name):
+    env = {{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}}
+    return [python, "-u", {worker!r}, arena_name, *{arguments!r}], env, {{}}
+"""
+
+
+def copy_plugin(folder: Path, arguments, worker: Path = HERE / "known_worker.py") -> Path:
+    """The plugin's files in a folder of their own, with another worker; returns the script to add in OBS."""
+    plugin = folder / "obs_plugin"
+    plugin.mkdir(exist_ok=True)
+    for path in PLUGIN.iterdir():
+        if path.is_file() and path.name != "rvm_environment.py":
+            shutil.copy(path, plugin)
+    text = ENVIRONMENT.format(python=sys.executable, worker=str(worker), arguments=[str(a) for a in arguments])
+    (plugin / "rvm_environment.py").write_text(text)
+    return plugin / "rvm_obs.py"
+
+
+# In OBS's log: a failed drawing, an error in the Lua or the Python script (what they print otherwise has other words).
+COMPLAINTS = (
+    "(GL) failed",
+    "Could not find attribute",
+    "Error compiling",
+    "rvm_filter.lua:",
+    "Traceback",
+    "cannot draw",
+)
+
+
+class Control:
+    """Runs Python inside OBS (obs_control.py)."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "control"
+
+    def __call__(self, code: str, timeout: float = 20):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(self.path))
+            with connection.makefile("rwb") as stream:
+                stream.write(json.dumps(code).encode() + b"\n")
+                stream.flush()
+                answer = json.loads(stream.read())
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+
+def read_report(obs) -> dict:
+    path = obs.folder / "report.json"
+    obs.wait_until(path.exists, 20, "the worker")
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def start_obs(tmp_path):
+    """start_obs(sources, mask, delay_ms=0, control=False, scripts=(), **options of HeadlessObs): OBS with the script
+    and known_worker.py. obs.report(): what the worker reports. control: obs.control(code) runs Python inside OBS, and
+    the script is loaded by the script that does so, under the path obs.script."""
+    if headless_obs.missing():
+        pytest.skip(headless_obs.missing())
+    started = []
+
+    def start(sources, mask, delay_ms=0, control=False, scripts=(), **options) -> headless_obs.HeadlessObs:
+        folder = tmp_path / f"obs{len(started)}"
+        folder.mkdir()
+        script = copy_plugin(folder, (mask, delay_ms, folder / "report.json"))
+        scripts = [HERE / "obs_control.py" if control else script, *scripts]
+        if control:
+            environment = {"RVM_CONTROL": str(folder / "control"), "RVM_CONTROL_LOADS": str(script)}
+            options["env"] = {**options.get("env", {}), **environment}
+        obs = headless_obs.HeadlessObs(folder, sources, scripts, **options)
+        obs.script, obs.control, obs.report = script, Control(folder), lambda: read_report(obs)
+        started.append(obs)
+        return obs.start()
+
+    yield start
+    for obs in started:
+        obs.stop()
+    for obs in started:
+        assert not [line for line in obs.log_text().splitlines() if any(sign in line for sign in COMPLAINTS)]

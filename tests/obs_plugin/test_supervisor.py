@@ -1,0 +1,161 @@
+"""One worker is kept alive; its end, its silence and its errors are noticed."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import rvm_frame_protocol as protocol
+import rvm_supervisor
+from rvm_supervisor import Supervisor, restart_delay
+
+PLUGIN = Path(rvm_supervisor.__file__).parent
+BEGIN = f"""
+import os, sys, threading, time
+sys.path.insert(0, {str(PLUGIN)!r})
+import rvm_frame_protocol as protocol
+arena = protocol.Arena.attach(sys.argv[1])
+"""
+READY = BEGIN + "arena.write_status(protocol.READY, device='test')\n"
+BEATING = """
+def beat():
+    while True:
+        arena.beat()
+        time.sleep(0.05)
+threading.Thread(target=beat, daemon=True).start()
+"""
+PATIENT = READY + BEATING
+GOOD = PATIENT + "os.read(0, 1)\n"
+DEAF = PATIENT + "while True: time.sleep(1)\n"
+
+
+class Watched:
+    """A supervisor of workers that run `code`."""
+
+    def __init__(self, code, python=sys.executable):
+        self.arena, self.code, self.python, self.log = protocol.Arena.create(1), code, python, []
+        self.started = []
+        self.supervisor = Supervisor(self.arena, self.command, self.log.append)
+        self.supervisor.start()
+
+    def command(self, name):
+        self.started.append(time.monotonic())
+        if isinstance(self.code, Exception):
+            raise self.code
+        return [self.python, "-c", self.code, name], dict(os.environ), {}
+
+    def wait(self, condition, seconds=10.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, (self.supervisor.error, self.log)
+            time.sleep(0.01)
+
+    def is_ready(self, but=0):
+        return self.arena.header.worker_state == protocol.READY and self.supervisor.pid not in (0, but)
+
+
+@pytest.fixture
+def watch():
+    made = []
+
+    def start(*arguments):
+        made.append(Watched(*arguments))
+        return made[-1]
+
+    yield start
+    for watched in made:
+        watched.supervisor.stop()
+        watched.arena.close()
+
+
+def test_a_good_worker_ends_with_its_input(watch):
+    watched = watch(GOOD)
+    watched.wait(watched.is_ready)
+    process = psutil.Process(watched.supervisor.pid)
+    start = time.monotonic()
+    watched.supervisor.stop()
+    assert time.monotonic() - start < 1
+    assert not process.is_running()
+    assert watched.arena.header.worker_state == protocol.ABSENT
+    assert watched.log == []
+    assert watched.supervisor.error == ""
+
+
+def test_a_deaf_worker_is_killed(watch):
+    watched = watch(DEAF)
+    watched.wait(watched.is_ready)
+    process = psutil.Process(watched.supervisor.pid)
+    start = time.monotonic()
+    watched.supervisor.stop()
+    assert 1.5 < time.monotonic() - start < 4
+    assert not process.is_running()
+
+
+def test_a_killed_worker_comes_back_at_once(watch):
+    watched = watch(GOOD)
+    for _ in range(3):
+        watched.wait(watched.is_ready)
+        pid = watched.supervisor.pid
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        watched.wait(lambda pid=pid: watched.is_ready(pid), 3)
+        assert time.monotonic() - killed < 3
+    assert len(watched.log) == 3
+    assert all("code -9" in line for line in watched.log)
+
+
+def test_restart(watch):
+    watched = watch(GOOD)
+    watched.wait(watched.is_ready)
+    pid = watched.supervisor.pid
+    watched.supervisor.restart()
+    watched.wait(lambda: watched.is_ready(pid))
+    assert watched.log == []
+
+
+def test_a_silent_worker_is_replaced(watch, monkeypatch):
+    monkeypatch.setattr(rvm_supervisor, "SILENCE", 0.5)
+    monkeypatch.setattr(rvm_supervisor, "FAREWELL", 0.2)
+    watched = watch(READY + "time.sleep(60)\n")
+    watched.wait(lambda: len(watched.started) >= 2)
+    assert "has not answered" in watched.log[0]
+
+
+def test_what_a_crash_said_is_told(watch):
+    watched = watch(BEGIN + "print('loading')\nraise MemoryError('the card is full')\n")
+    watched.wait(lambda: watched.log)
+    assert watched.supervisor.error == "The worker ended with code 1: MemoryError: the card is full"
+
+
+def test_what_the_worker_wrote_last_comes_first(watch):
+    watched = watch(BEGIN + "arena.write_status(protocol.FAILED, error='No weights at x.')\nraise SystemExit(3)\n")
+    watched.wait(lambda: watched.log)
+    assert watched.supervisor.error == "The worker ended with code 3: No weights at x."
+
+
+def test_it_waits_longer_each_time_that_nothing_gets_ready(watch):
+    watched = watch(RuntimeError("Run install.py first."))
+    watched.wait(lambda: len(watched.started) == 3)
+    assert watched.supervisor.error == "Run install.py first."
+    first, second, third = watched.started
+    assert 0.9 < second - first < 1.9 < third - second < 3
+    watched.code = GOOD
+    watched.supervisor.restart()
+    watched.wait(watched.is_ready, 3)
+    watched.wait(lambda: watched.supervisor.error == "")
+
+
+def test_a_program_that_does_not_exist_is_told(watch):
+    watched = watch(GOOD, "/no/such/python")
+    watched.wait(lambda: watched.log)
+    assert "/no/such/python" in watched.supervisor.error
+
+
+def test_delays():
+    assert [restart_delay(False, n, n) for n in (1, 2, 3, 4, 9)] == [1, 2, 4, 8, 60]
+    assert restart_delay(True, 0, 10) == 0.1
+    assert restart_delay(True, 0, 16) == 10
