@@ -78,12 +78,18 @@ class Background:
         if self.needs_source:
             assert src is not None
             return blurred_background(src, pha)
-        if self._still is not None:
-            if self._still.shape[-2:] not in ((1, 1), (H, W)):
-                self._still = cover(self._still, H, W)
-            self._still = self._still.to(pha.device)
+        if (still := self.still(H, W)) is not None:
+            self._still = still.to(pha.device)
             return self._still
         return torch.cat([cover(self._frame_at(t, n).to(pha.device), H, W) for n, t in enumerate(seconds, first)])
+
+    def still(self, height: int, width: int) -> Tensor | None:
+        """bgr [1, 3, 1, 1] or [1, 3, H, W] of every frame; None where frames differ."""
+        if self._still is None:
+            return None
+        if self._still.shape[-2:] not in ((1, 1), (height, width)):
+            self._still = cover(self._still, height, width)
+        return self._still
 
     def close(self) -> None:
         """Lets go of a video's file; may be called again."""

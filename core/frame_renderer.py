@@ -15,6 +15,7 @@ from .background import Background
 from .clip_options import ClipOptions, Kind, Output
 from .contact_sheet import ContactSheet
 from .decontaminate import decontaminate
+from .engines import Drawing
 from .mask_ops import refine_edges
 from .matting_session import MattingSession, Stopped
 from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
@@ -42,7 +43,15 @@ class Pictures:
 class FrameRenderer:
     """Turns source frames into the pictures of each output, on the session's device."""
 
-    def __init__(self, info: ClipInfo, session: MattingSession, outputs: Sequence[Output], options: ClipOptions):
+    def __init__(
+        self,
+        info: ClipInfo,
+        session: MattingSession,
+        outputs: Sequence[Output],
+        options: ClipOptions,
+        keeps_results: bool = True,
+    ):
+        """keeps_results: `last_result` will be asked for."""
         self.info = info
         self.session = session
         self.options = options
@@ -52,6 +61,7 @@ class FrameRenderer:
         self.index = 0
         self.first_pts: int | None = None
         self._needs_fgr = options.preview is not None or any(kind != "alpha" for kind in self.kinds)
+        self._plain = not (keeps_results or options.preview or options.edges) and options.decontaminate == 1
         self._board = torch.empty(0)  # behind previews
         self._shown: tuple[SourceFrame, Tensor | None, Tensor] | None = None  # the last frame, its fgr and pha
 
@@ -64,13 +74,55 @@ class FrameRenderer:
 
         Frame by frame from the network on: a whole chunk's composites would take more of a card's memory than it.
         """
-        foreground = self._needs_fgr and self.options.decontaminate > 0
         frames = frames_from_pictures([frame.image for frame in chunk])
+        drawing = self._drawing(bit_depths)
+        if drawing or (self._plain and not self._needs_fgr and len(set(bit_depths)) == 1):
+            yield from self._drawn(frames, chunk, ahead, drawing, torch.uint16 if bit_depths[0] > 8 else torch.uint8)
+            return
+        foreground = self._needs_fgr and self.options.decontaminate > 0
         coming = iter(chunk)
         for result in self.session.stream(frames, foreground=foreground, ahead=[frame.image for frame in ahead]):
             for t, frame in zip(range(len(result.pha)), coming, strict=False):
                 fgr = None if result.fgr is None else result.fgr[t : t + 1]
                 yield self._render_frame(frame, fgr, result.pha[t : t + 1], bit_depths)
+
+    def _drawing(self, bit_depths: list[int]) -> Drawing | None:
+        """What the engine may draw by itself, so that no float picture of the full size comes to be; None where the
+        outputs need more than one kind of picture beside alpha, or something that only this class can do."""
+        kinds = {kind for kind in self.kinds if kind != "alpha"}
+        draws = self._plain and getattr(self.session.engine, "draws", False) and len(set(bit_depths)) == 1
+        if not draws or len(kinds) != 1:
+            return None
+        (kind,) = kinds
+        if kind == "composite":
+            assert self.background is not None
+            bgr = self.background.still(self.info.height, self.info.width)
+            return None if bgr is None else Drawing(kind, bgr)
+        if kind == "preview" or (kind == "matte" and self.options.premultiplied):
+            return None
+        return Drawing(kind)
+
+    def _drawn(
+        self,
+        frames: Tensor,
+        chunk: list[SourceFrame],
+        ahead: list[SourceFrame],
+        drawing: Drawing | None,
+        dtype: torch.dtype,
+    ) -> Iterator[Pictures]:
+        """As `render`, with all pictures as the engine gives them."""
+        coming = iter(chunk)
+        results = self.session.stream(
+            frames, out=dtype, foreground=False, drawing=drawing, ahead=[frame.image for frame in ahead]
+        )
+        for result in results:
+            alphas = pictures_from_frames(result.pha)
+            for t, frame in zip(range(len(alphas)), coming, strict=False):
+                self._seconds(frame)
+                self.index += 1
+                drawn = None if result.pictures is None else result.pictures[t].cpu().numpy()
+                images = [alphas[t] if kind == "alpha" else drawn for kind in self.kinds]
+                yield Pictures([image for image in images if image is not None], frame.pts, frame.number)
 
     def pass_over(self, frames: Iterator[SourceFrame]) -> None:
         """Counts frames that an earlier run has rendered. Raises Stopped."""

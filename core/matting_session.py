@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .device import DTYPE_NAMES, choose_device, choose_dtype, is_out_of_memory, release_cached_memory
 from .downsample_ratio import choose_downsample_ratio
-from .engines import EagerEngine, Engine, EngineOutput
+from .engines import Drawing, EagerEngine, Engine, EngineOutput
 from .errors import StudioError
 from .network import MattingNetwork, Rec
 from .pixel_format import frames_from_pictures
@@ -194,11 +194,13 @@ class MattingSession:
         *,
         out: torch.dtype = torch.float32,
         foreground: bool = True,
+        drawing: Drawing | None = None,
         ahead: Tensor | np.ndarray | Sequence[np.ndarray] = (),
     ) -> Iterator[EngineOutput]:
         """As `matte`, but yields each chunk's result as the engine made it, on the engine's device, so that no more
         than a chunk is held. The state moves on with every chunk; after an error or Stopped it is that of the last one.
 
+        drawing: for an engine that draws (see Engine.run): finished pictures instead of the foreground.
         ahead: frames that follow, which are not matted but may serve a new scene's warm-up; with `look_ahead` of them
         (or all there are) the result is the same for every length of `frames`.
         """
@@ -220,7 +222,7 @@ class MattingSession:
                 rec = self._replayed(opening, ratio)
             first = begin
             while begin < end:
-                output = self._run(frames[begin:end], rec, ratio, out, foreground)
+                output = self._run(frames[begin:end], rec, ratio, out, foreground, drawing)
                 if begin == first and first in cuts:
                     self.cuts.append(self._frame_count)
                 rec = output.rec
@@ -277,14 +279,23 @@ class MattingSession:
             rec, self.engine.variant, height, width, ratio, self.engine.dtype, self._frame_count, scene
         )
 
-    def _run(self, frames: Tensor, rec: Rec | None, ratio: float, out: torch.dtype, foreground: bool) -> EngineOutput:
+    def _run(
+        self,
+        frames: Tensor,
+        rec: Rec | None,
+        ratio: float,
+        out: torch.dtype,
+        foreground: bool,
+        drawing: Drawing | None = None,
+    ) -> EngineOutput:
         """The first chunk of the frames through the engine, as many as fit in memory."""
         while True:
             if self.stopped():
                 raise Stopped
             part = frames[: self.chunk_for(*frames.shape[-2:])]
             try:
-                return self.engine.run(part, rec, ratio, out=out, foreground=foreground)
+                more = {} if drawing is None else {"drawing": drawing}
+                return self.engine.run(part, rec, ratio, out=out, foreground=foreground, **more)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -311,7 +322,7 @@ class MattingSession:
         """The state just before a scene's first frame, from replaying its opening (each [1, 3, H, W]) backwards."""
         rec = None
         for t in opening_backwards(self.warm_up, len(opening)):
-            rec = self._run(opening[t], rec, ratio, torch.float32, foreground=False).rec
+            rec = self._run(opening[t], rec, ratio, torch.uint8, foreground=False).rec
         return rec
 
     def _checked(self, frames: Tensor | np.ndarray | Sequence[np.ndarray]) -> Tensor:

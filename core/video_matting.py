@@ -70,7 +70,7 @@ def matte_clip(
         reader = open_reader(source, options.frame_rate, start=options.start, duration=options.duration)
         tidy.enter_context(closing(reader))
         session.fitting_ratio(reader.info.height, reader.info.width)
-        renderer = FrameRenderer(reader.info, session, outputs, options)
+        renderer = FrameRenderer(reader.info, session, outputs, options, keeps_results=on_result is not None)
         tidy.callback(renderer.close)
         job = ClipJob(source, outputs, session, options, reader.info, report)
         try:

@@ -9,6 +9,6 @@
 
 from .choice import Choice, build, choose
 from .eager import EagerEngine, SegmentationEngine
-from .engine import Engine, EngineOutput
+from .engine import Drawing, Engine, EngineOutput
 
-__all__ = ["Choice", "EagerEngine", "Engine", "EngineOutput", "SegmentationEngine", "build", "choose"]
+__all__ = ["Choice", "Drawing", "EagerEngine", "Engine", "EngineOutput", "SegmentationEngine", "build", "choose"]

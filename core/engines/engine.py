@@ -2,7 +2,7 @@
 
 # T frames of one stream, H, W
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -10,12 +10,25 @@ from torch import Tensor
 from ..network import Rec
 
 
+class Drawing(NamedTuple):
+    """A finished picture, asked of an engine instead of the foreground: "composite" over `bgr`, "matte" (RGBA), or
+    "foreground" (RGB); the last two are black where alpha is 0.
+
+    bgr: [1, 3, 1, 1] or [1, 3, H, W] float 0..1, of composites only.
+    """
+
+    kind: Literal["composite", "matte", "foreground"]
+    bgr: Tensor | None = None
+
+
 class EngineOutput(NamedTuple):
-    """fgr [T, 3, H, W] straight, or None where not asked for; pha [T, 1, H, W]; rec after the last frame."""
+    """fgr [T, 3, H, W] straight, or None where not asked for; pha [T, 1, H, W]; rec after the last frame;
+    pictures [T, H, W, 3 or 4] where a Drawing was asked for."""
 
     fgr: Tensor | None
     pha: Tensor
     rec: Rec
+    pictures: Tensor | None = None
 
 
 class Engine(Protocol):
@@ -38,5 +51,8 @@ class Engine(Protocol):
     ) -> EngineOutput:
         """frames [T, 3, H, W], uint8 / uint16 / float 0..1 on any device, in any memory order; rec as the network
         takes it, left unchanged. Results are on the engine's device in dtype `out` (float32, uint8 or uint16).
-        Without `foreground` the engine may skip that work."""
+        Without `foreground` the engine may skip that work.
+
+        An engine whose `draws` is true (missing counts as false) takes a `drawing`, too: the pictures come in dtype
+        `out`, and fgr is None then."""
         ...

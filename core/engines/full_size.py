@@ -16,6 +16,7 @@ from ..network import small_size
 from ..pixel_format import INTEGER_SCALE
 from . import full_size_torch
 from .bilinear import enlarging_taps, reducing_taps
+from .engine import Drawing
 from .kernel_runner import compiled_kernels, run_rows
 
 
@@ -76,6 +77,45 @@ def apply(
         taps = tuple(columns), tuple(rows)
         run_rows(kernel, H, picture, coefficients[t].numpy(), *taps, *scales, pha[t, 0].numpy(), target)
     return fgr, pha
+
+
+def draw(
+    coefficients: Tensor, frames: Tensor, drawing: Drawing, out: torch.dtype = torch.uint8
+) -> tuple[Tensor, Tensor]:
+    """As `apply`, straight to finished pictures: (pictures [T, H, W, 3 or 4], pha [T, 1, H, W]) in dtype `out`, uint8
+    or uint16. coefficients: of all channels. Composites are mixed before anything is rounded. Only where numba works.
+    """
+    assert out in INTEGER_SCALE, f"pictures are uint8 or uint16, not {out}"
+    frames = _widened(frames)
+    T, _, H, W = frames.shape  # noqa: N806
+    h, w = coefficients.shape[-2:]
+    kernels = compiled_kernels()
+    assert kernels is not None
+    taps = tuple(enlarging_taps(w, W)), tuple(enlarging_taps(h, H))
+    pictures = torch.empty(T, H, W, 4 if drawing.kind == "matte" else 3, dtype=out)
+    pha = torch.empty(T, 1, H, W, dtype=out)
+    gains, offsets = _drawing_scales(frames.dtype, out)
+    most = np.float32(INTEGER_SCALE[out])
+    over = drawing.kind == "composite"
+    bgr = torch.zeros(3, 1, W)
+    if over:
+        assert drawing.bgr is not None
+        rows = drawing.bgr.shape[2]
+        bgr = drawing.bgr[0].to("cpu", torch.float32).expand(3, rows, W).contiguous()
+    for t, frame in enumerate(frames):
+        source = frame.permute(1, 2, 0).contiguous().flatten(1).numpy()
+        target, alpha = pictures[t].flatten(1).numpy(), pha[t, 0].numpy()
+        arrays = source, coefficients[t].contiguous().numpy(), *taps, gains, offsets, most, bgr.numpy(), over
+        run_rows(kernels.draw, H, *arrays, alpha, target)
+    return pictures, pha
+
+
+@functools.lru_cache(maxsize=32)
+def _drawing_scales(source: torch.dtype, out: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """As `_scales`, unrounded: colours in the results' numbers, alpha 0..1."""
+    most, step = INTEGER_SCALE[out], 1 / INTEGER_SCALE.get(source, 1)
+    gains = np.array([*[most * step] * 3, step / 3, *[most] * 3, 1], np.float32)
+    return gains, np.array([*[most * step] * 3, 0, *[0] * 4], np.float32)
 
 
 @functools.lru_cache(maxsize=32)

@@ -127,6 +127,65 @@ def apply_planar(picture, coefficients, columns, rows, gains, offsets, most, pha
         _mix(total, low[C - 1], high[C - 1], low[2 * C - 1], high[2 * C - 1], part, most, pha[y])
 
 
+@_part
+def _composite(color, alpha, bgr, most, out):
+    """out = bgr + alpha * (color - bgr), rounded; bgr 0..1, color 0..most."""
+    half = np.float32(0.5)
+    for i in range(out.shape[0]):
+        behind = bgr[i] * most
+        out[i] = behind + alpha[i] * (color[i] - behind) + half
+
+
+@_part
+def _hide(color, alpha, most, out):
+    """out = color, rounded; 0 where alpha rounds to 0."""
+    half, least = np.float32(0.5), np.float32(0.5) / most
+    for i in range(out.shape[0]):
+        out[i] = color[i] + half if alpha[i] >= least else np.float32(0)
+
+
+@_part
+def _join_four(red, green, blue, alpha, row):
+    for x in range(red.shape[0]):
+        row[4 * x] = red[x]
+        row[4 * x + 1] = green[x]
+        row[4 * x + 2] = blue[x]
+        row[4 * x + 3] = alpha[x]
+
+
+@_kernel
+def draw(picture, coefficients, columns, rows, gains, offsets, most, bgr, over, pha, drawn, begin, end):
+    """Rows begin..end of: picture [H, W * 3] and coefficients [8, h, w] -> pha [H, W] and the finished drawn
+    [H, W * 3] or [H, W * 4]: over bgr [3, 1 or H, W] (0..1) where `over` is set, else black where alpha is 0.
+
+    gains, offsets [8]: bring colours to 0..most, alpha to 0..1. The rest as `apply_interleaved`.
+    """
+    W = pha.shape[1]  # noqa: N806
+    wide, held = np.empty((2, 8, W), np.float32), np.full(2, -1)
+    total, colors, results = np.empty(W, np.float32), np.empty((3, W), np.float32), np.empty((3, W), drawn.dtype)
+    alpha, color = np.empty(W, np.float32), np.empty(W, np.float32)
+    half, one = np.float32(0.5), np.float32(1)
+    for y in range(begin, end):
+        low = wide[_widened(wide, held, coefficients, np.int64(rows[0][y]), columns, gains, offsets)]
+        high = wide[_widened(wide, held, coefficients, np.int64(rows[1][y]), columns, gains, offsets)]
+        part = rows[2][y]
+        _split(picture[y], colors[0], colors[1], colors[2])
+        _sum_planar(colors[0], colors[1], colors[2], total)
+        _mix(total, low[3], high[3], low[7], high[7], part, one, alpha)
+        for i in range(W):
+            pha[y, i] = alpha[i] * most + half
+        for c in range(3):
+            _mix(colors[c], low[c], high[c], low[4 + c], high[4 + c], part, most, color)
+            if over:
+                _composite(color, alpha, bgr[c, y if bgr.shape[1] > 1 else 0], most, results[c])
+            else:
+                _hide(color, alpha, most, results[c])
+        if drawn.shape[1] == 4 * W:
+            _join_four(results[0], results[1], results[2], pha[y], drawn[y])
+        else:
+            _join(results[0], results[1], results[2], drawn[y])
+
+
 @_kernel
 def reduce_interleaved(picture, columns, rows, scale, small, begin, end):
     """Rows begin..end of small [3, h, w] = picture [H, W * 3], interpolated at the taps and multiplied by scale."""

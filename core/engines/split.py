@@ -10,8 +10,9 @@ from torch import Tensor
 from ..network import MattingNetwork, Rec
 from ..network.guided_filter import DeepGuidedFilterRefiner
 from . import full_size
-from .engine import EngineOutput
+from .engine import Drawing, EngineOutput
 from .guided_coefficients import coefficients
+from .kernel_runner import compiled_kernels
 from .small_network import first_states
 
 
@@ -37,6 +38,10 @@ class SplitEngine:
         self.name = name
         self.variant = parts.network.variant
 
+    @property
+    def draws(self) -> bool:
+        return compiled_kernels() is not None
+
     @torch.inference_mode()
     def run(
         self,
@@ -46,7 +51,9 @@ class SplitEngine:
         *,
         out: torch.dtype = torch.float32,
         foreground: bool = True,
+        drawing: Drawing | None = None,
     ) -> EngineOutput:
+        foreground = foreground or drawing is not None
         network, refiner = self.parts.network, self.parts.network.refiner
         small = full_size.reduce(frames, downsample_ratio)
         if rec is None:
@@ -65,5 +72,8 @@ class SplitEngine:
             solved = coefficients(
                 refiner, small, matte, lambda statistics: self.parts.slope(statistics, hid, foreground)
             )
+        if drawing is not None:
+            pictures, pha = full_size.draw(solved, frames, drawing, out)
+            return EngineOutput(None, pha, rec, pictures)
         fgr, pha = full_size.apply(solved, frames, out, foreground)
         return EngineOutput(fgr, pha, rec)

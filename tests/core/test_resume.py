@@ -18,7 +18,7 @@ from rvm_studio.core.errors import StudioError
 from rvm_studio.core.mask_ops import EdgeOptions
 from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.output_files import ContainerFile
-from rvm_studio.core.pixel_format import to_float
+from rvm_studio.core.pixel_format import quantise, to_float
 from rvm_studio.core.resume import stopped_outputs
 from rvm_studio.core.video_matting import ClipOptions, Output, can_resume, matte_clip
 from rvm_studio.core.video_writer import FrameWriter
@@ -44,7 +44,8 @@ class Remembering:
         for frame in src.split(1):
             memory = 0.7 * memory + 0.3 * frame[:, :1].mean()
             alphas.append((0.6 * frame[:, :1] + 0.4 * memory).clamp(0, 1))
-        return EngineOutput(src if foreground else None, torch.cat(alphas), (memory,) * 4)
+        fgr = quantise(src, out) if foreground else None
+        return EngineOutput(fgr, quantise(torch.cat(alphas), out), (memory,) * 4)
 
     def stopped(self):
         return self.error is None and self.runs >= self.limit

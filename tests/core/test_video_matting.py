@@ -18,7 +18,7 @@ from rvm_studio.core.engines import EngineOutput
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
 from rvm_studio.core.matting_session import MattingSession
-from rvm_studio.core.pixel_format import to_float
+from rvm_studio.core.pixel_format import quantise, to_float
 from rvm_studio.core.video_color import ColorTags, ToRGB, resolve_tags
 from rvm_studio.core.video_matting import ClipOptions, Output, matte_clip
 from rvm_studio.core.video_reader import open_reader
@@ -370,7 +370,9 @@ class Inverting:
     def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
         src = to_float(frames)
         self.foregrounds += foreground
-        return EngineOutput(1 - src if foreground else None, src[:, :1], (torch.zeros(1, 1, 1, 1),) * 4)
+        return EngineOutput(
+            quantise(1 - src, out) if foreground else None, quantise(src[:, :1], out), (torch.zeros(1, 1, 1, 1),) * 4
+        )
 
 
 @pytest.mark.parametrize("decontaminate", [0, 0.25, 1])
@@ -689,7 +691,7 @@ class Remembering:
         for frame in src:
             memory = 0.7 * memory + 0.3 * frame[0].mean()
             alphas.append(memory.expand(1, 1, *src.shape[2:]))
-        return EngineOutput(src, torch.cat(alphas), (memory,) * 4)
+        return EngineOutput(quantise(src, out), quantise(torch.cat(alphas), out), (memory,) * 4)
 
 
 def test_warm_up_after_a_cut_is_the_same_for_every_chunk(tmp_path):

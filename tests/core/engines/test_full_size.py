@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from rvm_studio.core.engines import full_size, kernel_runner
+from rvm_studio.core.alpha_ops import composite, hide_invisible
+from rvm_studio.core.engines import Drawing, full_size, kernel_runner
 from rvm_studio.core.network import MattingNetwork, small_size
 from rvm_studio.core.network.guided_filter import FastGuidedFilterRefiner
 from rvm_studio.core.pixel_format import frames_from_pictures, quantise, to_float
@@ -179,3 +180,36 @@ def test_a_broken_cache_on_disk_repairs_itself(tmp_path):
             path.write_bytes(broken)
         assert "made anew" in run()
         assert "made anew" not in run()
+
+
+def drawn_by_floats(coefficients, frames, drawing, out) -> tuple[torch.Tensor, torch.Tensor]:
+    """pictures and pha as the pipeline makes them from float results."""
+    fgr, pha = official(coefficients, frames)
+    alpha = quantise(pha, out)
+    if drawing.kind == "composite":
+        return quantise(composite(fgr, pha, drawing.bgr), out).permute(0, 2, 3, 1), alpha
+    color = hide_invisible(quantise(fgr, out), alpha)
+    return (torch.cat([color, alpha], 1) if drawing.kind == "matte" else color).permute(0, 2, 3, 1), alpha
+
+
+@pytest.mark.parametrize("kind", ["matte", "foreground", "colour", "picture"])
+@pytest.mark.parametrize("out", [torch.uint8, torch.uint16])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("interleaved", [True, False])
+@pytest.mark.parametrize(("height", "width", "ratio"), [(90, 160, 0.25), (141, 233, 0.375), (33, 1, 1.0), (1, 20, 1.0)])
+def test_drawn_pictures_are_those_made_from_float_results(height, width, ratio, interleaved, dtype, out, kind):
+    if kernel_runner.compiled_kernels() is None:
+        pytest.skip("numba is not installed")
+    frames = make_frames(height, width, dtype, interleaved)
+    coefficients = make_coefficients(height, width, ratio)
+    bgr = {"colour": torch.tensor([0, 177 / 255, 64 / 255]).view(1, 3, 1, 1)}.get(kind)
+    if kind == "picture":
+        bgr = torch.rand(1, 3, height, width, generator=torch.manual_seed(5))
+    drawing = Drawing(kind if bgr is None else "composite", bgr)
+    results = full_size.draw(coefficients, frames, drawing, out)
+    for result, expected in zip(results, drawn_by_floats(coefficients, frames, drawing, out), strict=True):
+        assert result.dtype == out
+        assert result.shape == expected.shape
+        difference = (to_float(result) - to_float(expected)).abs() * (255 if out == torch.uint8 else 65535)
+        assert difference.max() < 1.5 or (kind in ("matte", "foreground") and (difference > 1.5).float().mean() < 1e-4)
+        assert (difference > 0.5).float().mean() < (0.002 if out == torch.uint8 else 0.2)
