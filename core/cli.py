@@ -1,4 +1,5 @@
-"""The command line: `rvm-studio matte | demo | weights | info`. Parses, runs, and turns errors into one clear line."""
+"""The command line: `rvm-studio matte | demo | weights | info | export`. Parses, runs, and turns errors into one clear
+line."""
 
 import argparse
 import io
@@ -7,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from . import cli_demo, cli_info, cli_matte, cli_weights
+from . import cli_demo, cli_export, cli_info, cli_matte, cli_weights
 from .cli_errors import report_failure, show_notes
 from .process_tuning import tune_process
 
@@ -60,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_demo.add_parser(commands)
     cli_weights.add_parser(commands)
     cli_info.add_parser(commands)
+    cli_export.add_parser(commands)
     return parser
 
 

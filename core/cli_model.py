@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .engines import Engine
+    from .network import MattingNetwork
 
 log = logging.getLogger(__name__)
 
@@ -13,21 +14,31 @@ log = logging.getLogger(__name__)
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds the group of options that `load_engine` reads."""
     model = parser.add_argument_group("network")
-    model.add_argument(
+    add_network_options(model)
+    add_engine_options(model)
+
+
+def add_network_options(group: argparse._ArgumentGroup) -> None:
+    """Adds the options that `find_network` reads."""
+    group.add_argument(
         "--variant",
         choices=("mobilenetv3", "resnet50"),
         default="mobilenetv3",
         help="mobilenetv3 (default, fast) or resnet50 (larger, a little better, slower)",
     )
-    model.add_argument("--weights", metavar="PATH", help="weights file (default: RVM_WEIGHTS, else downloaded once)")
-    model.add_argument("--mirror", metavar="URL", help="where to download weights from instead")
-    model.add_argument(
+    group.add_argument("--weights", metavar="PATH", help="weights file (default: RVM_WEIGHTS, else downloaded once)")
+    group.add_argument("--mirror", metavar="URL", help="where to download weights from instead")
+    group.add_argument(
         "--refiner",
         choices=("auto", "deep", "fast"),
         default="auto",
         help="how edges get their full resolution: deep (learned), fast (plain filter), or auto: whichever the "
         "weights are for",
     )
+
+
+def add_engine_options(model: argparse._ArgumentGroup) -> None:
+    """Adds the options that `load_engine` reads besides."""
     model.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, xpu, mps")
     model.add_argument(
         "--engine",
@@ -49,18 +60,24 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
     """The network with its weights in the engine for its device. Raises StudioError where that cannot be."""
     import torch
 
-    from . import weights
     from .device import choose_device
     from .engines import build, choose
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     choice = choose(choose_device(arguments.device), arguments.engine, arguments.precision)
-    refiner = {"auto": "auto", "deep": "deep_guided_filter", "fast": "fast_guided_filter"}[arguments.refiner]
-    path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
-    network = weights.load_network(path, arguments.variant, refiner)
+    network = find_network(arguments)
     log.info("network: %s, engine %s", arguments.variant, choice)
     return build(network, choice)
+
+
+def find_network(arguments: argparse.Namespace) -> "MattingNetwork":
+    """The network with its weights. Raises StudioError where that cannot be."""
+    from . import weights
+
+    refiner = {"auto": "auto", "deep": "deep_guided_filter", "fast": "fast_guided_filter"}[arguments.refiner]
+    path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
+    return weights.load_network(path, arguments.variant, refiner)
 
 
 def at_least(smallest: int):

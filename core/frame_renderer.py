@@ -89,7 +89,7 @@ class FrameRenderer:
     def _drawing(self, bit_depths: list[int]) -> Drawing | None:
         """What the engine may draw by itself, so that no float picture of the full size comes to be; None where the
         outputs need more than one kind of picture beside alpha, or something that only this class can do."""
-        kinds = {kind for kind in self.kinds if kind != "alpha"}
+        kinds: set[Kind] = {kind for kind in self.kinds if kind != "alpha"}
         draws = self._plain and getattr(self.session.engine, "draws", False) and len(set(bit_depths)) == 1
         if not draws or len(kinds) != 1:
             return None
@@ -98,9 +98,9 @@ class FrameRenderer:
             assert self.background is not None
             bgr = self.background.still(self.info.height, self.info.width)
             return None if bgr is None else Drawing(kind, bgr)
-        if kind == "preview" or (kind == "matte" and self.options.premultiplied):
-            return None
-        return Drawing(kind)
+        if kind == "foreground" or (kind == "matte" and not self.options.premultiplied):
+            return Drawing(kind)
+        return None
 
     def _drawn(
         self,

@@ -37,7 +37,8 @@ def matte_pictures(
     frames = frames_from_pictures(pictures[..., :3])
     result = torch.empty((T, H, W, 4) if foreground else (T, H, W), dtype=torch.float32, device=device)
     done = 0
-    for fgr, pha, _ in session.stream(frames, foreground=foreground):
+    for output in session.stream(frames, foreground=foreground):
+        fgr, pha = output.fgr, output.pha
         now = slice(done, done + len(pha))
         if foreground:
             assert fgr is not None
