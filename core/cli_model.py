@@ -61,14 +61,17 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
     import torch
 
     from .device import choose_device
-    from .engines import build, choose
+    from .engines import build, choose, load_ahead
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     choice = choose(choose_device(arguments.device), arguments.engine, arguments.precision)
+    if choice.engine != "eager":
+        load_ahead()
     network = find_network(arguments)
+    engine = build(network, choice)
     log.info("network: %s, engine %s", arguments.variant, choice)
-    return build(network, choice)
+    return engine
 
 
 def find_network(arguments: argparse.Namespace) -> "MattingNetwork":

@@ -10,5 +10,16 @@
 from .choice import Choice, build, choose
 from .eager import EagerEngine, SegmentationEngine
 from .engine import Drawing, Engine, EngineOutput
+from .kernel_runner import load_ahead
 
-__all__ = ["Choice", "Drawing", "EagerEngine", "Engine", "EngineOutput", "SegmentationEngine", "build", "choose"]
+__all__ = [
+    "Choice",
+    "Drawing",
+    "EagerEngine",
+    "Engine",
+    "EngineOutput",
+    "SegmentationEngine",
+    "build",
+    "choose",
+    "load_ahead",
+]

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +16,22 @@ from .row_threads import over_rows
 log = logging.getLogger(__name__)
 
 
-@functools.cache
+_loading = threading.Lock()
+
+
 def compiled_kernels() -> ModuleType | None:
     """The kernels of kernels.py; None where numba is missing or does not work."""
+    with _loading:  # so that whoever asks while another thread loads them waits for it
+        return _loaded()
+
+
+def load_ahead() -> None:
+    """Begins loading the kernels in a thread: numba takes half a second, in which weights and networks can be read."""
+    threading.Thread(target=compiled_kernels, name="rvm-kernels", daemon=True).start()
+
+
+@functools.cache
+def _loaded() -> ModuleType | None:
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return None
     try:
