@@ -42,10 +42,10 @@ def add_engine_options(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, xpu, mps")
     model.add_argument(
         "--engine",
-        choices=("auto", "eager", "folded", "openvino"),
+        choices=("auto", "eager", "folded", "openvino", "graph"),
         default="auto",
         help="how the network is run: auto (default: the fastest here, see `rvm-studio info`), eager (plain PyTorch), "
-        "folded (plain PyTorch, reordered for the CPU), openvino (CPU)",
+        "folded (plain PyTorch, reordered for the CPU), openvino (CPU), graph (graphics cards)",
     )
     model.add_argument(
         "--precision",
@@ -66,7 +66,7 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     choice = choose(choose_device(arguments.device), arguments.engine, arguments.precision)
-    if choice.engine != "eager":
+    if choice.engine not in ("eager", "graph"):
         load_ahead()
     network = find_network(arguments)
     engine = build(network, choice)

@@ -9,6 +9,9 @@ not a constant; outputs fgr, pha and the new state r1o..r4o. Two forms:
 What was written is run, three frames with the state fed back, and compared with the network before it gets its name.
 """
 
+# pyright: reportMissingImports=false
+# (the packages that it writes with are optional)
+
 # C channels, H, W full size, h, w small size
 
 import contextlib

@@ -3,6 +3,7 @@
     eager       the network as it is, in plain PyTorch, on any device: what the others are checked against
     folded      CPU: cut at the refiner, BatchNorm folded, channels-last, in plain PyTorch
     openvino    CPU: cut at the refiner, the small network in OpenVINO
+    graph       GPU: cut at the refiner, folded, recorded as a CUDA graph, the full size in Triton
 
 `choose` picks one for a device and says why, `build` makes it.
 """

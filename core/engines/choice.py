@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from ..device import DTYPE_NAMES, DTYPES, choose_dtype
 from ..errors import StudioError
 from ..network import MattingNetwork
+from .cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
 from .eager import EagerEngine
 from .engine import Engine
 from .folded import FoldedParts
@@ -17,7 +19,8 @@ from .split import SplitEngine
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("auto", "eager", "folded", "openvino")
+ENGINES = ("auto", "eager", "folded", "openvino", "graph")
+ON_CPU = ("folded", "openvino")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
 GET_THEM = "pip install openvino numba, or run install.py"
 
@@ -32,7 +35,9 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         full_size = ""
-        if self.engine != "eager":
+        if self.engine == "graph":
+            full_size = f", full size by {'Triton' if _triton_for(self.device) else 'plain PyTorch'}"
+        elif self.engine != "eager":
             full_size = f", full size by {'numba' if compiled_kernels() else 'plain PyTorch'}"
         return f"{self.engine} on {self.device}, {self.precision}{full_size} ({self.why})"
 
@@ -41,7 +46,7 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     """The engine and precision for a device, as asked for, or for "auto" the fastest that keeps the quality:
 
     CPU: OpenVINO where it is installed, else folded PyTorch; bf16 but for the encoder ("mixed") where OpenVINO
-    computes bf16 natively, else fp32. Elsewhere: eager, in core.device's precision.
+    computes bf16 natively, else fp32. NVIDIA and AMD cards: graph, in core.device's precision. Elsewhere: eager.
     Raises StudioError for what cannot work here.
     """
     if engine not in ENGINES:
@@ -50,7 +55,9 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
         precision = DTYPE_NAMES[precision]
     if precision not in PRECISIONS:
         raise StudioError(f"Unknown precision {precision!r}. Use {', '.join(PRECISIONS)}.")
-    if device.type != "cpu" and engine not in ("auto", "eager"):
+    if device.type == "cpu" and engine == "graph":
+        raise StudioError("The engine graph is for graphics cards. On the CPU use --engine auto.")
+    if device.type != "cpu" and engine in ON_CPU:
         raise StudioError(f"The engine {engine} runs on the CPU, not on {device}. Use --device cpu, or --engine auto.")
     why = "as asked for"
     if engine == "auto":
@@ -67,8 +74,14 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
 
 
 def build(network: MattingNetwork, choice: Choice) -> Engine:
-    """The engine that was chosen, for a network (which it copies)."""
-    if choice.engine == "eager":
+    """The engine that was chosen, for a network (which it copies); eager, with a warning, where a graph goes wrong."""
+    if choice.engine == "graph":
+        engine = _graph_engine(network, choice)
+        problem = agrees_with_eager(engine, network)
+        if problem is None:
+            return engine
+        log.warning("the engine graph cannot be used here (%s): eager PyTorch is used instead", problem)
+    if choice.engine in ("eager", "graph"):
         return EagerEngine(network, choice.device, DTYPES[choice.precision])
     name = f"{choice.engine} {choice.precision}"
     if choice.engine == "folded":
@@ -77,11 +90,23 @@ def build(network: MattingNetwork, choice: Choice) -> Engine:
 
 
 def _automatic(device: torch.device) -> tuple[str, str]:
+    if device.type == "cuda":
+        return "graph", "the fastest on a graphics card"
     if device.type != "cpu":
         return "eager", f"plain PyTorch: no faster engine for {device.type} is built yet"
     if problem := openvino_problem():
         return "folded", f"{problem}; faster with it: {GET_THEM}"
     return "openvino", "the fastest on a CPU"
+
+
+def _graph_engine(network: MattingNetwork, choice: Choice) -> GraphEngine:
+    record = CudaGraph if choice.device.type == "cuda" else None
+    dtype = DTYPES[choice.precision]
+    return GraphEngine(network, choice.device, dtype, record=record, kernels=_triton_for(choice.device))
+
+
+def _triton_for(device: torch.device) -> ModuleType | None:
+    return triton_kernels() if device.type == "cuda" else None
 
 
 def _openvino_precision(device: torch.device, precision: str) -> str:

@@ -28,12 +28,12 @@ def coefficients(
     slope: for the deep guided filter, its learned part: statistics [N, 2C, h, w] -> A [N, C or less, h, w], of the
     last channels.
     """
-    statistics, means = neighbourhoods(small, matte, box_weights(refiner))
+    statistics, means = neighbourhoods(small, matte, box_weights(refiner, small.device))
     if slope is not None:
         A = slope(statistics)  # noqa: N806 - the papers' name
         mean_x, mean_y = (mean[:, -A.shape[1] :] for mean in means.chunk(2, 1))
         return torch.cat([A, torch.addcmul(mean_y, A, mean_x, value=-1)], 1)
-    kernels = compiled_kernels()
+    kernels = compiled_kernels() if matte.device.type == "cpu" else None
     if kernels is None:
         (cov, var), (mean_x, mean_y) = statistics.chunk(2, 1), means.chunk(2, 1)
         A = cov / (var + FastGuidedFilterRefiner.epsilon)  # noqa: N806
@@ -50,7 +50,7 @@ def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tenso
     """small [N, 3, h, w], matte [N, C, h, w], box weights [4, 3, 3] -> two tensors [N, 2C, h, w]: covariance and
     variance; the means of x and y."""
     C = matte.shape[1]  # noqa: N806
-    kernels = compiled_kernels()
+    kernels = compiled_kernels() if matte.device.type == "cpu" else None
     if kernels is None:
         x = with_mean(small)[:, -C:]
 
@@ -69,8 +69,8 @@ def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tenso
     return statistics, means
 
 
-def box_weights(refiner: GuidedFilterRefiner) -> Tensor:
-    """[4, 3, 3]: what the neighbours count."""
+def box_weights(refiner: GuidedFilterRefiner, device: torch.device) -> Tensor:
+    """[4, 3, 3] float32 on the device: what the neighbours count."""
     if isinstance(refiner, DeepGuidedFilterRefiner):
-        return refiner.box_filter.weight.detach()[:, 0]
-    return torch.full((4, 3, 3), 1 / 9)
+        return refiner.box_filter.weight.detach()[:, 0].to(device, torch.float32)
+    return torch.full((4, 3, 3), 1 / 9, device=device)

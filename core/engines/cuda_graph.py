@@ -1,0 +1,221 @@
+"""The engine for GPUs: the network cut at its refiner, BatchNorm folded, channels-last; recorded once for each size as
+a CUDA graph and replayed, since launching its 300 operations one by one takes longer than computing them.
+
+Checked against eager PyTorch when it is built (`agrees_with_eager`): a driver, card or Triton on which it goes wrong
+gets the eager engine instead.
+"""
+
+# T frames of one stream, C channels, H, W full size, h, w small size
+
+import functools
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..device import is_out_of_memory
+from ..network import MattingNetwork, Rec, small_size
+from ..network.guided_filter import DeepGuidedFilterRefiner
+from . import full_size_gpu
+from .eager import EagerEngine
+from .engine import EngineOutput
+from .guided_coefficients import coefficients
+from .small_network import Decoder, Encoder, first_states, folded, new_slope
+
+log = logging.getLogger(__name__)
+
+GRAPHS_KEPT = 4  # each holds the memory of a whole run
+TOLERANCE = 0.03  # of half precision against half precision, at the largest
+
+Compute = Callable[..., list[Tensor]]
+
+
+class Recorded(Protocol):
+    """A computation on tensors of fixed shapes, recorded."""
+
+    def __call__(self, given: Sequence[Tensor]) -> list[Tensor]: ...
+
+
+class CudaGraph:
+    """`compute` recorded with inputs like `given`, which it may only read."""
+
+    def __init__(self, compute: Compute, given: Sequence[Tensor]):
+        self._inputs = [x.clone() for x in given]
+        device = given[0].device
+        beside = torch.cuda.Stream(device)
+        beside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(
+            beside
+        ):  # libraries choose their kernels and Triton compiles before anything is recorded
+            for _ in range(3):
+                compute(*self._inputs)
+        torch.cuda.current_stream(device).wait_stream(beside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._outputs = compute(*self._inputs)
+
+    def __call__(self, given: Sequence[Tensor]) -> list[Tensor]:
+        for own, x in zip(self._inputs, given, strict=True):
+            own.copy_(x, non_blocking=True)
+        self._graph.replay()
+        return [output.clone() for output in self._outputs]  # the next replay writes to the graph's own
+
+
+@functools.cache
+def triton_kernels() -> ModuleType | None:
+    """The kernels of triton_kernels.py; None where there is no Triton."""
+    try:
+        from . import triton_kernels
+    except ImportError:
+        return None
+    return triton_kernels
+
+
+class GraphEngine:
+    """Runs a network on a GPU in `dtype`, which is that of its states, too.
+
+    record: makes a recorded form of a computation; None: everything is run as it is, on any device.
+    kernels: the full-size pass, triton_kernels or full_size_gpu.
+    Runs one call at a time; calls from several threads wait for each other.
+    """
+
+    name = "graph"
+
+    def __init__(
+        self,
+        network: MattingNetwork,
+        device: torch.device,
+        dtype: torch.dtype = torch.float16,
+        *,
+        record: Callable[[Compute, Sequence[Tensor]], Recorded] | None = CudaGraph,
+        kernels: ModuleType | None = None,
+    ):
+        self.variant, self.device, self.dtype = network.variant, device, dtype
+        self._network = folded(network).to(device, dtype)
+        self._record = record
+        self._kernels = kernels or full_size_gpu
+        self._encoder = self._ready(Encoder(self._network))
+        self._decoder = functools.cache(lambda *how: self._ready(Decoder(self._network, *how)))
+        self._slope = functools.cache(lambda foreground: self._ready(new_slope(self._network, foreground)))
+        self._graphs: OrderedDict[tuple, Recorded] = OrderedDict()
+        self._pinned: dict[tuple, tuple[Tensor, torch.cuda.Event]] = {}
+        self._lock = threading.Lock()
+
+    def _ready(self, part: torch.nn.Module) -> torch.nn.Module:
+        return part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    @torch.inference_mode()
+    def run(
+        self,
+        frames: Tensor,
+        rec: Rec | None,
+        downsample_ratio: float,
+        *,
+        out: torch.dtype = torch.float32,
+        foreground: bool = True,
+    ) -> EngineOutput:
+        if not len(frames):
+            raise ValueError("no frames were given")
+        with self._lock:
+            frames = self._on_device(frames)
+            if rec is None:
+                rec = first_states(self._network, *small_size(*frames.shape[-2:], downsample_ratio))
+            given = [frames, *(r.to(self.device, self.dtype) for r in rec)]
+            compute = functools.partial(self._compute, downsample_ratio, out, foreground)
+            key = (downsample_ratio, out, foreground, frames.shape, frames.stride(), frames.dtype)
+            fgr, pha, *states = self._recorded(key, compute, given)(given)
+        r1, r2, r3, r4 = states
+        return EngineOutput(fgr if foreground else None, pha, (r1, r2, r3, r4))
+
+    def _on_device(self, frames: Tensor) -> Tensor:
+        """uint8, uint16 or float32, on the device, in their memory order. From the CPU by way of pinned memory, which
+        the card reads by itself."""
+        if frames.is_floating_point():
+            frames = frames.float()
+        if frames.device.type != "cpu" or self.device.type != "cuda":
+            return frames.to(self.device)
+        picture = frames.permute(0, 2, 3, 1)
+        interleaved = picture.is_contiguous()
+        source = picture if interleaved else frames.contiguous()
+        key = (source.shape, source.dtype)
+        if key not in self._pinned:
+            if len(self._pinned) >= GRAPHS_KEPT:
+                self._pinned.clear()
+            self._pinned[key] = torch.empty(source.shape, dtype=source.dtype, pin_memory=True), torch.cuda.Event()
+        pinned, copied = self._pinned[key]
+        copied.synchronize()  # the card has read what was there
+        pinned.copy_(source)
+        moved = pinned.to(self.device, non_blocking=True)
+        copied.record()
+        return moved.permute(0, 3, 1, 2) if interleaved else moved
+
+    def _recorded(self, key: tuple, compute: Compute, given: Sequence[Tensor]) -> Recorded:
+        """The graph for this size, recorded when first needed; the computation itself where that cannot be done."""
+        if self._record is None:
+            return lambda tensors: compute(*tensors)
+        if key not in self._graphs:
+            while len(self._graphs) >= GRAPHS_KEPT:
+                self._graphs.popitem(last=False)
+            try:
+                self._graphs[key] = self._record(compute, given)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                log.warning("no CUDA graph could be recorded (%s): the network runs without, slower", error)
+                self._record = None
+                return lambda tensors: compute(*tensors)
+        self._graphs.move_to_end(key)
+        return self._graphs[key]
+
+    def _compute(
+        self, downsample_ratio: float, out: torch.dtype, foreground: bool, frames: Tensor, *rec: Tensor
+    ) -> list[Tensor]:
+        """[fgr (or, where not asked for, pha again), pha, r1..r4], all on the device."""
+        refiner = self._network.refiner
+        refines = downsample_ratio != 1
+        learned = refines and isinstance(refiner, DeepGuidedFilterRefiner)
+        small = self._kernels.reduce(frames, downsample_ratio)
+        x = small.to(self.dtype, memory_format=torch.channels_last)
+        matte, *rest = self._decoder(foreground or learned, learned)(x, *self._encoder(x), *rec)
+        hid = rest.pop(0) if learned else None
+        matte = matte.float()
+        if not refines:
+            solved = torch.cat([torch.zeros_like(matte), matte], 1)
+        elif hid is None:
+            solved = coefficients(refiner, small, matte)
+        else:
+            slope = self._slope(foreground)
+            solved = coefficients(refiner, small, matte, lambda given: slope(given.to(self.dtype), hid).float())
+        fgr, pha = self._kernels.apply(solved, frames, out, foreground)
+        return [pha if fgr is None else fgr, pha, *rest]
+
+
+def agrees_with_eager(engine: GraphEngine, network: MattingNetwork) -> str | None:
+    """None where three frames, small and of an odd size, come out as from the eager engine; else what went wrong."""
+    eager = EagerEngine(network, engine.device, engine.dtype)
+    generator = torch.Generator().manual_seed(0)
+    frames = torch.randint(0, 256, (3, 135, 201, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
+    rec = expected_rec = None
+    try:
+        for frame in frames.split(1):
+            for foreground in (True, False):
+                output = engine.run(frame, rec, 0.5, out=torch.uint8, foreground=foreground)
+                expected = eager.run(frame, expected_rec, 0.5, out=torch.uint8, foreground=foreground)
+                pairs = [(output.pha, expected.pha)]
+                if output.fgr is not None and expected.fgr is not None:
+                    pairs.append((output.fgr, expected.fgr))
+                for result, truth in pairs:
+                    difference = (result.float() - truth.float()).abs().mean().item() / 255
+                    if not difference < TOLERANCE:
+                        return f"its results differ from eager PyTorch's by {difference:.3f} on average"
+            rec, expected_rec = output.rec, expected.rec
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        return f"{type(error).__name__}: {error}"
+    return None
