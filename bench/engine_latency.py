@@ -3,8 +3,8 @@
     python bench/engine_latency.py [--sizes 720p 1080p] [--frames 200] [--engine auto] [--rate 30]
 
 8-bit frame in, 8-bit alpha out. Frames come at `rate` a second, or as soon as the last one is done where that is later;
-a pause before a frame lets caches and clocks cool, as live. The first frame is that of a process whose compiled networks
-are on disk; with the warm-up (one blank frame at start, as live use does) it is the second figure.
+a pause before a frame lets caches and clocks cool, as live. The first frame is that of a process whose compiled
+networks are on disk; with the warm-up (one blank frame at start, as live use does) it is the second figure.
 """
 
 import argparse

@@ -4,9 +4,9 @@ same network run plainly (eager and frozen TorchScript, both fp16), in one proce
     python bench/gpu_speed.py [--sizes 720p 1080p 4K] [--rounds 5] [--frames 60] [--chunks 1 12] [--alpha-only]
 
 Every kind mattes `frames` frames in a round; a round's time runs from the first launch to the card's being done.
-Medians, and the median of the ratios round by round. Then the two kernels of the full-size pass beside the bytes that they must
-move at the measured rate of a copy. Peak memory is the allocator's, of one kind at a time. A few minutes in all; what
-comes out belongs into bench/results/ with date and card.
+Medians, and the median of the ratios round by round. Then the two kernels of the full-size pass beside the bytes that
+they must move at the measured rate of a copy. Peak memory is the allocator's, of one kind at a time. A few minutes in
+all; what comes out belongs into bench/results/ with date and card.
 """
 
 import argparse

@@ -119,12 +119,12 @@ class GraphEngine:
         out: torch.dtype = torch.float32,
         foreground: bool = True,
     ) -> EngineOutput:
-        if not len(frames):
-            raise ValueError("no frames were given")
+        assert len(frames), "at least one frame"
+        H, W = frames.shape[-2:]  # noqa: N806
         with self._lock:
             frames = self._on_device(frames)
             if rec is None:
-                rec = first_states(self._network, *small_size(*frames.shape[-2:], downsample_ratio))
+                rec = first_states(self._network, *small_size(H, W, downsample_ratio))
             given = [frames, *(r.to(self.device, self.dtype) for r in rec)]
             compute = functools.partial(self._compute, downsample_ratio, out, foreground)
             key = (downsample_ratio, out, foreground, frames.shape, frames.stride(), frames.dtype)
@@ -157,7 +157,7 @@ class GraphEngine:
     def _recorded(self, key: tuple, compute: Compute, given: Sequence[Tensor]) -> Recorded:
         """The graph for this size, recorded when first needed; the computation itself where that cannot be done."""
         if self._record is None:
-            return lambda tensors: compute(*tensors)
+            return lambda given: compute(*given)
         if key not in self._graphs:
             while len(self._graphs) >= GRAPHS_KEPT:
                 self._graphs.popitem(last=False)
@@ -168,7 +168,7 @@ class GraphEngine:
                     raise
                 log.warning("no CUDA graph could be recorded (%s): the network runs without, slower", error)
                 self._record = None
-                return lambda tensors: compute(*tensors)
+                return lambda given: compute(*given)
         self._graphs.move_to_end(key)
         return self._graphs[key]
 

@@ -52,10 +52,11 @@ def test_automatic_without_openvino(without_openvino):
         choose(CPU, "openvino")
 
 
-def test_a_card_runs_eagerly(monkeypatch):
+def test_a_card_runs_graphs(monkeypatch):
     monkeypatch.setattr(choice, "choose_dtype", lambda precision, device: torch.float16)
     chosen = choose(CUDA)
-    assert (chosen.engine, chosen.precision) == ("eager", "fp16")
+    assert (chosen.engine, chosen.precision) == ("graph", "fp16")
+    assert choose(CUDA, "eager").engine == "eager"
     for engine in ("folded", "openvino"):
         with pytest.raises(StudioError, match=f"engine {engine} runs on the CPU, not on cuda"):
             choose(CUDA, engine)
