@@ -4,8 +4,8 @@
 
 Decode: the file to the decoder's frames. Convert: these to RGB. Matte: RGB to the output's pictures, as the pipeline
 has the engine draw them. Encode: pictures to the finished file. Each runs alone, with all cores; the pipeline runs them
-at once, so it cannot beat the slowest, nor (printed beside it) their processor time shared out among the cores. Stages and
-pipeline take turns; medians.
+at once, so it cannot beat the slowest, nor (printed beside it) their processor time shared out among the cores. Stages
+and pipeline take turns; medians.
 """
 
 import argparse
