@@ -37,7 +37,7 @@ def main() -> None:
         for frames in arguments.frames:
             clip = make_clip(Path(name) / f"{frames}.mp4", SIZES[arguments.size], frames)
             command = [sys.executable, "-m", "rvm_studio.core.cli", "matte", str(clip), "--quiet"]
-            peaks.append(peak_megabytes([*command, "-o", str(Path(name) / f"{frames}.{arguments.format}")]))
+            peaks.append(peak_megabytes([*command, "-o", str(Path(name) / f"matte{frames}.{arguments.format}")]))
             print(f"{arguments.size} -> .{arguments.format}, {frames:4} frames: peak {peaks[-1]:.0f} MB", flush=True)
     print(f"longest / shortest: {peaks[-1] / peaks[0]:.3f}")
 
