@@ -61,7 +61,7 @@ def fitted(texts: dict) -> dict:
     """The texts, the longest of them cut as long as they do not fit into the status together."""
     texts, room = dict(texts), protocol.Header.status.size
     while len(json.dumps(texts).encode()) > room:
-        longest = max(texts, key=lambda name: len(texts[name]))
+        longest = max(texts, key=lambda name: len(json.dumps(texts[name])))
         texts[longest] = texts[longest][: len(texts[longest]) * 3 // 4] + "…"
     return texts
 
