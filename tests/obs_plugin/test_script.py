@@ -2,11 +2,15 @@
 
 import ctypes
 import importlib
+import json
+import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import pytest
+import rvm_supervisor
 
 
 def not_installed(folder):
@@ -108,3 +112,23 @@ def test_no_memory(script, monkeypatch):
     script.script_load(None)
     assert "Cannot allocate memory" in script.problem
     script.script_unload()
+
+
+def test_types(tmp_path):
+    """pyright, with obspython as the stub declares it."""
+    pytest.importorskip("basedpyright")
+    folder = Path(rvm_supervisor.__file__).parent
+    names = ("rvm_obs.py", "rvm_supervisor.py", "rvm_frame_protocol.py")
+    settings = {
+        "include": [str(folder / name) for name in names],
+        "extraPaths": [str(folder)],
+        "stubPath": str(folder / "typings"),
+        "typeCheckingMode": "standard",
+        "pythonVersion": "3.10",
+        "reportMissingModuleSource": False,
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "basedpyright", "-p", str(tmp_path)]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    assert "0 errors, 0 warnings" in checked.stdout
