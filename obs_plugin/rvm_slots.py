@@ -70,16 +70,15 @@ class Place:
         picture = self.slot.read_picture(self._number)
         if engine is None or picture is None:
             return False
-        if self._stream is None:
-            self._stream = LiveStream(engine, self.settings)
-        if self._stream.prepare(picture.height, picture.width):
+        stream = self._stream = self._stream or LiveStream(engine, self.settings)
+        if stream.prepare(picture.height, picture.width):
             return True  # there is a newer picture by now
         started = time.monotonic()
         self.slot.take(picture)
         pixels = pixels_of(picture)
         if not picture.is_intact():
             return True
-        write(self.slot, picture, self._stream.matte(pixels, picture.time_ns, picture.epoch))
+        write(self.slot, picture, stream.matte(pixels, picture.time_ns, picture.epoch))
         now = time.monotonic()
         self.slot.control.work_ns = int(1e9 * (now - started))
         self._done.append(now)
@@ -135,9 +134,9 @@ def pixels_of(picture: protocol.Picture) -> np.ndarray:
 def write(slot: protocol.Slot, picture: protocol.Picture, matte: LiveMatte) -> None:
     size = (0, 0) if matte.correction is None else matte.correction.shape[1::-1]
     with slot.write_matte(picture, picture.width, picture.height, size) as block:
-        block.alpha[:] = np.ascontiguousarray(matte.alpha).reshape(-1)
+        block.alpha[:] = memoryview(np.ascontiguousarray(matte.alpha).reshape(-1))
         if matte.correction is not None:
-            block.correction[:] = matte.correction.reshape(-1)
+            block.correction[:] = memoryview(matte.correction.reshape(-1))
 
 
 def serve(arena: protocol.Arena, reporter: Any) -> None:

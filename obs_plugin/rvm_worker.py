@@ -124,7 +124,7 @@ def work(name: str) -> None:
 
 def main(arguments: list) -> None:
     if len(arguments) != 1:
-        leave(2, __doc__)
+        leave(2, __doc__ or "")
     try:
         if arguments == ["--check"]:
             print(json.dumps(load().what_is_there()))
