@@ -78,7 +78,7 @@ def worker_command(python, *arguments):
         for name in KEPT_VARIABLES:
             if isinstance(variables.get(name), str):
                 env.setdefault(name, variables[name])
-    options = {"cwd": folder}
+    options: dict = {"cwd": folder}
     if sys.platform == "win32":
         options["creationflags"] = CREATE_NO_WINDOW | BELOW_NORMAL_PRIORITY_CLASS
     return [python, "-u", os.path.join(folder, WORKER), *arguments], env, options

@@ -134,9 +134,9 @@ def pixels_of(picture: protocol.Picture) -> np.ndarray:
 def write(slot: protocol.Slot, picture: protocol.Picture, matte: LiveMatte) -> None:
     size = (0, 0) if matte.correction is None else matte.correction.shape[1::-1]
     with slot.write_matte(picture, picture.width, picture.height, size) as block:
-        block.alpha[:] = memoryview(np.ascontiguousarray(matte.alpha).reshape(-1))
+        block.alpha[:] = np.ascontiguousarray(matte.alpha).reshape(-1).data
         if matte.correction is not None:
-            block.correction[:] = memoryview(matte.correction.reshape(-1))
+            block.correction[:] = matte.correction.reshape(-1).data
 
 
 def serve(arena: protocol.Arena, reporter: Any) -> None:
