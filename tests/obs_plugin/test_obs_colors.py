@@ -77,7 +77,8 @@ def test_hdr_video_looks_as_without_the_filter(start_obs, tmp_path, canvas):
     still = "trim=end_frame=1,loop=loop=59:size=1,format=yuv420p10le"  # two seconds of one picture
     source = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-vf", still]
     subprocess.run(
-        ["ffmpeg", "-v", "error", *source, "-frames:v", "60", "-c:v", "libx264", *tags, str(clip)], check=True
+        ["ffmpeg", "-v", "error", *source, "-frames:v", "60", "-c:v", "libx264", "-qp", "0", *tags, str(clip)],
+        check=True,
     )
     obs = start_obs([media("raw", clip), media("cam", clip, [matte()])], 255, size=(320, 180), **canvas)
     show_all(obs, ["raw", "cam"])
