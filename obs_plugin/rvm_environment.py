@@ -42,7 +42,7 @@ def _advice(places, installer):
     if sandbox:
         return (
             f"No Python is to be seen at {missing}: this OBS is a {sandbox}, which programs of the system are hidden"
-            " from. Use the OBS of your distribution or of obsproject.com instead."
+            " from. Use your distribution's package of OBS instead."
         )
     python = "py" if sys.platform == "win32" else "python3"
     if os.path.isfile(installer):
