@@ -87,13 +87,13 @@ def test_loading_the_filter(script, monkeypatch, results, expected):
         assert script.running is None
         assert expected in script.problem
         assert script.problem in script.said[0]
-        assert script.status_rows() == [("error", "", script.problem)]
+        assert script.status_rows() == [("error", script.problem)]
     else:
         assert script.problem == ""
         end = time.monotonic() + 5
         while not script.running.worker.error and time.monotonic() < end:  # it is found out in a thread
             time.sleep(0.01)
-        assert script.status_rows()[-1] == ("error", "Last error", "Run install.py first.")
+        assert script.status_rows()[-1] == ("error", "Last error: Run install.py first.")
         assert (
             int(next(call[3] for call in library.calls if call[1:3] == (1, b"address"))) == script.running.arena.address
         )
