@@ -21,6 +21,7 @@ from rvm_studio.core.live_matting import LiveMatte, LiveSettings, LiveStream, Sh
 from rvm_studio.core.mask_ops import EdgeOptions
 
 LOOK, REST = 0.001, 0.02  # seconds between two looks for pictures, with filters and without
+TELL = 0.1  # seconds between two looks at what the panel is to show
 PAUSE = 1.0  # seconds that a filter is left alone after an error
 RATE_SPAN = 2.0  # seconds over which mattes are counted
 
@@ -144,9 +145,12 @@ def serve(arena: protocol.Arena, reporter: Any) -> None:
     StudioError if there is no device to run on, RuntimeError if it is lost."""
     engines = set_up()
     places = [Place(slot, engines) for slot in arena.slots]
+    told = 0.0
     while True:
         served = [place.serve() for place in places]
-        report(places, engines, reporter)
+        if time.monotonic() > told + TELL:
+            report(places, engines, reporter)
+            told = time.monotonic()
         if not any(served):
             time.sleep(LOOK if any(place.instance for place in places) else REST)
 
