@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -62,7 +63,9 @@ def run_node(name: str, clip: Path, folder: Path) -> dict:
     spec = importlib.util.spec_from_file_location("fake_comfy", FAKE)
     fake = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fake)
-    fake.FakeComfy(folder).install(Patch())
+    host = fake.FakeComfy(folder)
+    host.previews = deque(maxlen=1)  # ComfyUI sends them on; kept, they would count as the node's
+    host.install(Patch())
 
     from rvm_studio.core import weights
     from rvm_studio.rvm_nodes import NODE_CLASS_MAPPINGS as NODES_BY_NAME
@@ -96,9 +99,7 @@ def main() -> None:
         if arguments.child:
             print(json.dumps(run_node(arguments.child[0], Path(arguments.child[1]), folder / "ComfyUI")))
             return
-        print(
-            "| node | frames | peak MB | of it before any frame | the rest over inputs + outputs | CPU seconds a frame |"
-        )
+        print("| node | frames | peak MB | before any frame | the rest over inputs + outputs | CPU seconds a frame |")
         print("|---|---|---|---|---|---|")
         for node in arguments.nodes:
             for frames in arguments.frames:

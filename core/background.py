@@ -14,35 +14,53 @@ from torch import Tensor
 
 from .alpha_ops import blurred_background
 from .errors import StudioError
-from .pixel_format import frames_from_pictures, to_float
+from .pixel_format import INTEGER_SCALE, frames_from_pictures, to_float
 from .video_reader import open_reader
 
 
 class Background:
     """Gives the background of each frame, on the device of the frames.
 
-    text: "blur", a colour (a name such as "green", "#00b140", "rgb(0,177,64)"), or the path of a picture, a video or
-    a folder of pictures (25 a second). They are scaled to cover the frame and cut around the centre; a video is played
-    at its own speed and looped. Raises StudioError when the text is none of these, or the file cannot be read.
+    what: "blur", a colour (a name such as "green", "#00b140", "rgb(0,177,64)"), the path of a picture, a video or a
+    folder of pictures (25 a second), or frames [T, 3, h, w] (float 0..1, uint8 or uint16), one for each of the clip's
+    and from the first again where there are fewer. They are scaled to cover the frame and cut around the centre; a
+    video is played at its own speed and looped. Raises StudioError when it is none of these, or the file cannot be
+    read.
     """
 
-    def __init__(self, text: str):
-        self.text = text
+    def __init__(self, what: str | Tensor):
+        self.needs_source = isinstance(what, str) and what == "blur"
+        """Whether `frames` looks at the source."""
         self._still: Tensor | None = None  # [1, 3, h, w], or [1, 3, 1, 1] for a colour
+        self._frames: Tensor | None = None  # [T, 3, h, w], T > 1
         self._moving: Generator[tuple[float, Tensor], None, None] | None = None
         if self.needs_source:
             return
+        if isinstance(what, Tensor):
+            self._take_frames(what)
+            return
         try:
-            color = ImageColor.getrgb(text)[:3]
-        except ValueError:
-            self._open_file(Path(text))
-        else:
-            self._still = torch.tensor(color, dtype=torch.float32).view(1, 3, 1, 1) / 255
+            self._still = parse_color(what).view(1, 3, 1, 1)
+        except StudioError:
+            self._open_file(what)
 
-    def _open_file(self, path: Path) -> None:
-        if not self.text or not path.exists():
+    def _take_frames(self, frames: Tensor) -> None:
+        known = frames.is_floating_point() or frames.dtype in INTEGER_SCALE
+        if frames.ndim != 4 or frames.shape[1] != 3 or 0 in frames.shape or not known:
             raise StudioError(
-                f"The background {self.text!r} is neither a colour nor a file. Use a name such as green, "
+                f"The background is {frames.dtype} of the shape {list(frames.shape)}; expected at least one frame "
+                "[T, 3, H, W], float 0..1, uint8 or uint16."
+            )
+        if len(frames) == 1:
+            self._still = to_float(frames)
+        else:
+            self._frames = frames
+
+    def _open_file(self, text: str) -> None:
+        path = Path(text)
+        if not text or not path.exists():
+            raise StudioError(
+                f"The background {text!r} is neither a colour nor a file. Use a name such as green, "
                 "a colour such as #00b140, the path of a picture or video, or blur."
             )
         with closing(open_reader(path)) as reader:
@@ -53,14 +71,9 @@ class Background:
             else:
                 self._still = to_float(frames_from_pictures([next(iter(reader)).image]))
 
-    @property
-    def needs_source(self) -> bool:
-        """Whether `frames` looks at the source."""
-        return self.text == "blur"
-
-    def frames(self, src: Tensor | None, pha: Tensor, seconds: list[float]) -> Tensor:
-        """src [T, 3, H, W] (None unless `needs_source`) and pha [T, 1, H, W] shown at `seconds` -> bgr [T, 3, H, W],
-        or [1, 3, 1, 1] or [1, 3, H, W] where all are alike."""
+    def frames(self, src: Tensor | None, pha: Tensor, seconds: list[float], first: int = 0) -> Tensor:
+        """src [T, 3, H, W] (None unless `needs_source`) and pha [T, 1, H, W] shown at `seconds`, from frame number
+        `first` of the clip on -> bgr [T, 3, H, W], or [1, 3, 1, 1] or [1, 3, H, W] where all are alike."""
         H, W = pha.shape[-2:]  # noqa: N806
         if self.needs_source:
             assert src is not None
@@ -70,18 +83,29 @@ class Background:
                 self._still = cover(self._still, H, W)
             self._still = self._still.to(pha.device)
             return self._still
-        return torch.cat([cover(self._frame_at(second).to(pha.device), H, W) for second in seconds])
+        return torch.cat([cover(self._frame_at(t, n).to(pha.device), H, W) for n, t in enumerate(seconds, first)])
 
     def close(self) -> None:
         """Lets go of a video's file; may be called again."""
         if self._moving is not None:
             self._moving.close()
 
-    def _frame_at(self, second: float) -> Tensor:
+    def _frame_at(self, second: float, number: int) -> Tensor:
+        if self._frames is not None:
+            number %= len(self._frames)
+            return to_float(self._frames[number : number + 1])
         assert self._moving is not None
         while self._next[0] <= second:
             self._current, self._next = self._next, next(self._moving)
         return self._current[1]
+
+
+def parse_color(text: str) -> Tensor:
+    """A colour's name, "#00b140" or "rgb(0,177,64)" -> [3] float 0..1. Raises StudioError for anything else."""
+    try:
+        return torch.tensor(ImageColor.getrgb(text.strip())[:3], dtype=torch.float32) / 255
+    except ValueError as error:
+        raise StudioError(f"{text!r} is no colour. Use a name such as green, or #00b140.") from error
 
 
 def _looped(path: Path) -> Generator[tuple[float, Tensor], None, None]:

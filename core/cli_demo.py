@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     engine = load_engine(arguments)
     session = MattingSession(engine, warm_up=WARM_UP)
     with stop_on_signal() as (stop, received), make_progress("auto", "sample") as progress:
-        report = matte_clip(SAMPLE, outputs, session, options, on_progress=progress, stop=stop)
+        report = matte_clip(SAMPLE, outputs, session, options, on_progress=progress, stopped=stop.is_set)
     if report.stopped:
         print_report(report)
         return 128 + received[0]

@@ -186,10 +186,11 @@ def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: t
         overwrite=arguments.overwrite,
         preview=job.preview,
         frame_rate=arguments.fps,
+        resume=arguments.resume,
     )
     style = "json" if arguments.json else "none" if arguments.quiet else "auto"
     with make_progress(style, job.source if arguments.json else Path(job.source).name) as progress:
-        report = matte_clip(job.source, job.outputs, session, options, on_progress=progress, stop=stop)
+        report = matte_clip(job.source, job.outputs, session, options, on_progress=progress, stopped=stop.is_set)
     if arguments.json:
         event = {
             "event": "stopped" if report.stopped else "done",

@@ -64,6 +64,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preview", metavar="FILE", help="also draw a contact sheet (.png or .jpg)")
     parser.add_argument("--fps", type=_frame_rate, metavar="RATE", help="of image sequences: 25 (default), 30000/1001")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what the same command has left when it was stopped (not .mp4, .apng, .webp, lossy .webm)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     parser.add_argument(
         "--json", action="store_true", help="progress and results as JSON on standard output, see below"

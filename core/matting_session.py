@@ -23,6 +23,10 @@ from .scene_cut import SceneCutDetector
 log = logging.getLogger(__name__)
 
 
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
+    """A session's `stopped` said so. Its state is as after the last chunk that was yielded."""
+
+
 @dataclass(frozen=True)
 class StreamState:
     """A stream's memory between two calls. A value: nobody writes to its tensors.
@@ -69,6 +73,7 @@ class MattingSession:
     scene_cut: None for off, True for the detector's usual threshold, or a threshold (see core.scene_cut); the
         state is reset at each detected cut.
     on_size_change: "error", or "reset" to begin anew (with a warning in the log) when frames of another size come.
+    stopped: asked before every run of the engine, warm-ups included; when it says so, Stopped is raised.
 
     Raises StudioError for settings that cannot work here.
     """
@@ -84,6 +89,7 @@ class MattingSession:
         warm_up: int = 0,
         scene_cut: bool | float | None = None,
         on_size_change: Literal["error", "reset"] = "error",
+        stopped: Callable[[], bool] = lambda: False,
     ):
         if chunk != "auto" and (not isinstance(chunk, int) or chunk < 1):
             raise StudioError(f"The chunk is {chunk} frames; it must be a whole number from 1 on (or auto).")
@@ -97,6 +103,7 @@ class MattingSession:
         self.downsample_ratio = downsample_ratio
         self.warm_up = warm_up
         self.on_size_change = on_size_change
+        self.stopped = stopped
         self.cuts: list[int] = []
         """Numbers (from the session's first frame) of the frames that began a new scene."""
         self._chunk = None if chunk == "auto" else chunk
@@ -105,6 +112,8 @@ class MattingSession:
         self._detector: SceneCutDetector | None = None
         if scene_cut is not None and scene_cut is not False:
             self._detector = SceneCutDetector() if scene_cut is True else SceneCutDetector(scene_cut)
+        self.scene_cut = self._detector.threshold if self._detector else None
+        """The threshold; None for off."""
 
     @property
     def state(self) -> StreamState | None:
@@ -157,7 +166,7 @@ class MattingSession:
         no elements (T, 3, 0, 0), and its work is saved.
 
         Raises StudioError where the size differs from the state's (unless on_size_change="reset"), or where not
-        even one frame fits in memory; the state is then as before the call.
+        even one frame fits in memory, and Stopped; the state is then as before the call.
         """
         frames = self._checked(frames)
         T, _, H, W = frames.shape  # noqa: N806
@@ -188,7 +197,7 @@ class MattingSession:
         ahead: Tensor | np.ndarray | Sequence[np.ndarray] = (),
     ) -> Iterator[EngineOutput]:
         """As `matte`, but yields each chunk's result as the engine made it, on the engine's device, so that no more
-        than a chunk is held. The state moves on with every chunk.
+        than a chunk is held. The state moves on with every chunk; after an error or Stopped it is that of the last one.
 
         ahead: frames that follow, which are not matted but may serve a new scene's warm-up; with `look_ahead` of them
         (or all there are) the result is the same for every length of `frames`.
@@ -199,20 +208,21 @@ class MattingSession:
         T, _, H, W = frames.shape  # noqa: N806
         if T == 0:
             return
-        ratio = self._fitting_ratio(H, W)
+        ratio = self.fitting_ratio(H, W)
         rec = self._state.rec if self._state else None
         cuts, scenes = self._find_cuts(frames)
         begins = sorted({0, *cuts})
         for begin, end in zip(begins, [*begins[1:], T], strict=True):
-            if begin in cuts:
-                self.cuts.append(self._frame_count)
             if rec is None or begin in cuts:
                 opening = list(frames[begin:end].split(1))
                 if end == T and len(ahead):
                     opening += self._within_scene(self._checked(ahead), scenes[-1])
                 rec = self._replayed(opening, ratio)
+            first = begin
             while begin < end:
                 output = self._run(frames[begin:end], rec, ratio, out, foreground)
+                if begin == first and first in cuts:
+                    self.cuts.append(self._frame_count)
                 rec = output.rec
                 begin += len(output.pha)
                 self._advance(rec, len(output.pha), H, W, ratio, scenes[begin - 1])
@@ -224,28 +234,30 @@ class MattingSession:
         looked for."""
         return self.warm_up if self._detector else 0
 
-    def warm_up_on(
-        self, opening: Tensor | np.ndarray | Sequence[np.ndarray], stopped: Callable[[], bool] = lambda: False
-    ) -> None:
+    def warm_up_on(self, opening: Tensor | np.ndarray | Sequence[np.ndarray]) -> None:
         """Warms a fresh stream up on its opening frames (as many as `warm_up` + 1), whose first will be the first
         given to `matte`. For callers who give few frames at a time; `matte` does it by itself otherwise.
-        Asks `stopped` before every frame, and ends early when it says so."""
+        Raises as `matte`; the stream is then as fresh as before."""
         assert self._state is None, "warm_up_on is for a fresh stream"
         frames = self._checked(opening)
         H, W = frames.shape[-2:]  # noqa: N806
-        ratio = self._fitting_ratio(H, W)
-        rec = self._replayed(self._within_scene(frames, None), ratio, stopped)
+        ratio = self.fitting_ratio(H, W)
+        rec = self._replayed(self._within_scene(frames, None), ratio)
         if rec is not None:
             self._advance(rec, 0, H, W, ratio, None)
 
     def _find_cuts(self, frames: Tensor) -> tuple[list[int], list[Tensor | None]]:
-        """The frames that begin a scene, and what the detector remembers after each frame."""
+        """The frames that begin a scene, and what the detector will remember after each frame."""
         cuts: list[int] = []
+        if self._detector is None:
+            return cuts, [None] * len(frames)
         scenes: list[Tensor | None] = []
+        before = self._detector.state
         for t, frame in enumerate(frames):
-            if self._detector and self._detector.is_cut(frame):
+            if self._detector.is_cut(frame):
                 cuts.append(t)
-            scenes.append(self._detector.state if self._detector else None)
+            scenes.append(self._detector.state)
+        self._detector.state = before  # it moves on with the chunks that are done
         return cuts, scenes
 
     def _within_scene(self, frames: Tensor, scene: Tensor | None) -> list[Tensor]:
@@ -268,6 +280,8 @@ class MattingSession:
     def _run(self, frames: Tensor, rec: Rec | None, ratio: float, out: torch.dtype, foreground: bool) -> EngineOutput:
         """The first chunk of the frames through the engine, as many as fit in memory."""
         while True:
+            if self.stopped():
+                raise Stopped
             part = frames[: self.chunk_for(*frames.shape[-2:])]
             try:
                 return self.engine.run(part, rec, ratio, out=out, foreground=foreground)
@@ -293,12 +307,10 @@ class MattingSession:
             return 1
         return max(1, min(12, 24_000_000 // (height * width)))  # 12 frames of 1080p
 
-    def _replayed(self, opening: list[Tensor], ratio: float, stopped: Callable[[], bool] = lambda: False) -> Rec | None:
+    def _replayed(self, opening: list[Tensor], ratio: float) -> Rec | None:
         """The state just before a scene's first frame, from replaying its opening (each [1, 3, H, W]) backwards."""
         rec = None
         for t in opening_backwards(self.warm_up, len(opening)):
-            if stopped():
-                break
             rec = self._run(opening[t], rec, ratio, torch.float32, foreground=False).rec
         return rec
 
@@ -323,8 +335,9 @@ class MattingSession:
                 raise StudioError(f"The frames reach {peak:g}; float frames are 0..1. Divide them, or give uint8.")
         return frames
 
-    def _fitting_ratio(self, height: int, width: int) -> float:
-        """The ratio for this size; the state, if any, must be of the same size and ratio."""
+    def fitting_ratio(self, height: int, width: int) -> float:
+        """The downsample ratio for frames of this size. Raises StudioError where the state, if any, is of another size
+        (unless on_size_change="reset") or ratio."""
         state = self._state
         if state and (state.height, state.width) != (height, width):
             message = (

@@ -1,11 +1,17 @@
 """The files behind a FrameWriter: one video file with its copied tracks, or numbered pictures.
 
 What is being written has a `.partial` name beside the target and gets its final name in the last step.
+
+What a stopped run has left can be gone on with: pictures stay where they are, and the packets of a file are copied as
+they are into a new one, which stands beside the old until it is complete. For that every frame must decode the same
+whatever was encoded before it: so do those of ProRes, FFV1 and PNG, and of VP9 without loss.
 """
 
 import contextlib
 import os
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -17,17 +23,40 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from .errors import StudioError
-from .output_formats import Encoding, OutputFormat
+from .output_formats import Encoding, OutputFormat, format_for
 from .track_copy import TrackCopy
 from .video_color import ColorTags
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 _MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture a thread
 _ALPHA_REMARK = "alpha: "
+_ALONE = {"prores_ks", "ffv1", "png"}  # codecs whose frames depend on none before
+
+
+class NotResumable(Exception):  # noqa: N818 - the work begins anew, and a note says why
+    """What an earlier run has left cannot be gone on with: why, for people."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an unfinished output holds. first_pts: as it was given, last_pts: as it was written. number: of the last
+    picture. repeated_times: frames whose pts was moved. size: of the file in bytes; 0 of pictures."""
+
+    frames: int
+    first_pts: int
+    last_pts: int
+    number: int
+    repeated_times: int
+    size: int
 
 
 class OutputFile(Protocol):
-    """What a FrameWriter needs of its file; faults come as OSError or FFmpegError."""
+    """What a FrameWriter needs of its file; faults come as OSError or FFmpegError. complete: not False, where `abandon`
+    could not save every frame that was written."""
+
+    complete: bool
+
+    def take_earlier(self, stopped: Callable[[], bool]) -> bool: ...
 
     def write(self, frame: av.VideoFrame, number: int) -> None: ...
 
@@ -62,6 +91,8 @@ class EncoderSetup:
         self._tags = tags
         self._sample_aspect_ratio = sample_aspect_ratio
         self._options = options
+        lossless_vp9 = self.codec == "libvpx-vp9" and options.get("lossless") == "1"
+        self.frames_stand_alone = self.codec in _ALONE or lossless_vp9
         self._threads = threads or 0
         if encoding.codec == "png":
             self._threads = min(threads or os.cpu_count() or 1, _MAX_PNG_THREADS)
@@ -100,26 +131,32 @@ class ContainerFile:
         tracks: TrackCopy | None,
         alpha: str | None,
         overwrite: bool,
+        earlier: Written | None = None,
     ) -> None:
         if path.is_dir():
             raise StudioError(f"The output {path} is a folder: give the name of a file.")
         if path.exists() and not overwrite:
             raise _exists(path)
+        self.complete = True
         self._path = path
-        self._partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._partial = partial_path(path)
+        self._earlier = earlier
+        self._working = self._partial  # the old partial file stays until the new one takes its place
+        if earlier is not None:
+            self._working = path.with_name(f"{path.stem}.resumed.partial{path.suffix}")
         self._format = format
         self._setup = setup
         self._tracks = tracks
         self._moved: int | None = None  # added to every pts, known from the first frame on
         self._end = Fraction(0)  # of the picture, in seconds
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._partial.open("wb").close()  # tells at once whether the folder can be written to
+        self._working.open("wb").close()  # tells at once whether the folder can be written to
         self._container: OutputContainer | None = None
         try:
             self._container = self._open(alpha)
         except BaseException:
             self._close()
-            self._partial.unlink()
+            self._working.unlink()
             raise
 
     def _open(self, alpha: str | None) -> OutputContainer:
@@ -132,7 +169,7 @@ class ContainerFile:
             timescale = self._tracks.movie_timescale(time_base) if self._tracks else time_base.denominator
             options |= {"video_track_timescale": f"{time_base.denominator}", "movie_timescale": f"{timescale}"}
         # an absolute name: libav takes what stands before a colon for a protocol
-        name = str(self._partial.absolute())
+        name = str(self._working.absolute())
         container = self._container = av.open(name, "w", format=self._format.container, container_options=options)
         try:
             stream = container.add_stream(setup.codec, rate=setup.frame_rate)
@@ -157,15 +194,59 @@ class ContainerFile:
         container.start_encoding()
         return container
 
+    def take_earlier(self, stopped: Callable[[], bool]) -> bool:
+        """Copies the packets of `earlier`; False where `stopped` ended it. Raises NotResumable where the old file does
+        not hold them."""
+        earlier = self._earlier
+        assert earlier is not None
+        self._begin(earlier.first_pts)
+        assert self._moved is not None
+        count = 0
+        for packet in self._earlier_packets(earlier):
+            if stopped():
+                return False
+            self._mux([packet])
+            count += 1
+        if count != earlier.frames:
+            raise NotResumable(f"{self._partial} holds {count} frames instead of {earlier.frames}")
+        self._end = self._end_of(earlier.last_pts + self._moved)
+        return True
+
+    def _earlier_packets(self, earlier: Written) -> Iterator[av.Packet]:
+        """Those of the old file, made out for the new one."""
+        try:
+            if self._partial.stat().st_size != earlier.size:
+                raise NotResumable(f"{self._partial} was changed")
+            with av.open(str(self._partial.absolute()), metadata_errors="replace") as container:
+                source = container.streams.video[0]
+                ours = self._stream.codec_context.extradata
+                if ours and ours != source.codec_context.extradata:
+                    raise NotResumable(f"{self._partial} was encoded in another way")
+                packets = container.demux(source)
+                while (packet := next(packets, None)) is not None and packet.size:
+                    duration = self._setup.nominal_duration * self._setup.time_base / packet.time_base
+                    packet.duration = int(duration + Fraction(1, 2))
+                    packet.stream = self._stream
+                    yield packet  # what goes wrong while it is written is raised there, not here
+        except (OSError, FFmpegError, IndexError) as error:
+            raise NotResumable(f"{self._partial} cannot be read ({error})") from error
+
+    def _begin(self, first_pts: int) -> None:
+        starts_at_zero = first_pts < 0 or not self._format.carries_audio  # the latter know delays only
+        self._moved = -first_pts if starts_at_zero else 0
+        if self._tracks is not None:
+            self._tracks.move(self._moved * self._setup.time_base)
+
+    def _end_of(self, pts: int) -> Fraction:
+        return (pts + self._setup.nominal_duration) * self._setup.time_base
+
     def write(self, frame: av.VideoFrame, number: int) -> None:
         assert frame.pts is not None
         if self._moved is None:
-            starts_at_zero = frame.pts < 0 or not self._format.carries_audio  # the latter know delays only
-            self._moved = -frame.pts if starts_at_zero else 0
-            if self._tracks is not None:
-                self._tracks.move(self._moved * self._setup.time_base)
+            self._begin(frame.pts)
+        assert self._moved is not None
         frame.pts += self._moved
-        self._end = (frame.pts + self._setup.nominal_duration) * self._setup.time_base
+        self._end = self._end_of(frame.pts)
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[av.Packet]) -> None:
@@ -184,7 +265,7 @@ class ContainerFile:
         if self._tracks is not None:
             self._tracks.finish(audio_end)
         self._container.close()
-        _sync(self._partial)
+        _sync(self._working)
 
     def _close(self) -> None:
         """Lets go of both files, whatever state they are in."""
@@ -199,7 +280,9 @@ class ContainerFile:
     def finish(self) -> Path:
         self._complete(None)
         self._close()
-        os.replace(self._partial, self._path)
+        os.replace(self._working, self._path)
+        if self._earlier is not None:
+            self._partial.unlink(missing_ok=True)
         return self._path
 
     def abandon(self, keep: bool) -> Path | None:
@@ -207,54 +290,62 @@ class ContainerFile:
             try:
                 self._complete(self._end)
             except (OSError, FFmpegError):
+                self.complete = False
                 keep = self._format.container in ("matroska", "webm")  # play without an end; the others do not
         self._close()
-        if keep:
-            return self._partial
-        self._partial.unlink(missing_ok=True)
-        return None
+        if not keep:
+            self._working.unlink(missing_ok=True)
+            return None
+        os.replace(self._working, self._partial)
+        return self._partial
 
 
 class PictureFiles:
     """Numbered PNG files in a `.partial` folder, or one picture (a %05d in its name: the frame's number)."""
 
-    def __init__(self, path: Path, setup: EncoderSetup, overwrite: bool, single: bool) -> None:
+    def __init__(
+        self, path: Path, setup: EncoderSetup, overwrite: bool, single: bool, earlier: Written | None = None
+    ) -> None:
+        self.complete = True
         self._single = single
         self._overwrite = overwrite
-        self._target = path
-        if not single and not _NUMBER.search(path.name):
-            self._target = path.with_suffix("") / f"%05d{path.suffix}"
+        self._target = path if single else _pattern(path)
         folder = self._target.parent
         if single:
             self._old = [path] if path.exists() and not _NUMBER.search(path.name) else []
         else:
-            self._old = self._matches(folder)
+            self._old = list(self._matches(folder).values())
         if self._old and not overwrite:
             raise _exists(self._old[0])
         self._context = setup.context()
-        if single:
-            self._partial = folder
-        elif folder.exists():
-            self._partial = folder / f"{self._label()}.partial"
-        else:
-            self._partial = folder.with_name(f"{folder.name}.{self._label()}.partial")
+        self._partial = folder if single else partial_path(path)
         self._partial.mkdir(parents=True, exist_ok=True)
-        if not single:
-            for leftover in self._matches(self._partial):
+        self._expected = earlier
+        self._earlier: list[Path] = []
+        if not single and earlier is None:
+            for leftover in self._matches(self._partial).values():
                 leftover.unlink()
         self._numbers: list[int] = []  # of pictures inside the encoder
         self._written: list[Path] = []
 
-    def _matches(self, folder: Path) -> list[Path]:
-        """Files of `folder` that this sequence's pattern could name."""
-        before, after = _NUMBER.split(self._target.name)[0], _NUMBER.split(self._target.name)[-1]
-        name = re.compile(re.escape(before) + r"\d+" + re.escape(after))
-        return [file for file in sorted(folder.glob("*")) if name.fullmatch(file.name)]
+    def take_earlier(self, stopped: Callable[[], bool]) -> bool:
+        """Counts the pictures of `earlier`, and removes any later ones."""
+        assert self._expected is not None
+        last, found = self._expected.number, self._matches(self._partial)
+        self._earlier = [path for number, path in found.items() if number <= last]
+        if len(self._earlier) != self._expected.frames:
+            raise NotResumable(f"{self._partial} holds {len(self._earlier)} pictures of {self._expected.frames}")
+        for number, path in found.items():
+            if number > last:
+                path.unlink()
+        return True
 
-    def _label(self) -> str:
-        """The pattern without its % (which programs would fill in), another one for every other pattern: two
-        sequences into one folder must not share what is partial."""
-        return _NUMBER.sub(lambda found: f"#{found[1] or 1}d", self._target.name.replace("#", "##"))
+    def _matches(self, folder: Path) -> dict[int, Path]:
+        """Files of `folder` that this sequence's pattern could name, by their numbers."""
+        before, after = _NUMBER.split(self._target.name)[0], _NUMBER.split(self._target.name)[-1]
+        name = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
+        hits = [(name.fullmatch(file.name), file) for file in sorted(folder.glob("*"))]
+        return {int(hit[1]): file for hit, file in hits if hit}
 
     def _name(self, number: int) -> Path:
         if self._single:
@@ -285,16 +376,17 @@ class PictureFiles:
 
     def finish(self) -> Path:
         self._save(self._context.encode(None))
-        for path in self._written:
+        written = [*self._earlier, *self._written]
+        for path in written:
             _sync(path)
         if self._single:
-            os.replace(self._written[0], self._target)
+            os.replace(written[0], self._target)
             return self._target
         folder = self._target.parent
         folder.mkdir(parents=True, exist_ok=True)  # another sequence may have made it meanwhile
         for old in self._old:  # overwritten: a longer old sequence must not show through
             old.unlink(missing_ok=True)
-        for path in self._written:
+        for path in written:
             os.replace(path, folder / path.name)
         with contextlib.suppress(OSError):  # a file browser may have left something there
             self._partial.rmdir()
@@ -302,15 +394,35 @@ class PictureFiles:
 
     def abandon(self, keep: bool) -> Path | None:
         if keep:
-            with contextlib.suppress(OSError, FFmpegError):  # what was saved before stays
+            try:
                 self._save(self._context.encode(None))
-        if keep and self._written:
+            except (OSError, FFmpegError):
+                self.complete = False  # what was saved before stays
+        if keep and (self._written or self._earlier):
             return self._written[0] if self._single else self._partial
         for path in self._written:
             path.unlink(missing_ok=True)
         if not self._single and self._partial.is_dir() and not any(self._partial.iterdir()):
             self._partial.rmdir()
         return None
+
+
+def partial_path(path: Path) -> Path:
+    """The name of an output while it is unfinished: of a file, or of the folder that an image sequence is written to.
+
+    A sequence's name has another one for every other pattern, without its % (which programs would fill in): two
+    sequences into one folder must not share what is partial."""
+    if format_for(path).container:
+        return path.with_name(f"{path.stem}.partial{path.suffix}")
+    pattern = _pattern(path)
+    label = _NUMBER.sub(lambda found: f"#{found[1] or 1}d", pattern.name.replace("#", "##"))
+    folder = pattern.parent
+    return folder / f"{label}.partial" if folder.exists() else folder.with_name(f"{folder.name}.{label}.partial")
+
+
+def _pattern(path: Path) -> Path:
+    """The pattern of a sequence: a plain matte.png stands for matte/%05d.png."""
+    return path if _NUMBER.search(path.name) else path.with_suffix("") / f"%05d{path.suffix}"
 
 
 def _numbered(pattern: str, number: int) -> str:

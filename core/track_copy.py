@@ -2,8 +2,9 @@
 
 The source is opened a second time, and its audio packets are copied bit for bit while the video is written. Where the
 output's container cannot hold a codec (AAC in WebM, PCM in MP4), that track alone is decoded and encoded again, and a
-note says so. Subtitles, data tracks, attachments and timecode tracks are not copied; chapters are where PyAV gives
-access to them (18 does, 14.2 does not).
+note says so. Of a trimmed clip those packets are copied that sound within it, the first of them from a little before
+its start on: times stay exact, the cut is so to a packet (some 20 ms). Subtitles, data tracks, attachments and timecode
+tracks are not copied; chapters are where PyAV gives access to them (18 does, 14.2 does not).
 """
 
 import errno
@@ -20,6 +21,7 @@ from av.error import FFmpegError
 
 from .errors import StudioError
 from .output_formats import OutputFormat
+from .video_reader import is_indexed
 
 # Tags that describe the old file, not the work: the new file gets its own. A timecode tag makes libav's MOV writer add
 # a track, which fails for frame rates that it does not know.
@@ -31,7 +33,9 @@ _OWN_TAGS = {
 _MOV_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"}
 _MAX_READ_ERRORS = 100  # in a row; then the rest of the source counts as lost
 _OPUS_RATE = 48000
+USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _MAX_TIMESCALE = 2**31 - 1
+_SEEK_EARLY = 10  # seconds: sound may lie that far before the picture of its time
 
 
 def _travels(key: str) -> bool:
@@ -60,6 +64,8 @@ class _EncodedTrack:
         self._source = source
         rate = _OPUS_RATE if codec == "libopus" else source.codec_context.sample_rate
         layout = source.codec_context.layout.name
+        if layout.endswith(" channels"):  # a file that tells their number alone, as most WAV do
+            layout = USUAL_LAYOUTS.get(source.codec_context.layout.nb_channels, layout)
         if not _encodes(codec, rate, layout):
             layout = "stereo"
             if not _encodes(codec, rate, layout):
@@ -97,13 +103,24 @@ class TrackCopy:
 
     Order of calls: construct, `add_to` once before the container's header is written, `copy_until` with rising times
     between the video packets, `finish`, `close`. `notes` receives one line for everything that was not copied as it is.
+    begins, ends: the part of the source that is copied, in seconds on its clock; `begins` is 0 on the output's.
+    audio: whether to copy it too.
     """
 
-    def __init__(self, source: Path, format: OutputFormat, notes: list[str]) -> None:
+    def __init__(
+        self,
+        source: Path,
+        format: OutputFormat,
+        notes: list[str],
+        begins: Fraction = Fraction(0),
+        ends: Fraction | None = None,
+        audio: bool = True,
+    ) -> None:
         self._format = format
         self._notes = notes
         self._damaged = 0
-        self._moved = Fraction(0)
+        self._begins, self._ends = begins, ends
+        self._moved = -begins
         try:
             # tags in some old code page must not stop the work
             self._source: InputContainer = av.open(str(source.absolute()), "r", metadata_errors="replace")
@@ -112,9 +129,9 @@ class TrackCopy:
                 f"The audio of {source} cannot be read ({error}): check the file, or leave the audio out."
             ) from error
         self._inputs: list[AudioStream] = []
-        if format.carries_audio:
+        if format.carries_audio and audio:
             self._inputs = [s for s in self._source.streams.audio if s.codec_context is not None]
-        if len(self._source.streams.audio) > len(self._inputs):
+        if audio and len(self._source.streams.audio) > len(self._inputs):
             what = (
                 "has an audio codec that is unknown here" if format.carries_audio else f"{format.name} holds no sound"
             )
@@ -163,20 +180,39 @@ class TrackCopy:
 
     def _add_chapters(self, output: OutputContainer) -> None:
         # older PyAV has no access to chapters, and so cannot even tell whether there are any
-        if self._format.carries_audio and hasattr(output, "set_chapters"):
-            output.set_chapters(self._source.chapters())
+        if not self._format.carries_audio or not hasattr(output, "set_chapters"):
+            return
+        chapters = []
+        for chapter in self._source.chapters():
+            unit = chapter["time_base"]
+            assert unit is not None
+            begin = max(chapter["start"] * unit, self._begins)
+            end = chapter["end"] * unit if self._ends is None else min(chapter["end"] * unit, self._ends)
+            if begin < end:
+                start, end = (round((time - self._begins) / unit) for time in (begin, end))
+                chapters.append({**chapter, "start": start, "end": end})
+        output.set_chapters(chapters)
 
     def _read(self) -> Iterator[av.Packet]:
         """Audio packets in the source's order, going on behind places that cannot be read."""
         errors = 0
-        while self._inputs and errors < _MAX_READ_ERRORS:
+        running = {stream.index for stream in self._inputs}  # not yet past the end
+        if running and self._begins > _SEEK_EARLY and is_indexed(self._source):
+            self._source.seek(int((self._begins - _SEEK_EARLY) * av.time_base))
+        while running and errors < _MAX_READ_ERRORS:
             try:
                 for packet in self._source.demux(self._inputs):
                     if packet.size and (packet.is_corrupt or packet.dts is None or packet.pts is None):
                         self._damaged += 1
                     elif packet.size:
                         errors = 0
-                        yield packet
+                        time = _seconds(packet)
+                        if self._ends is not None and time >= self._ends:
+                            running.discard(packet.stream.index)
+                            if not running:
+                                return
+                        elif self._begins <= 0 or time + (packet.duration or 0) * packet.time_base > self._begins:
+                            yield packet
                 return
             except av.error.EOFError:
                 return
@@ -186,7 +222,7 @@ class TrackCopy:
 
     def move(self, seconds: Fraction) -> None:
         """Makes all audio later by `seconds`; before the first `copy_until`."""
-        self._moved = seconds
+        self._moved = seconds - self._begins
 
     def copy_until(self, time: Fraction | None) -> None:
         """Writes the packets that begin before `time` (seconds on the output's clock); None: all that are left.

@@ -8,156 +8,154 @@ they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames a
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.container
 import av.error
-import numpy as np
 from av.stream import Disposition
 
 from .errors import StudioError
-from .picture_orientation import display_orientation, picture_orientation, upright
+from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
+from .picture_orientation import display_orientation, upright
+from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
-from .video_color import UNSPECIFIED, ColorTags, ToRGB, resolve_tags
+from .video_color import UNSPECIFIED, ColorTags, resolve_tags
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS = 8  # each frame thread holds a frame; above this 4K costs memory and gains little
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
+_INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
+
+__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "is_indexed", "open_reader"]
 
 
-@dataclass(frozen=True)
-class ClipInfo:
-    """What is known before reading. For sequences and stills `frame_rate` is what was asked for."""
-
-    path: Path
-    kind: str  # "video", "sequence" or "still"
-    width: int  # upright, that is after rotation
-    height: int
-    frame_rate: Fraction  # best guess, frames per second; frames may come at varying intervals all the same
-    time_base: Fraction  # seconds per unit of SourceFrame.pts
-    frame_count: int | None  # exact for sequences and stills, an estimate for videos, None if unknown
-    bit_depth: int  # 8, or the source's real depth above 8 (10, 12, 16)
-    tags: ColorTags
-    sample_aspect_ratio: Fraction  # width of a pixel / its height, upright
-    has_audio: bool
-
-
-@dataclass
-class SourceFrame:
-    image: np.ndarray  # [H, W, 3] uint8, or uint16 with white 65535 if ClipInfo.bit_depth > 8; full-range RGB
-    pts: int  # in ClipInfo.time_base, rising
-    number: int  # 0, 1, 2 ... for videos; the file's own number for a numbered sequence
-
-
-class FrameReader:
-    """Iterate once over it for the frames, inside `with` or closed by hand. Made by `open_reader`.
-
-    `info`: the ClipInfo. `damage`: one line per corrupt place met so far; reading went on after it.
-    """
-
-    info: ClipInfo
-
-    def __init__(self) -> None:
-        self.damage: list[str] = []
-        self._to_rgb = ToRGB()
-        self._frames: Iterator[SourceFrame] | None = None
-
-    def __iter__(self) -> Iterator[SourceFrame]:
-        assert self._frames is not None, "a FrameReader is iterated once, and not after close()"
-        frames, self._frames = self._frames, None
-        return frames
-
-    def close(self) -> None:
-        """Frees the file, whether all frames were read or not; may be called again."""
-        self._frames = None
-
-    def __enter__(self) -> "FrameReader":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-def open_reader(path: str | Path, frame_rate: Fraction | None = None) -> FrameReader:
+def open_reader(
+    path: str | Path,
+    frame_rate: Fraction | None = None,
+    *,
+    start: Fraction | float = 0,
+    duration: Fraction | float | None = None,
+) -> FrameReader:
     """Opens a video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern ("shot_%05d.png").
 
     The first frame is decoded here, so a file without any raises here. `frame_rate` is for sequences and stills
     (default 25); a video has its own timestamps and ignores it.
-    Raises StudioError for whatever cannot be read as one of these.
+    start, duration: only the frames from `start` on, and before start + duration (None or 0: to the end), in seconds
+    on the file's own clock (a video's timestamps; 0 is a sequence's first picture), both rounded down to its unit, as
+    ComfyUI trims a video. The pts of a trimmed clip begin at 0.
+    Raises StudioError for whatever cannot be read as one of these, and a span without frames.
     """
     path = Path(path)
     rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
     if rate <= 0:
         raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    span = Span(start, duration or None)
     pictures = find_pictures(path)
     if pictures is not None:
-        return _PictureReader(path, "sequence", pictures, rate)
+        return PictureReader(path, "sequence", pictures, rate, span)
     if not path.exists():
         raise StudioError(
             f"{path} does not exist. Expected a video, a picture or a folder of pictures: check the path."
         )
     if is_picture(path):
-        return _PictureReader(path, "still", [Picture(path, 0)], rate)
-    return _VideoReader(path)
+        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
+    return _VideoReader(path, span)
 
 
 class _VideoReader(FrameReader):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, span: Span) -> None:
         super().__init__()
         self._read_until = 0.0  # seconds
+        self._span = span
         self._container = _open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
-            context = self._stream.codec_context
-            context.thread_type = "AUTO"
-            context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
-            decoded = self._decode()
-            first = next(decoded, None)
+            self._begin_stream(path)
+            self._first_tick, self._end_tick = span.ticks(self._time_base)
+            if self._first_tick and not self._seek_before(self._first_tick):
+                self._container.close()
+                self._container = _open_container(path)
+                self._begin_stream(path)
+            kept = self._within_span(self._timed(self._decode()))
+            first = next(kept, None)
             if first is None:
+                where = "" if span.is_whole else f" {span}"
                 found = f" ({self.damage[0]})" if self.damage else ""
                 raise StudioError(
-                    f"{path} holds no frame that can be decoded{found}. Expected a video with pictures in it."
+                    f"{path} holds no frame that can be decoded{where}{found}. Expected a video with pictures in it."
                 )
-            self._prepare(path, first)
+            self._prepare(path, *first)
         except BaseException:
             self._container.close()
             raise
-        self._frames = self._convert(first, decoded)
+        self._frames = self._convert(first, kept)
 
     def close(self) -> None:
         super().close()
         self._container.close()
 
-    def _prepare(self, path: Path, first: av.VideoFrame) -> None:
-        stream = self._stream
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE
+    def _begin_stream(self, path: Path) -> None:
+        self._stream = stream = _video_stream(self._container, path)
+        context = stream.codec_context
+        context.thread_type = "AUTO"
+        context.thread_count = min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
         assert stream.time_base is not None
-        self._step = max(1, round(1 / (rate * stream.time_base)))  # units from one frame to the next, where pts lack
+        self._time_base = stream.time_base
+        self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)
+        self._step = max(1, round(1 / (self._rate * self._time_base)))  # from one frame to the next, where pts lack
+
+    def _seek_before(self, tick: int) -> bool:
+        """Goes to a key frame at or before `tick`, from which on decoding gives what it gives from the beginning.
+        False where there is none to be found; the file is then somewhere else."""
+        if not is_indexed(self._container):
+            return False
+        # an index is sorted by decoding times, a little before those of display: the frame found may be too late
+        for early in (0, self._step * 16, self._step * 256):
+            try:
+                self._container.seek(tick - early, stream=self._stream)
+                packet = next(self._container.demux(self._stream), None)
+                if packet and packet.is_keyframe and packet.pts is not None and packet.pts <= tick:
+                    self._container.seek(tick - early, stream=self._stream)  # that packet again
+                    return True
+            except av.error.FFmpegError:
+                return False
+        return False
+
+    def _prepare(self, path: Path, first_pts: int, first: av.VideoFrame) -> None:
+        stream, rate = self._stream, self._rate
         self._orientation = display_orientation(first)
         self._stored_size = first.width, first.height
         seconds = None  # may be the audio's, where the container does not tell the video's
         if stream.duration:
-            seconds = stream.duration * stream.time_base
+            seconds = stream.duration * self._time_base
         elif self._container.duration:
             seconds = Fraction(self._container.duration, av.time_base)
         self._declared_seconds = seconds
         count = stream.frames or (round(seconds * rate) if seconds else 0)
+        self._zero, ends = 0, None  # of the pts given out
+        if not self._span.is_whole:
+            self._zero, ends = first_pts, self._span.end
+            left = seconds and seconds - (first_pts - (stream.start_time or 0)) * self._time_base
+            lengths = [length for length in (left, ends and ends - first_pts * self._time_base) if length is not None]
+            part = max(1, round(min(lengths) * rate)) if lengths else 0
+            count = min(part, count or part)
         width, height, aspect = upright(first, self._orientation, stream.sample_aspect_ratio)
         self.info = ClipInfo(
             path=path,
             kind="video",
             width=width,
             height=height,
-            frame_rate=Fraction(rate),
-            time_base=stream.time_base,
+            frame_rate=rate,
+            time_base=self._time_base,
             frame_count=count or None,
-            bit_depth=_bit_depth(first, path),
+            bit_depth=bit_depth_of(first, path),
             tags=self._tags(first),
             sample_aspect_ratio=aspect,
             has_audio=bool(self._container.streams.audio),
+            begins=self._zero * self._time_base,
+            ends=None if ends is None else Fraction(ends),
         )
 
     def _tags(self, frame: av.VideoFrame) -> ColorTags:
@@ -216,112 +214,69 @@ class _VideoReader(FrameReader):
                 assert isinstance(frame, av.VideoFrame)
                 yield frame
 
-    def _convert(self, first: av.VideoFrame, decoded: Iterator[av.VideoFrame]) -> Iterator[SourceFrame]:
-        info = self.info
-        last_pts: int | None = None
-        size = self._stored_size
-        frame: av.VideoFrame | None = first
-        start = float((first.pts or 0) * info.time_base)
-        number = 0
-        while frame is not None:
+    def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Each frame with its pts, which rise even where the file's do not."""
+        last: int | None = None
+        for number, frame in enumerate(decoded):
             pts = frame.pts
-            expected = 0 if last_pts is None else last_pts + self._step
+            expected = 0 if last is None else last + self._step
             if pts is None:
                 pts = expected
-            elif last_pts is not None and pts <= last_pts:
+            elif last is not None and pts <= last:
                 self.damage.append(
-                    f"frame {number} at {float(last_pts * info.time_base):.2f} s has a time before its predecessor's; "
+                    f"frame {number} at {float(last * self._time_base):.2f} s has a time before its predecessor's; "
                     "it follows it by one frame now"
                 )
                 pts = expected
+            yield pts, frame
+            last = pts
+
+    def _within_span(self, timed: Iterator[tuple[int, av.VideoFrame]]) -> Iterator[tuple[int, av.VideoFrame]]:
+        for pts, frame in timed:
+            if self._end_tick is not None and pts >= self._end_tick:
+                return
+            if self._first_tick is None or pts >= self._first_tick:
+                yield pts, frame
+
+    def _convert(
+        self, first: tuple[int, av.VideoFrame], kept: Iterator[tuple[int, av.VideoFrame]]
+    ) -> Iterator[SourceFrame]:
+        info = self.info
+        size = self._stored_size
+        item: tuple[int, av.VideoFrame] | None = first
+        begin = (self._stream.start_time or 0) if self._first_tick else first[0]
+        number = 0
+        while item is not None:
+            pts, frame = item
+            seconds = float(pts * info.time_base)
             if frame.is_corrupt:
-                self.damage.append(f"frame {number} at {float(pts * info.time_base):.2f} s is damaged")
+                self.damage.append(f"frame {number} at {seconds:.2f} s is damaged")
             if (frame.width, frame.height) != size:
                 size = frame.width, frame.height
                 self.damage.append(
-                    f"from {float(pts * info.time_base):.2f} s the frames are {size[0]}x{size[1]} instead of "
+                    f"from {seconds:.2f} s the frames are {size[0]}x{size[1]} instead of "
                     f"{self._stored_size[0]}x{self._stored_size[1]}; they are scaled to the first size"
                 )
-            image = self._to_rgb(
-                frame,
-                self._tags(frame),
-                self._orientation.rotation,
-                info.bit_depth,
-                self._orientation.mirrored,
-                None if size == self._stored_size else self._stored_size,
-            )
-            yield SourceFrame(image, pts, number)
-            last_pts = pts
+            image = NO_IMAGE
+            if number >= self.skip:
+                image = self._to_rgb(
+                    frame,
+                    self._tags(frame),
+                    self._orientation.rotation,
+                    info.bit_depth,
+                    self._orientation.mirrored,
+                    None if size == self._stored_size else self._stored_size,
+                )
+            yield SourceFrame(image, pts - self._zero, number)
             number += 1
-            frame = next(decoded, None)
-        length = self._read_until - start
-        if self._declared_seconds is not None and length < 0.95 * float(self._declared_seconds) - 0.25:
+            item = next(kept, None)
+        length = self._read_until - float(begin * info.time_base)
+        is_to_the_end = self._end_tick is None and self._declared_seconds is not None
+        if is_to_the_end and length < 0.95 * float(self._declared_seconds or 0) - 0.25:
             self.damage.append(
-                f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds):.2f} s; "
+                f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds or 0):.2f} s; "
                 "the file may be cut off"
             )
-
-
-class _PictureReader(FrameReader):
-    """One picture or many, a file each. An unreadable one is noted and left out; its time stays free."""
-
-    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction) -> None:
-        super().__init__()
-        decoded = self._decode(pictures)
-        first = next(decoded, None)
-        if first is None:
-            raise StudioError(
-                f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
-            )
-        _, picture, frame, aspect = first
-        width, height, aspect = upright(frame, picture_orientation(picture.path, frame), aspect)
-        self.info = ClipInfo(
-            path=path,
-            kind=kind,
-            width=width,
-            height=height,
-            frame_rate=rate,
-            time_base=1 / rate,
-            frame_count=len(pictures),
-            bit_depth=_bit_depth(frame, picture.path),
-            tags=resolve_tags(frame, frame.height),
-            sample_aspect_ratio=aspect,
-            has_audio=False,
-        )
-        self._frames = self._convert(first, decoded)
-
-    def _decode(self, pictures: list[Picture]) -> Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]]:
-        for index, picture in enumerate(pictures):
-            try:
-                frame, aspect = _decode_picture(picture.path)
-            except av.error.FFmpegError as error:
-                self.damage.append(f"picture {picture.path.name} could not be read ({error.strerror})")
-                continue
-            if frame.is_corrupt:
-                self.damage.append(f"picture {picture.path.name} is damaged")
-            yield index, picture, frame, aspect
-
-    def _convert(
-        self,
-        first: tuple[int, Picture, av.VideoFrame, Fraction | None],
-        decoded: Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]],
-    ) -> Iterator[SourceFrame]:
-        info = self.info
-        item = first
-        while item is not None:
-            index, picture, frame, _ = item
-            orientation = picture_orientation(picture.path, frame)
-            width, height, _ = upright(frame, orientation, None)
-            if (width, height) != (info.width, info.height):
-                raise StudioError(
-                    f"{picture.path} is {width}x{height}, but {first[1].path}, the first of the sequence, is "
-                    f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
-                )
-            image = self._to_rgb(
-                frame, resolve_tags(frame, frame.height), orientation.rotation, info.bit_depth, orientation.mirrored
-            )
-            yield SourceFrame(image, index, picture.number)
-            item = next(decoded, None)
 
 
 def _open_container(path: Path) -> av.container.InputContainer:
@@ -340,6 +295,11 @@ def _open_container(path: Path) -> av.container.InputContainer:
     return container
 
 
+def is_indexed(container: av.container.InputContainer) -> bool:
+    """Whether it can be searched without losing packets of the time that is asked for."""
+    return not _INDEXED.isdisjoint(container.format.name.split(","))
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # cover art of music
@@ -348,22 +308,3 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
     raise StudioError(
         f"{path} has no video in it, only {', '.join(sorted(kinds))}. Expected a file with a video track."
     )
-
-
-def _decode_picture(path: Path) -> tuple[av.VideoFrame, Fraction | None]:
-    """-> the first frame and its sample aspect ratio, if the file tells one."""
-    # without pattern_type a "%" in the name would be taken for a pattern
-    with av.open(str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace") as container:
-        for frame in container.decode(video=0):
-            return frame, container.streams.video[0].sample_aspect_ratio
-    raise av.error.InvalidDataError(0, "no picture in it", str(path))
-
-
-def _bit_depth(frame: av.VideoFrame, path: Path) -> int:
-    depth = max(component.bits for component in frame.format.components)
-    if depth > 16:
-        raise StudioError(
-            f"{path} holds floating-point samples ({frame.format.name}). Expected 8 to 16 bits per channel: "
-            "convert it first."
-        )
-    return max(8, depth)

@@ -22,6 +22,9 @@ under alpha 0 and joins equal frames. Pixels that are not square are told by MOV
 
 import errno
 import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,7 +32,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from .errors import StudioError
-from .output_files import ContainerFile, EncoderSetup, OutputFile, PictureFiles
+from .output_files import ContainerFile, EncoderSetup, OutputFile, PictureFiles, Written, partial_path
 from .output_formats import Content, format_for
 from .track_copy import TrackCopy
 from .video_color import MATRIX_BT709, RANGE_LIMITED, ColorTags, FromRGB
@@ -53,11 +56,14 @@ class FrameWriter:
     bit_depth: what the caller has; the property `bit_depth` says what `write` takes.
     premultiplied: what the colours are; pixels are written as they come. MOV, WebM and MKV say it (`comment`:
         "alpha: premultiplied"); PNG, APNG and WebP cannot, they are straight by definition: a line in `notes` says so.
-    copy_from: file whose audio, chapters and tags go into the output.
+    copy_from: file whose audio (unless `copy_audio` is False), chapters and tags go into the output, from copy_span[0]
+        to copy_span[1] (None: its end) in seconds on its clock; the former is 0 on the output's.
     quality: None for the format's default; crf for H.264, HEVC and VP9 (0: lossless), the quantiser for ProRes;
         ignored by lossless formats.
     threads: of the encoder; None: as many as it likes.
     overwrite: replace an existing output; otherwise it is an error.
+    earlier: what an earlier run has left under the `.partial` name, to go on with it: call `take_earlier` before the
+        first `write`. All other arguments must be as they were.
 
     Raises StudioError for anything that keeps the output from being written. `notes` holds a line for everything that
     is not in the output as it was in the source.
@@ -77,17 +83,22 @@ class FrameWriter:
         sample_aspect_ratio: Fraction = Fraction(1),
         premultiplied: bool = False,
         copy_from: Path | None = None,
+        copy_span: tuple[Fraction, Fraction | None] = (Fraction(0), None),
+        copy_audio: bool = True,
         quality: float | None = None,
         threads: int | None = None,
         overwrite: bool = False,
         single: bool = False,
+        earlier: Written | None = None,
     ) -> None:
         self.path = Path(path)
         self.notes: list[str] = []
         self._shape = (height, width, _CHANNELS[content])
-        self._frames = 0
-        self._last_pts: int | None = None
-        self._repeated_times = 0
+        self._frames = earlier.frames if earlier else 0
+        self._first_pts = earlier.first_pts if earlier else 0
+        self._last_pts = earlier.last_pts if earlier else None
+        self._number = earlier.number if earlier else 0  # of the last picture
+        self._repeated_times = earlier.repeated_times if earlier else 0
         self._failure: StudioError | None = None  # of a write
 
         format = format_for(self.path)
@@ -110,21 +121,23 @@ class FrameWriter:
             encoding, pixel_format, width, height, frame_rate, time_base, self._to_frame.tags, sample_aspect_ratio,
             encoding.options_for(quality, width, height), threads,
         )  # fmt: skip
+        self.can_go_on = codec.frames_stand_alone and not single
+        """Whether a later run can go on with what `abandon` leaves, to the same result."""
         self._time_base = time_base
         self._held_in_memory = format.held_in_memory
         tracks = None
         if copy_from is not None:
             if _same_file(self.path, copy_from):
                 raise StudioError(f"The output {self.path} is the input itself: choose another name.")
-            tracks = TrackCopy(copy_from, format, self.notes)
+            tracks = TrackCopy(copy_from, format, self.notes, *copy_span, audio=copy_audio)
         try:
             if format.container:
                 alpha = None
                 if content == "rgba":
                     alpha = "premultiplied" if premultiplied else "straight"
-                self._file: OutputFile = ContainerFile(self.path, format, codec, tracks, alpha, overwrite)
+                self._file: OutputFile = ContainerFile(self.path, format, codec, tracks, alpha, overwrite, earlier)
             else:
-                self._file = PictureFiles(self.path, codec, overwrite, single)
+                self._file = PictureFiles(self.path, codec, overwrite, single, earlier)
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
         finally:
@@ -132,9 +145,24 @@ class FrameWriter:
                 tracks.close()
 
     @property
+    def frames(self) -> int:
+        """How many were written, those of an earlier run included."""
+        return self._frames
+
+    @property
     def bit_depth(self) -> int:
         """8: `write` takes uint8; 16: uint16 with white at 65535."""
         return self._bit_depth
+
+    def take_earlier(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Takes over the frames of `earlier`; False where `stopped`, asked for every frame, ended it. Whatever becomes
+        of the new output, the old one stays until the new is finished, or kept by `abandon`.
+
+        Raises NotResumable where the frames are not there."""
+        try:
+            return self._file.take_earlier(stopped)
+        except (OSError, FFmpegError) as error:
+            raise _unwritable(self.path, error) from error
 
     def write(self, image: np.ndarray, pts: int, number: int) -> None:
         """image [H, W, C], uint8 or uint16 as `bit_depth` says; pts in time_base, rising; number: of a picture file.
@@ -150,6 +178,8 @@ class FrameWriter:
         except (OSError, FFmpegError) as error:
             self._failure = _unwritable(self.path, error)
             raise self._failure from error
+        self._first_pts = self._first_pts if self._frames else pts
+        self._number = number
         self._frames += 1
         if self._held_in_memory and self._frames == _MANY_IN_MEMORY + 1:
             self.notes.append(
@@ -188,7 +218,65 @@ class FrameWriter:
     def abandon(self, keep: bool) -> Path | None:
         """Stops early. keep: completes what there is so that it plays, with the audio up to there, and returns its
         `.partial` name; None if nothing playable could be saved. Otherwise removes it. Never raises for a bad disk."""
-        return self._file.abandon(keep and self._frames > 0)
+        path = self._file.abandon(keep and self._frames > 0)
+        self.can_go_on = self.can_go_on and self._file.complete and self._failure is None
+        return path
+
+    @property
+    def partial(self) -> Path:
+        """The name of what `abandon` keeps, unless it is a single picture."""
+        return partial_path(self.path)
+
+    @property
+    def written(self) -> Written:
+        """What the `.partial` file holds; after an `abandon` that kept it."""
+        assert self._last_pts is not None
+        size = self.partial.stat().st_size if self.partial.is_file() else 0
+        return Written(self._frames, self._first_pts, self._last_pts, self._number, self._repeated_times, size)
+
+
+class WriterThread:
+    """A writer in a thread of its own, up to `queue` frames behind.
+
+    from_zero: the first frame that is put gets the pts 0, the others follow it."""
+
+    def __init__(self, writer: FrameWriter, queue: int, from_zero: bool = False):
+        self.writer = writer
+        self.finished: Path | None = None
+        self._queue = queue
+        self._zero = None if from_zero else 0
+        self._thread = ThreadPoolExecutor(1, "rvm-write")
+        self._waiting: deque[Future[None]] = deque()
+
+    def put(self, picture: np.ndarray, pts: int, number: int) -> None:
+        """Queues a frame; waits while the queue is full. Raises what writing an earlier one raised."""
+        while len(self._waiting) >= self._queue:
+            self._waiting.popleft().result()
+        self._zero = pts if self._zero is None else self._zero
+        self._waiting.append(self._thread.submit(self.writer.write, picture, pts - self._zero, number))
+
+    def finish(self) -> Path:
+        while self._waiting:
+            self._waiting.popleft().result()
+        self._thread.shutdown()
+        self.finished = self.writer.finish()
+        return self.finished
+
+    def end(self, keep: bool) -> None:
+        """Ends the thread after a fault or stop; with `keep` when all that was put is written, or failed."""
+        self._thread.shutdown(cancel_futures=not keep)
+        for future in self._waiting:
+            if not future.cancelled() and (error := future.exception()):
+                self.writer.notes.append(f"the last frames were not written: {error}")
+                break
+        self._waiting.clear()
+
+    def abandon(self, keep: bool) -> Path | None:
+        """Ends the writer after a fault or stop. A finished output stays, and is returned."""
+        if self.finished:
+            return self.finished
+        self.end(keep)
+        return self.writer.abandon(keep)
 
 
 def _describe(shape: tuple[int, ...]) -> str:

@@ -56,7 +56,8 @@ class Weights:
 
     @property
     def has_segmentation(self) -> bool:
-        return any(name.startswith(_SEGMENTATION) for name in self.state_dict)
+        """False also for a head of nothing but zeros, which converters put where there was none."""
+        return any(name.startswith(_SEGMENTATION) and bool(x.any()) for name, x in self.state_dict.items())
 
 
 def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mirror: str | None = None) -> Path:
@@ -168,7 +169,7 @@ def load_network(path: str | os.PathLike, variant: str | None = None, refiner: s
     state_dict = weights.state_dict
     if refiner == FAST:
         state_dict = {name: x for name, x in state_dict.items() if not name.startswith("refiner.")}
-    network.load_state_dict(state_dict, strict=weights.has_segmentation)  # all else was checked by read
+    network.load_state_dict(state_dict, strict=False)  # read has checked that no more than that head is missing
     network.has_segmentation = weights.has_segmentation
     return network.eval()
 

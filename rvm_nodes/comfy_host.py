@@ -10,6 +10,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,18 @@ def shown_video(path: Path) -> dict[str, Any]:
     return {"images": ({"filename": path.name, "subfolder": "", "type": "temp"},), "animated": (True,)}
 
 
+@contextmanager
+def removed_on_fault(*paths: Path) -> Iterator[None]:
+    """Files of the temp folder, finished or not, go when the block ends by an exception (a cancel is one)."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            for file in path.parent.glob(f"{path.stem}*"):  # their names are unique; what is unfinished begins alike
+                file.unlink(missing_ok=True)
+        raise
+
+
 # ---- memory
 
 
@@ -190,7 +203,7 @@ class Progress:
     def __call__(self, done: int, total: int | None) -> None:
         # A count from a file's header may be an estimate: the bar is full at the end and not before.
         self._done, self._total = done, total if total and total >= done else done + 1
-        self._bar.update_absolute(self._done, self._total)
+        self._update(None)
 
     def show(self, fgr: "Tensor | None", pha: "Tensor") -> None:
         """fgr [1, 3, H, W] (or None) and pha [1, 1, H, W], float: sent on as a picture, twice a second at most."""
@@ -198,8 +211,17 @@ class Progress:
         if now - self._last_preview < SECONDS_BETWEEN_PREVIEWS:
             return
         self._last_preview = now
-        picture = ("JPEG", preview_picture(fgr, pha), PREVIEW_SIDE)
-        self._bar.update_absolute(self._done, self._total, picture)
+        self._update(("JPEG", preview_picture(fgr, pha), PREVIEW_SIDE))
+
+    def _update(self, picture: tuple | None) -> None:
+        from comfy import model_management
+
+        try:
+            self._bar.update_absolute(self._done, self._total, picture)
+        except model_management.InterruptProcessingException:
+            # ComfyUI's bar ends the node in the middle of whatever calls it. Here work ends between two frames, where
+            # files can be finished: the cancel is put back, to be found there.
+            model_management.interrupt_current_processing()
 
 
 def preview_picture(fgr: "Tensor | None", pha: "Tensor"):

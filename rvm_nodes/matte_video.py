@@ -66,8 +66,8 @@ class RVMMatteVideo:
 
         if background_image is not None and background_video is not None:
             raise StudioError("Both background_image and background_video are connected. Disconnect one of them.")
-        alpha = Output(comfy_host.temporary_file("_alpha.mp4"), "alpha")
-        picture = Output(comfy_host.temporary_file(".mp4"), output) if output != "alpha" else alpha
+        alpha = Output(comfy_host.temporary_file("_alpha.mp4"), "alpha", disposable=True)
+        picture = Output(comfy_host.temporary_file(".mp4"), output, disposable=True) if output != "alpha" else alpha
         with ExitStack() as files:
             clip = files.enter_context(clip_file(video))
             if background_video is not None:
@@ -75,6 +75,8 @@ class RVMMatteVideo:
             elif background_image is not None:
                 background = frames_from_pictures(background_image[..., :3])
             clip_options = ClipOptions(background=background, start=clip.start, duration=clip.duration)
-            job = run_job(model, clip, list(dict.fromkeys([picture, alpha])), clip_options, state, options)
+            files.enter_context(comfy_host.removed_on_fault(picture.path, alpha.path))
+            session = model.session(clip.info.height, clip.info.width, state=state, **options)
+            job = run_job(session, clip, list(dict.fromkeys([picture, alpha])), clip_options)
         videos = (comfy_host.video_from_file(output.path) for output in (picture, alpha))
         return *videos, job.state, job.report.frames, float(clip.info.frame_rate)

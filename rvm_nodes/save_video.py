@@ -9,7 +9,7 @@ from .compositing import BLACK_POINT, FEATHER, GROW, WHITE_POINT
 from .matte_options import STATE, matte_widgets
 from .matte_video import VIDEO
 from .video_input import audio_track, clip_file
-from .video_job import run_job
+from .video_job import resumable, run_job
 from .widgets import entry
 
 SUFFIXES = {
@@ -91,38 +91,27 @@ class RVMSaveAlphaVideo:
         }
 
     def save(
-        self,
-        model,
-        video,
-        filename_prefix,
-        format,
-        alpha,
-        keep_audio,
-        resume,
-        grow,
-        feather,
-        black_point,
-        white_point,
-        decontaminate,
-        state=None,
-        **options,
+        self, model, video, filename_prefix, format, alpha, keep_audio, resume, decontaminate, state=None, **options
     ):
         from ..core.mask_ops import EdgeOptions
         from ..core.video_matting import ClipOptions, Output
 
-        with clip_file(video) as clip:
+        edges = EdgeOptions(*(options.pop(name) for name in ("grow", "feather", "black_point", "white_point")))
+        preview = Output(comfy_host.temporary_file(".mp4"), "preview")
+        with clip_file(video) as clip, comfy_host.removed_on_fault(preview.path):
             clip_options = ClipOptions(
                 premultiplied=alpha == "premultiplied",
-                edges=EdgeOptions(grow, feather, black_point, white_point),
+                edges=edges,
                 decontaminate=decontaminate,
                 keep_audio=keep_audio,
                 start=clip.start,
                 duration=clip.duration,
                 resume=resume,
             )
+            session = model.session(clip.info.height, clip.info.width, state=state, **options)
             place = comfy_host.output_place(filename_prefix, clip.info.width, clip.info.height, SUFFIXES[format])
-            preview = Output(comfy_host.temporary_file(".mp4"), "preview")
-            job = run_job(model, clip, [Output(place, "matte"), preview], clip_options, state, options)
+            outputs = resumable([Output(place, "matte"), preview], session, clip, clip_options)
+            job = run_job(session, clip, outputs, clip_options)
         path = str(job.report.outputs[0])
         return {"ui": comfy_host.shown_video(preview.path), "result": (path, job.state)}
 

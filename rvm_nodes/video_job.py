@@ -1,13 +1,14 @@
 """A clip from file to files inside ComfyUI: the core's pipeline with the node's model, progress bar and cancel."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import comfy_host
-from .matte_options import RVMModel, state_output
+from .matte_options import state_output
 from .video_input import ClipFile
 
 if TYPE_CHECKING:
+    from ..core.matting_session import MattingSession
     from ..core.video_matting import ClipOptions, ClipReport, Output
 
 
@@ -18,23 +19,30 @@ class Job(NamedTuple):
     state: dict[str, object] | None
 
 
-def run_job(
-    model: RVMModel,
-    clip: ClipFile,
-    outputs: "list[Output]",
-    clip_options: "ClipOptions",
-    state: Mapping[str, object] | None,
-    options: Mapping[str, Any],
-) -> Job:
-    """Mattes the clip into all outputs. options: the shared widgets, for RVMModel.session.
+def resumable(
+    outputs: "list[Output]", session: "MattingSession", clip: ClipFile, clip_options: "ClipOptions"
+) -> "list[Output]":
+    """The outputs, the first one under the name of a stopped job of its folder where that can be gone on with and is
+    wanted: ComfyUI numbers files anew every time."""
+    from ..core.resume import stopped_outputs
+    from ..core.video_matting import can_resume
+
+    first, *others = outputs
+    for path in stopped_outputs(first.path.parent) if clip_options.resume else []:
+        stopped = [replace(first, path=path), *others]
+        if path.suffix == first.path.suffix and can_resume(clip.path, stopped, session, clip_options):
+            return stopped
+    return outputs
+
+
+def run_job(session: "MattingSession", clip: ClipFile, outputs: "list[Output]", clip_options: "ClipOptions") -> Job:
+    """Mattes the clip into all outputs.
 
     A cancel ends as ComfyUI's own exception; what was done by then stays as the core leaves it (`.partial` names).
     Raises StudioError."""
     from ..core.video_matting import matte_clip
 
-    info = clip.info
-    session = model.session(info.height, info.width, state=state, **options)
-    progress = comfy_host.Progress(info.frame_count)
+    progress = comfy_host.Progress(clip.info.frame_count)
     report = matte_clip(
         clip.path,
         outputs,

@@ -114,6 +114,31 @@ def test_sixteen_bits(tmp_path):
     assert levels(Background(str(tmp_path / "deep.png")), 0.0) == [99]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+def test_frames_in_memory_are_one_for_each_of_the_clip(dtype):
+    scale = {torch.uint8: 1, torch.uint16: 257, torch.float32: 1 / 255}[dtype]
+    reds = torch.tensor([10.0, 20.0, 30.0]) * scale
+    frames = reds.view(3, 1, 1, 1).expand(3, 3, 40, 60).to(dtype)
+    background = Background(frames)
+    assert not background.needs_source
+    bgr = background.frames(None, PHA.expand(5, -1, -1, -1), [9.0] * 5, first=2)
+    assert bgr.shape == (5, 3, 20, 30)
+    assert [round(255 * frame.mean().item()) for frame in bgr] == [30, 10, 20, 30, 10]
+    still = Background(frames[1:2]).frames(None, PHA, [0.0], first=7)
+    assert still.shape == (1, 3, 20, 30)
+    assert round(255 * still.mean().item()) == 20
+    background.close()
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [torch.rand(0, 3, 4, 4), torch.rand(3, 4, 4), torch.rand(2, 4, 4, 3), torch.zeros(1, 3, 4, 4, dtype=torch.int64)],
+)
+def test_tensors_that_are_no_frames(frames):
+    with pytest.raises(StudioError, match=r"The background is torch\..* expected at least one frame"):
+        Background(frames)
+
+
 def test_blur_needs_the_source_and_keeps_its_mean():
     background = Background("blur")
     assert background.needs_source

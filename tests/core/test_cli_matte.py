@@ -595,6 +595,43 @@ def test_after_a_kill_no_final_name_and_a_new_run_works(make_clip, red_studio):
     assert len(frames_of("out.mov")) == 100
 
 
+@posix
+def test_resume_after_a_signal(make_clip, red_studio):
+    import signal
+
+    make_clip("clip.mp4", size=(64, 48), frames=100, audio="aac")
+    arguments = ("clip.mp4", "-o", "out.mov", "--alpha", "alpha.png", "--json", "--warm-up", "0")
+    process = driven(*arguments, SECONDS_A_FRAME="0.05")
+    assert json.loads(process.stdout.readline())["event"] == "progress"
+    process.send_signal(signal.SIGINT)
+    stopped = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
+    done = stopped["frames"]
+    assert stopped["notes"][0] == f"resume (--resume) goes on from frame {done}"
+    assert "out.partial.mov.safetensors" in files()
+    ran = red_studio("matte", *arguments, "--resume")
+    assert ran.code == 0
+    event = json.loads(ran.out.splitlines()[-1])
+    assert (event["event"], event["frames"]) == ("done", 100)
+    assert event["notes"][0] == f"gone on from frame {done}"
+    assert files() == [*(f"alpha/{number:05d}.png" for number in range(100)), "clip.mp4", "out.mov"]
+    whole = frames_of("clip.mp4")
+    assert np.array_equal(Image.open("alpha/00099.png"), whole[99][..., 0])
+    assert len(frames_of("out.mov")) == 100
+
+
+@posix
+def test_resume_after_a_kill_begins_anew_and_says_so(make_clip, red_studio):
+    make_clip("clip.mp4", size=(64, 48), frames=100)
+    process = driven("clip.mp4", "-o", "out.png", "--json", "--warm-up", "0", SECONDS_A_FRAME="0.05")
+    assert json.loads(process.stdout.readline())["event"] == "progress"
+    process.kill()
+    process.communicate(timeout=20)
+    ran = red_studio("matte", "clip.mp4", "-o", "out.png", "--resume", "--warm-up", "0")
+    assert ran.code == 0
+    assert "  note: begun anew: there is no record of where it ended, as after a crash\n" in ran.out
+    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(100))]
+
+
 def test_a_full_disk(make_clip):
     """A limit on file sizes stands for it: the large clip fails with one line, the small one after it is done."""
     pytest.importorskip("resource")

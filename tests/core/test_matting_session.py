@@ -11,7 +11,7 @@ from PIL import Image
 from rvm_studio.core import MattingNetwork, MattingSession
 from rvm_studio.core.engines import EagerEngine, EngineOutput
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.matting_session import opening_backwards
+from rvm_studio.core.matting_session import Stopped, opening_backwards
 from rvm_studio.core.weights import load_network
 
 CPU = torch.device("cpu")
@@ -253,17 +253,93 @@ def test_warm_up_is_the_opening_replayed_backwards(network, clip):
     assert session.state.frame_count == 9
 
 
-def test_warm_up_ahead_and_its_early_end(network, clip):
+def test_warm_up_ahead(network, clip):
     whole = session_of(network, chunk=1, warm_up=4).matte(clip)[1]
     session = session_of(network, chunk=1, warm_up=4)
     session.warm_up_on(clip[:5])
     assert torch.equal(torch.cat([session.matte(frame[None])[1] for frame in clip]), whole)
-    answers = iter([False, False, True])
-    short = session_of(network, chunk=1, warm_up=4)
-    short.warm_up_on(clip[:5], lambda: next(answers))
-    by_hand = session_of(network, chunk=1)
-    by_hand.matte(clip[3:5].flip(0))
-    assert all(torch.equal(a, b) for a, b in zip(short.state.rec, by_hand.state.rec, strict=True))
+
+
+class Counting:
+    """An engine that counts its runs, and says "stop" once there were `limit` of them."""
+
+    def __init__(self, engine, limit):
+        self.engine, self.limit, self.runs = engine, limit, 0
+        self.name, self.variant, self.device, self.dtype = "counting", engine.variant, engine.device, engine.dtype
+
+    def run(self, *args, **options) -> EngineOutput:
+        self.runs += 1
+        return self.engine.run(*args, **options)
+
+    def stopped(self) -> bool:
+        return self.runs >= self.limit
+
+
+def same_state(ours, theirs) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(ours.rec, theirs.rec, strict=True))
+
+
+@pytest.mark.parametrize(("limit", "done"), [(0, None), (2, None), (3, None), (4, 2), (5, 4), (6, 4), (8, 4), (9, 6)])
+def test_a_stop_ends_before_the_next_run_of_the_engine(network, clip, limit, done):
+    """Three frames of warm-up, chunks of 2, and a cut at 4 with three more: 3 runs, frames 0-1, 2-3, 3 runs, ..."""
+    frames = torch.cat([clip[:4], (1 - clip.flip(3)) * clip.flip(2)])[:9]
+    engine = Counting(EagerEngine(network, CPU, torch.float32), limit)
+    session = MattingSession(engine, chunk=2, warm_up=3, scene_cut=True, stopped=engine.stopped)
+    results, states = [], []
+    with pytest.raises(Stopped):
+        results.extend((output.pha, states.append(session.state))[0] for output in session.stream(frames))
+    assert engine.runs == limit
+    assert sum(map(len, results)) == (done or 0)
+    if done is None:
+        assert session.state is None
+        assert session.cuts == []
+        return
+    assert session.state is states[-1]
+    assert session.state.frame_count == done
+    assert session.cuts == ([4] if done > 4 else [])
+    engine.limit = 1000
+    rest = torch.cat([output.pha for output in session.stream(frames[done:])])
+    whole = session_of(network, chunk=2, warm_up=3, scene_cut=True)
+    assert torch.equal(torch.cat([*results, rest]), whole.matte(frames)[1])
+    assert session.cuts == whole.cuts == [4]
+    assert same_state(session.state, whole.state)
+
+
+def test_a_stopped_call_and_a_stopped_warm_up_change_nothing(network, clip):
+    engine = Counting(EagerEngine(network, CPU, torch.float32), 2)
+    session = MattingSession(engine, chunk=1, warm_up=4, stopped=engine.stopped)
+    with pytest.raises(Stopped):
+        session.warm_up_on(clip[:5])
+    assert engine.runs == 2
+    assert session.state is None
+    engine.limit = 7
+    with pytest.raises(Stopped):
+        session.matte(clip)
+    assert engine.runs == 7
+    assert session.state is None
+    session.stopped = lambda: False
+    assert torch.equal(session.matte(clip)[1], session_of(network, chunk=1, warm_up=4).matte(clip)[1])
+
+
+def test_after_an_error_the_detector_is_where_the_state_is(network, clip):
+    """The detector looks at a call's frames before the engine does."""
+
+    class Breaking(Counting):
+        def run(self, *args, **options):
+            if self.stopped():
+                raise RuntimeError("broken")
+            return super().run(*args, **options)
+
+    frames = torch.cat([clip[:4], (1 - clip.flip(3)) * clip.flip(2)])[:8]
+    engine = Breaking(EagerEngine(network, CPU, torch.float32), 3)
+    session = MattingSession(engine, chunk=1, scene_cut=True)
+    for call in (frames, frames[3:]):  # broken after three frames, and at once
+        with pytest.raises(RuntimeError, match="broken"):
+            list(session.stream(call))
+        assert session.state.frame_count == 3
+    engine.limit = 100
+    list(session.stream(frames[3:]))
+    assert session.cuts == [4]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from rvm_studio.core import track_copy
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video_color import ColorTags
 from rvm_studio.core.video_writer import FrameWriter
@@ -276,6 +277,86 @@ def test_abandoned_the_sound_ends_with_the_picture(tmp_path, suffix):
     assert end - Fraction(1, 20) < times[-1] <= end + Fraction(1, 50)
     whole = convert(source, tmp_path / f"whole{suffix}")
     assert packets(whole.path)[-1][0] > Fraction(39, 10)  # finished, all of it is there
+
+
+# --- a part of the clip
+
+
+def convert_part(source: Path, path: Path, begins: Fraction, ends: Fraction | None, count: int) -> FrameWriter:
+    writer = begin(path, source, copy_span=(begins, ends))
+    write_frames(writer, count)
+    assert writer.finish() == path
+    return writer
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("ends", [None, Fraction(205, 100), Fraction(1235, 1000)])
+def test_of_a_trimmed_clip_the_sound_within_is_copied(tmp_path, suffix, ends):
+    source = make_source(tmp_path / "in.mp4", seconds=4)
+    begins = 17 * 1001 * TIME_BASE  # between two packets
+    writer = convert_part(source, tmp_path / f"out{suffix}", begins, ends, 10)
+    length = Fraction(1024, RATE)
+    wanted = [
+        (time - begins, digest)
+        for time, digest in packets(source)
+        if time + length > begins and (ends is None or time < ends)
+    ]
+    found = packets(writer.path)
+    assert [digest for _, digest in found] == [digest for _, digest in wanted]
+    unit = Fraction(1, 1000) if suffix == ".mkv" else Fraction(1, RATE)
+    assert max(abs(a - b) for (a, _), (b, _) in zip(found, wanted, strict=True)) <= unit
+    assert -length < found[0][0] <= 0
+    assert writer.notes == []
+    clicks = [time - begins for time in click_times(source) if begins <= time < (ends or 9)]
+    assert [t for t in click_times(writer.path) if t >= 0] == pytest.approx(list(map(float, clicks)), abs=0.002)
+
+
+def test_of_a_trimmed_clip_re_encoded_sound_stays_in_time(tmp_path):
+    source = make_source(tmp_path / "in.mp4", seconds=4)
+    begins, ends = Fraction(55, 100), Fraction(305, 100)
+    writer = convert_part(source, tmp_path / "out.webm", begins, ends, 20)
+    clicks = [time - begins for time in click_times(source) if begins <= time < ends]
+    assert len(clicks) == 25
+    found = [t for t in click_times(writer.path) if t >= 0]
+    assert found == pytest.approx(list(map(float, clicks)), abs=0.003)
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.ts"])
+def test_far_into_a_clip_the_same_packets_are_found_by_searching(tmp_path, name, monkeypatch):
+    source = make_source(tmp_path / name, seconds=30)
+    begins, ends = Fraction(21), Fraction(22)
+    monkeypatch.setattr(track_copy, "_SEEK_EARLY", 2)
+    found = packets(convert_part(source, tmp_path / "out.mkv", begins, ends, 10).path)
+    monkeypatch.setattr(track_copy, "_SEEK_EARLY", 1000)
+    assert packets(convert_part(source, tmp_path / "all.mkv", begins, ends, 10).path) == found
+    assert 46 <= len(found) <= 48
+
+
+def test_the_sound_is_left_out_where_it_is_not_wanted(tmp_path):
+    source = make_source(tmp_path / "in.mp4", tags={"title": "Träume"})
+    writer = begin(tmp_path / "out.mov", source, copy_audio=False)
+    write_frames(writer, 3)
+    with av.open(str(writer.finish())) as container:
+        assert not container.streams.audio
+        assert container.metadata["title"] == "Träume"
+    assert writer.notes == []
+
+
+@pytest.mark.skipif(not hasattr(av.container.Container, "chapters"), reason="this PyAV knows no chapters")
+def test_chapters_of_a_trimmed_clip(tmp_path):
+    source = make_source(tmp_path / "in.mkv", chapters=True)  # 0 - 0.4 - 1
+
+    def chapters(begins, ends):
+        writer = convert_part(source, tmp_path / f"{begins.numerator}{ends}.mkv".replace("/", "-"), begins, ends, 5)
+        with av.open(str(writer.path)) as container:
+            return [
+                (round(float(c["start"] * c["time_base"]), 3), round(float(c["end"] * c["time_base"]), 3))
+                for c in container.chapters()
+            ]
+
+    assert chapters(Fraction(1, 10), Fraction(8, 10)) == [(0, 0.3), (0.3, 0.7)]
+    assert chapters(Fraction(5, 10), None) == [(0, 0.5)]
+    assert chapters(Fraction(1, 10), Fraction(2, 10)) == [(0, 0.1)]
 
 
 def test_damaged_audio_is_left_out(tmp_path):

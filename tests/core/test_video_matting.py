@@ -13,12 +13,13 @@ import psutil
 import pytest
 import torch
 from PIL import Image
-from rvm_studio.core.alpha_ops import blurred_background
+from rvm_studio.core.alpha_ops import blurred_background, checkerboard
 from rvm_studio.core.engines import EngineOutput
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
 from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.pixel_format import to_float
-from rvm_studio.core.video_color import ToRGB, resolve_tags
+from rvm_studio.core.video_color import ColorTags, ToRGB, resolve_tags
 from rvm_studio.core.video_matting import ClipOptions, Output, matte_clip
 from rvm_studio.core.video_reader import open_reader
 from rvm_studio.core.video_writer import FrameWriter
@@ -205,6 +206,51 @@ def test_variable_frame_rate_keeps_each_time(tmp_path, make_clip, red_engine, pt
     assert seconds_of(path) == seconds_of(source)
 
 
+@pytest.mark.parametrize("suffix", [".mov", ".mkv", ".webm", ".mp4", ".png"])
+def test_a_trimmed_clip_begins_at_zero_and_keeps_its_sound_in_time(tmp_path, make_clip, red_engine, suffix):
+    """Frames of varying length."""
+    pts = [round(90000 * (i / 25 + 0.013 * (i % 3))) for i in range(50)]
+    source = make_clip(tmp_path / "in.mkv", frames=50, pts=pts, audio="libopus" if suffix == ".webm" else "aac")
+    times, truth, sound = seconds_of(source), pictures_of(source), audio_of(source)
+    start, duration = 0.7, 0.65
+    inside = [i for i, time in enumerate(times) if start <= time < start + duration]
+    options = ClipOptions(start=start, duration=duration)
+    calls = []
+    report = matte_clip(
+        source,
+        [Output(tmp_path / f"out{suffix}", "composite" if suffix == ".mp4" else "matte")],
+        MattingSession(red_engine, warm_up=3),
+        options,
+        on_progress=lambda done, total: calls.append((done, total)),
+    )
+    assert report.frames == len(inside)
+    assert abs(calls[-1][1] - len(inside)) <= 1
+    (path,) = report.outputs
+    if suffix == ".png":
+        assert [name.name for name in sorted(path.iterdir())] == [f"{i:05d}.png" for i in range(len(inside))]
+    else:
+        begin = times[inside[0]]
+        clock = Fraction(0) if suffix in (".mov", ".mp4") else Fraction(1, 1000)
+        assert close_times(seconds_of(path), [times[i] - begin for i in inside], 2 * clock)
+        packet = sound[1][1] - sound[0][1]
+        expected = [(d, t - begin) for d, t in sound if begin - packet < t < Fraction(start + duration)]
+        assert [data for data, _ in audio_of(path)] == [data for data, _ in expected]
+        assert max(abs(a - b) for (_, a), (_, b) in zip(audio_of(path), expected, strict=True)) <= Fraction(1, 1000)
+    if suffix in (".mkv", ".png"):
+        ours = rgba_of(path)
+        for result, index in zip(ours, inside, strict=True):
+            assert np.array_equal(result[..., 3], truth[index][..., 0])
+
+
+def test_the_sound_stays_out_where_it_is_not_wanted(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4", audio="aac")
+    options = ClipOptions(keep_audio=False)
+    matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(red_engine), options)
+    with av.open(str(tmp_path / "out.mov")) as container:
+        assert not container.streams.audio
+        assert container.metadata["title"] == "a test clip"
+
+
 def test_odd_sizes_lose_nothing(tmp_path, make_clip, red_engine):
     source = make_clip(tmp_path / "in.mkv", size=(45, 31), codec="ffv1", pix_fmt="bgr0", frames=2)
     outputs = [Output(tmp_path / "out.mov", "matte"), Output(tmp_path / "out.mp4", "composite")]
@@ -270,6 +316,133 @@ def test_backgrounds(tmp_path, make_clip, red_engine, background):
         assert np.abs(result - (src * share + behind * (1 - share))).max() <= 1
 
 
+@pytest.mark.parametrize("length", [1, 4])
+def test_backgrounds_in_memory(tmp_path, make_clip, red_engine, length):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=6)
+    behind = torch.linspace(0, 0.9, length).view(-1, 1, 1, 1).expand(-1, 3, 64, 96)
+    path = tmp_path / "out.mkv"
+    options = ClipOptions(background=behind)
+    matte_clip(source, [Output(path, "composite")], MattingSession(red_engine, chunk=5), options)
+    for t, (frame, src) in enumerate(zip(decoded(path), pictures_of(source), strict=True)):
+        share = src[..., :1] / 255
+        level = 255 * behind[t % length, 0, 0, 0].item()
+        assert np.abs(frame.to_ndarray(format="rgb24") - (src * share + level * (1 - share))).max() <= 0.51
+
+
+# What is done to edges and colours
+
+
+def outputs_of_every_kind(folder: Path) -> list[Output]:
+    return [Output(folder / f"{kind}.mkv", kind) for kind in ("matte", "composite", "alpha", "foreground")]
+
+
+def test_edges_are_of_every_output(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=3)
+    edges = EdgeOptions(grow=-2, feather=1.5, black_point=0.1, white_point=0.8, gamma=0.9)
+    options = ClipOptions(background="blue", edges=edges, preview=tmp_path / "sheet.png")
+    outputs = outputs_of_every_kind(tmp_path)
+    shown = []
+    session = MattingSession(red_engine, chunk=2)
+    matte_clip(source, outputs, session, options, on_result=lambda *both: shown.append(both))
+    matte, over, alpha, fgr = (decoded(output.path) for output in outputs)
+    for t, src in enumerate(pictures_of(source)):
+        red = torch.from_numpy(src[..., 0].astype(np.float32) / 255)[None, None]
+        pha = refine_edges(red, edges)[0, 0].numpy()
+        assert np.abs(pha - src[..., 0] / 255).max() > 0.1
+        levels = np.round(pha * 255).astype(np.uint8)
+        assert np.array_equal(alpha[t].to_ndarray(format="gray"), levels)
+        assert np.array_equal(matte[t].to_ndarray(format="rgba")[..., 3], levels)
+        assert np.array_equal(fgr[t].to_ndarray(format="rgb24"), src * (levels[..., None] > 0))
+        expected = src * pha[..., None] + np.array([0, 0, 255]) * (1 - pha[..., None])
+        assert np.abs(over[t].to_ndarray(format="rgb24") - expected).max() <= 0.51
+        if t in (1, 2):
+            assert np.abs(shown[t - 1][1][0, 0].numpy() - pha).max() < 1e-6
+
+
+class Inverting:
+    """An engine whose foreground is the picture's negative; it counts how often it is asked for one."""
+
+    name, variant, device, dtype = "inverting", "mobilenetv3", torch.device("cpu"), torch.float32
+
+    def __init__(self):
+        self.foregrounds = 0
+
+    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
+        src = to_float(frames)
+        self.foregrounds += foreground
+        return EngineOutput(1 - src if foreground else None, src[:, :1], (torch.zeros(1, 1, 1, 1),) * 4)
+
+
+@pytest.mark.parametrize("decontaminate", [0, 0.25, 1])
+def test_colours_are_the_networks_the_sources_or_between(tmp_path, make_clip, decontaminate):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=2)
+    engine, outputs = Inverting(), outputs_of_every_kind(tmp_path)
+    options = ClipOptions(background="black", decontaminate=decontaminate)
+    matte_clip(source, outputs, MattingSession(engine), options)
+    assert engine.foregrounds == (2 if decontaminate else 0)
+    matte, over, _, fgr = (decoded(output.path) for output in outputs)
+    for t, src in enumerate(pictures_of(source)):
+        alpha = src[..., :1]
+        expected = decontaminate * (255.0 - src) + (1 - decontaminate) * src
+        if decontaminate < 1:
+            expected = np.where(alpha == 255, src, expected)
+        visible = expected * (alpha > 0)
+        assert np.abs(matte[t].to_ndarray(format="rgba")[..., :3] - visible).max() <= 0.51
+        assert np.abs(fgr[t].to_ndarray(format="rgb24") - visible).max() <= 0.51
+        assert np.abs(over[t].to_ndarray(format="rgb24") - expected * (alpha / 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize("decontaminate", [-0.1, 1.1, float("nan")])
+def test_a_share_of_the_colours_that_cannot_be(decontaminate):
+    with pytest.raises(StudioError, match=r"decontaminate is .* expected a number from 0 to 1"):
+        ClipOptions(decontaminate=decontaminate)
+
+
+# Previews
+
+
+@pytest.mark.parametrize(
+    ("size", "small"), [((1280, 721), (512, 288)), ((96, 64), (96, 64)), ((45, 31), (44, 30)), ((30, 2000), (6, 512))]
+)
+def test_a_preview_is_small_and_over_a_checkerboard(tmp_path, make_clip, red_engine, size, small):
+    """Against Pillow's mean over the pixels that fall into one."""
+    source = make_clip(tmp_path / "in.mkv", size, 3, codec="ffv1", pix_fmt="bgr0", audio="aac")
+    path = tmp_path / "preview.mp4"
+    matte_clip(source, [Output(path, "preview")], MattingSession(red_engine))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+        assert not container.streams.audio
+    assert close_times(seconds_of(path), seconds_of(source), Fraction(1, 1000))
+    board = 255 * checkerboard(small[1], small[0])[0].permute(1, 2, 0).numpy()
+    for result, src in zip(pictures_of(path), pictures_of(source), strict=True):
+        assert result.shape == (small[1], small[0], 3)
+        alpha = src[..., :1].astype(np.float32) / 255
+        planes = np.moveaxis(np.dstack([src * alpha, alpha]), 2, 0)
+        scaled = np.dstack([Image.fromarray(plane).resize(small, Image.Resampling.BOX) for plane in planes])
+        error = result - (scaled[..., :3] + (1 - scaled[..., 3:]) * board)
+        luma = error @ np.array([0.2126, 0.7152, 0.0722])
+        assert abs(luma.mean()) < 1
+        assert np.abs(luma).mean() < 2.5
+        if size[0] > 1000:  # in tiny pictures much of the colour goes with every second pixel's
+            assert np.abs(error.mean((0, 1))).max() < 0.6
+
+
+def test_a_preview_of_hdr_is_h264_all_the_same(tmp_path, red_engine):
+    source = tmp_path / "in.mp4"
+    writer = FrameWriter(
+        source, content="rgb", width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25),
+        tags=ColorTags(9, 1, 9, 16), bit_depth=10,
+    )  # fmt: skip
+    for index in range(8):
+        writer.write(np.full((48, 64, 3), 30000, np.uint16), index, index)
+    writer.finish()
+    path = tmp_path / "preview.mp4"
+    matte_clip(source, [Output(path, "preview")], MattingSession(red_engine))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+
+
 def test_a_wrong_background_is_refused(tmp_path, make_clip, red_engine):
     source = make_clip(tmp_path / "in.mp4")
     with pytest.raises(StudioError, match="'grren' is neither a colour nor a file"):
@@ -291,13 +464,103 @@ def test_stopping_keeps_a_playable_partial_file(tmp_path, make_clip, red_engine)
         if done == 12:
             stop.set()
 
-    report = matte_clip(source, outputs, MattingSession(red_engine), on_progress=progress, stop=stop)
+    report = matte_clip(source, outputs, MattingSession(red_engine), on_progress=progress, stopped=stop.is_set)
     assert report.stopped
     assert report.frames == 12
     assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.partial.mov", "out.partial.mp4"]
     for path in report.outputs:
         assert len(decoded(path)) == 12
         assert audio_of(path)[-1][1] < 12 / 25 + 0.1
+
+
+class Counting:
+    """An engine that counts its runs and asks for a stop within run number `limit`."""
+
+    def __init__(self, engine, limit):
+        self.engine, self.limit, self.runs = engine, limit, 0
+        self.name, self.variant, self.device, self.dtype = engine.name, engine.variant, engine.device, engine.dtype
+
+    def run(self, *args, **kwargs):
+        self.runs += 1
+        return self.engine.run(*args, **kwargs)
+
+    def stopped(self):
+        return self.runs >= self.limit
+
+
+def test_no_run_of_the_engine_follows_a_stop(tmp_path, make_clip, red_engine):
+    source = make_clip(tmp_path / "in.mp4", frames=20)
+    for limit, frames in ((0, 0), (1, 0), (4, 0), (5, 1), (9, 5)):
+        engine = Counting(red_engine, limit)
+        session = MattingSession(engine, warm_up=4)
+        before = session.stopped
+        report = matte_clip(source, [Output(tmp_path / "out.mov", "matte")], session, stopped=engine.stopped)
+        assert (report.stopped, report.frames, engine.runs) == (True, frames, limit)
+        assert session.stopped is before
+        left = ["out.partial.mov", "out.partial.mov.safetensors"] if frames else []
+        assert sorted(os.listdir(tmp_path)) == ["in.mp4", *left]
+        if frames:
+            assert len(decoded(tmp_path / "out.partial.mov")) == frames
+
+
+def test_a_stop_within_a_chunk_keeps_the_frames_before_the_cut(tmp_path):
+    """A chunk of 6 with a cut at its fourth frame: the new scene's warm-up is stopped, the three frames stay."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    y, x = np.mgrid[0:64, 0:96]
+    for index, texture in enumerate([np.sin(x / 9) * np.cos(y / 7)] * 3 + [np.cos(x / 5 - y / 11)] * 3):
+        Image.fromarray(np.uint8(120 + 50 * texture)).convert("RGB").save(folder / f"{index:02d}.png")
+    engine = Counting(Remembering(), 2 + 1 + 1)
+    session = MattingSession(engine, chunk=6, scene_cut=True, warm_up=2)
+    report = matte_clip(folder, [Output(tmp_path / "o.mkv", "alpha")], session, stopped=engine.stopped)
+    assert (report.stopped, report.frames, engine.runs, session.cuts) == (True, 3, 4, [])
+    assert len(decoded(tmp_path / "o.partial.mkv")) == 3
+
+
+def test_a_session_with_a_state_goes_on_from_it(tmp_path, make_clip):
+    whole = make_clip(tmp_path / "whole.mkv", codec="ffv1", pix_fmt="bgr0", frames=11)
+    truth = pictures_of(whole)
+    for name, pictures in (("a", truth[:4]), ("b", truth[4:])):
+        (tmp_path / name).mkdir()
+        for index, image in enumerate(pictures):
+            Image.fromarray(image).save(tmp_path / name / f"{index:03d}.png")
+    alone, carried = MattingSession(Remembering(), warm_up=3), MattingSession(Remembering(), warm_up=3)
+    expected = tmp_path / "whole_alpha.mkv"
+    matte_clip(whole, [Output(expected, "alpha")], alone)
+    results = []
+    for name in "ab":
+        path = tmp_path / f"{name}.mkv"
+        assert matte_clip(tmp_path / name, [Output(path, "alpha")], carried).frames == (4 if name == "a" else 7)
+        results += [frame.to_ndarray(format="gray") for frame in decoded(path)]
+    assert np.array_equal(np.stack(results), [frame.to_ndarray(format="gray") for frame in decoded(expected)])
+    assert carried.state.frame_count == 11
+    assert torch.equal(carried.state.rec[0], alone.state.rec[0])
+
+
+def test_a_state_of_another_size_is_an_error_before_anything_else(tmp_path, make_clip, red_engine):
+    source, other = make_clip(tmp_path / "in.mp4"), make_clip(tmp_path / "other.mp4", size=(80, 64))
+    engine = Counting(red_engine, 1000)
+    session = MattingSession(engine, warm_up=3)
+    matte_clip(other, [Output(tmp_path / "other.mov", "matte")], session)
+    state, runs = session.state, engine.runs
+    with pytest.raises(StudioError, match="The frames are 96x64 but the recurrent state is of 80x64 frames"):
+        matte_clip(source, [Output(tmp_path / "new" / "out.mov", "matte")], session)
+    assert engine.runs == runs
+    assert session.state is state
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "other.mov", "other.mp4"]
+
+
+@pytest.mark.parametrize("kind", ["matte", "alpha"])
+def test_the_last_result_of_every_chunk_is_shown(tmp_path, make_clip, red_engine, kind):
+    source = make_clip(tmp_path / "in.mkv", codec="ffv1", pix_fmt="bgr0", frames=7)
+    shown = []
+    session = MattingSession(red_engine, chunk=3)
+    matte_clip(source, [Output(tmp_path / "o.mkv", kind)], session, on_result=lambda *both: shown.append(both))
+    assert len(shown) == 3
+    for index, (fgr, pha) in zip((2, 5, 6), shown, strict=True):
+        truth = torch.from_numpy(pictures_of(source)[index]).permute(2, 0, 1)[None] / 255
+        assert torch.equal(fgr, truth)
+        assert torch.equal(pha, truth[:, :1])
 
 
 class Failing:
@@ -322,10 +585,12 @@ def test_a_fault_in_the_middle_keeps_what_was_done_and_says_so(tmp_path, make_cl
     ):
         matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(engine, chunk=1))
     assert len(decoded(tmp_path / "out.partial.mov")) == 9
+    left = ["in.mp4", "out.partial.mov", "out.partial.mov.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == left
     engine = Failing(red_engine, 0, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         matte_clip(source, [Output(tmp_path / "none.mov", "matte")], MattingSession(engine, chunk=1))
-    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.partial.mov"]
+    assert sorted(os.listdir(tmp_path)) == left
 
 
 def test_a_damaged_clip_is_matted_as_far_as_it_can_be_read(tmp_path, make_clip, red_engine):
@@ -463,3 +728,25 @@ def test_no_file_stays_open(tmp_path, make_clip, red_engine):
     with pytest.raises(StudioError, match="x"):
         matte_clip(source, [Output(tmp_path / "b.mp4", "composite")], failing, options)
     assert not [file.path for file in psutil.Process().open_files() if Path(file.path).is_relative_to(tmp_path)]
+
+
+def test_a_stop_completes_no_file_that_nobody_will_look_for(tmp_path, make_clip, red_engine, monkeypatch):
+    """Completing one takes an encoder's look-ahead; a cancel should not wait for that."""
+    clip = make_clip(tmp_path / "clip.mp4", frames=20)
+    completed, kept = [], FrameWriter.abandon
+    monkeypatch.setattr(
+        FrameWriter, "abandon", lambda writer, keep: completed.append((writer.path.name, keep)) or kept(writer, keep)
+    )
+    outputs = [
+        Output(tmp_path / "out" / "kept.mkv", "matte"),
+        Output(tmp_path / "out" / "mix.mp4", "composite", disposable=True),
+        Output(tmp_path / "out" / "small.mp4", "preview"),
+    ]
+    runs = []
+    session = MattingSession(red_engine)
+    report = matte_clip(clip, outputs, session, stopped=lambda: runs.append(1) or len(runs) > 5)
+    assert report.stopped
+    assert completed == [("kept.mkv", True), ("mix.mp4", False), ("small.mp4", False)]
+    assert [path.name for path in report.outputs] == ["kept.partial.mkv"]
+    left = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".safetensors"}
+    assert left == {"kept.partial.mkv"}

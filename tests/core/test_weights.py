@@ -271,6 +271,15 @@ def test_a_segmentation_head_may_be_missing_as_a_whole(state, tmp_path):
     assert whole.has_segmentation
 
 
+def test_a_segmentation_head_of_zeros_is_none(state, tmp_path, reference_weights):
+    zeros = {name: torch.zeros_like(x) if name.startswith("project_seg.") else x for name, x in state.items()}
+    torch.save(zeros, tmp_path / "x.pth")
+    assert not load_network(tmp_path / "x.pth").has_segmentation
+    assert not load_network(reference_weights).has_segmentation
+    torch.save(state, tmp_path / "y.pth")
+    assert load_network(tmp_path / "y.pth").has_segmentation
+
+
 def test_half_a_segmentation_head_is_refused(state, tmp_path):
     _refused({k: v for k, v in state.items() if k != "project_seg.conv.bias"}, tmp_path / "x", "1 tensors missing")
 

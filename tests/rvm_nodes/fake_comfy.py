@@ -27,6 +27,7 @@ USES = {
     ("comfy.model_management", "load_models_gpu"): (1, ("memory_required", "force_full_load")),
     ("comfy.model_management", "processing_interrupted"): (0, ()),
     ("comfy.model_management", "throw_exception_if_processing_interrupted"): (0, ()),
+    ("comfy.model_management", "interrupt_current_processing"): (0, ()),
     ("comfy.model_patcher", "ModelPatcher"): (1, ("load_device", "offload_device")),
     ("comfy.utils", "ProgressBar"): (1, ()),
     ("comfy.utils", "ProgressBar.update_absolute"): (4, ()),  # self, value, total, preview
@@ -138,6 +139,9 @@ class FakeComfy:
             self.interrupted, self.cancel_after = False, None
             raise InterruptProcessingException
 
+    def interrupt_current_processing(self, value=True):
+        self.interrupted = value
+
     # modules
 
     def install(self, monkeypatch) -> None:
@@ -163,6 +167,7 @@ class FakeComfy:
         management.load_models_gpu = host.load_models_gpu
         management.processing_interrupted = host.processing_interrupted
         management.throw_exception_if_processing_interrupted = host.throw_exception_if_processing_interrupted
+        management.interrupt_current_processing = host.interrupt_current_processing
         management.InterruptProcessingException = InterruptProcessingException
         modules["comfy.model_patcher"].ModelPatcher = ModelPatcher
         modules["comfy.utils"].ProgressBar = ProgressBar

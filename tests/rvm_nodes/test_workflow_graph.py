@@ -1,10 +1,15 @@
-"""The converter against graphs worked out by hand, and what it must refuse."""
+"""The converter against graphs worked out by hand, and what it must refuse; then the example workflows themselves."""
 
 import copy
+import json
+from pathlib import Path
 
 import pytest
+from rvm_studio.rvm_nodes import NODE_CLASS_MAPPINGS
 
-from .workflow_graph import WorkflowError, outside_groups, overlaps, to_prompt
+from .workflow_graph import WorkflowError, choices, outside_groups, overlaps, to_prompt, widget_inputs, widget_values
+
+WORKFLOWS = sorted((Path(__file__).resolve().parents[2] / "example_workflows").glob("*.json"))
 
 SCHEMAS = {
     "Load": {
@@ -162,3 +167,44 @@ def test_layout():
     assert len(overlaps(graph)) == 2
     graph["nodes"][3]["pos"] = [730, 10]
     assert outside_groups(graph) == ["node 9 (Note)"]
+
+
+# ---- the example workflows; tests/rvm_nodes/real runs them
+
+
+def test_there_are_examples():
+    assert len(WORKFLOWS) >= 5
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_an_example_is_tidy_and_explained(path):
+    example = json.loads(path.read_text(encoding="utf-8"))
+    assert overlaps(example) == []
+    assert outside_groups(example) == []
+    notes = [node for node in example["nodes"] if node["type"] == "MarkdownNote"]
+    assert len(notes) == 1
+    assert "### What to change" in notes[0]["widgets_values"][0]
+    assert "rvm_sample.mp4" in notes[0]["widgets_values"][0]
+    thumbnail = path.with_suffix(".jpg")
+    assert thumbnail.read_bytes().startswith(b"\xff\xd8")
+    assert thumbnail.stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_an_examples_nodes_are_as_ours(comfy, path):
+    example = json.loads(path.read_text(encoding="utf-8"))
+    ours = [node for node in example["nodes"] if node["type"].startswith("RVM")]
+    assert ours
+    for node in ours:
+        node_class = NODE_CLASS_MAPPINGS[node["type"]]
+        schema = {"input": node_class.INPUT_TYPES(), "output": node_class.RETURN_TYPES}
+        values = widget_values(node, schema)
+        for name, kind, options in widget_inputs(schema):
+            listed = choices(kind, options)
+            assert listed is None or values[name] in listed
+            if isinstance(values[name], (int, float)) and "min" in options:
+                assert options["min"] <= values[name] <= options["max"]
+        inputs = {**schema["input"]["required"], **schema["input"].get("optional", {})}
+        assert sorted(entry["name"] for entry in node["inputs"]) == sorted(inputs)
+        assert tuple(output["name"] for output in node["outputs"]) == node_class.RETURN_NAMES
+        assert tuple(output["type"] for output in node["outputs"]) == node_class.RETURN_TYPES

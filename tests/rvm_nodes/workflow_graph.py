@@ -36,7 +36,7 @@ def to_prompt(workflow: Json, schemas: Mapping[str, Json]) -> Json:
             raise WorkflowError(f"{_name(node)}: there is no node type {node['type']}")
         if node.get("mode", 0) != 0:
             raise WorkflowError(f"{_name(node)} is muted or bypassed")
-        inputs = _widget_values(node, schemas[node["type"]])
+        inputs = widget_values(node, schemas[node["type"]])
         for slot, entry in enumerate(node.get("inputs", [])):
             if entry.get("link") is not None:
                 inputs[entry["name"]] = _source(node, slot, entry, links, nodes, schemas)
@@ -65,7 +65,8 @@ def choices(kind: str | Sequence, options: Json) -> Sequence | None:
     return options.get("options", []) if kind == "COMBO" else None
 
 
-def _widget_values(node: Json, schema: Json) -> Json:
+def widget_values(node: Json, schema: Json) -> Json:
+    """The values of a node's widgets by name. Raises WorkflowError where they are too many or too few."""
     values = node.get("widgets_values") or []
     if isinstance(values, dict):
         return _named_values(values, schema)

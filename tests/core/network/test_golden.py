@@ -195,7 +195,8 @@ def test_one_training_step(golden, reference, filled_state_dict):
         norm, total = map(float, numbers)
         assert value is not None, key
         assert value.norm().item() == pytest.approx(norm, rel=1e-6, abs=1e-12), key
-        assert value.sum().item() == pytest.approx(total, rel=1e-5, abs=1e-6 * norm), key
+        # Gradients that are zero in theory (a bias before BatchNorm) hold rounding alone, which differs by CPU.
+        assert value.sum().item() == pytest.approx(total, rel=1e-5, abs=max(1e-6 * norm, 1e-12)), key
 
 
 @pytest.mark.parametrize("variant", ["mobilenetv3", "resnet50"])

@@ -1,0 +1,96 @@
+"""Frames of a still or a sequence of pictures."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+
+from .errors import StudioError
+from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
+from .picture_orientation import picture_orientation, upright
+from .picture_sequence import Picture
+from .video_color import resolve_tags
+
+
+class PictureReader(FrameReader):
+    """One picture or many, a file each. An unreadable one is noted and left out; its time stays free."""
+
+    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction, span: Span) -> None:
+        super().__init__()
+        first_tick, end_tick = span.ticks(1 / rate)
+        total = len(pictures)
+        pictures = pictures[first_tick:end_tick]
+        if not pictures:
+            raise StudioError(
+                f"{path} holds no picture {span}: its {total} end at {float(total / rate):g} s, at {float(rate):g} a "
+                "second. Trim it to a span in which it has some."
+            )
+        decoded = self._decode(pictures)
+        first = next(decoded, None)
+        if first is None:
+            raise StudioError(
+                f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
+            )
+        index, picture, frame, aspect = first
+        self._zero = 0 if span.is_whole else index  # of the pts given out
+        width, height, aspect = upright(frame, picture_orientation(picture.path, frame), aspect)
+        self.info = ClipInfo(
+            path=path,
+            kind=kind,
+            width=width,
+            height=height,
+            frame_rate=rate,
+            time_base=1 / rate,
+            frame_count=len(pictures),
+            bit_depth=bit_depth_of(frame, picture.path),
+            tags=resolve_tags(frame, frame.height),
+            sample_aspect_ratio=aspect,
+            has_audio=False,
+        )
+        self._frames = self._convert(first, decoded)
+
+    def _decode(self, pictures: list[Picture]) -> Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]]:
+        for index, picture in enumerate(pictures):
+            try:
+                frame, aspect = _decode_picture(picture.path)
+            except av.error.FFmpegError as error:
+                self.damage.append(f"picture {picture.path.name} could not be read ({error.strerror})")
+                continue
+            if frame.is_corrupt:
+                self.damage.append(f"picture {picture.path.name} is damaged")
+            yield index, picture, frame, aspect
+
+    def _convert(
+        self,
+        first: tuple[int, Picture, av.VideoFrame, Fraction | None],
+        decoded: Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]],
+    ) -> Iterator[SourceFrame]:
+        info = self.info
+        item, number = first, 0
+        while item is not None:
+            index, picture, frame, _ = item
+            orientation = picture_orientation(picture.path, frame)
+            width, height, _ = upright(frame, orientation, None)
+            if (width, height) != (info.width, info.height):
+                raise StudioError(
+                    f"{picture.path} is {width}x{height}, but {first[1].path}, the first of the sequence, is "
+                    f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
+                )
+            image = NO_IMAGE
+            if number >= self.skip:
+                tags = resolve_tags(frame, frame.height)
+                image = self._to_rgb(frame, tags, orientation.rotation, info.bit_depth, orientation.mirrored)
+            yield SourceFrame(image, index - self._zero, picture.number)
+            number += 1
+            item = next(decoded, None)
+
+
+def _decode_picture(path: Path) -> tuple[av.VideoFrame, Fraction | None]:
+    """-> the first frame and its sample aspect ratio, if the file tells one."""
+    # without pattern_type a "%" in the name would be taken for a pattern
+    with av.open(str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace") as container:
+        for frame in container.decode(video=0):
+            return frame, container.streams.video[0].sample_aspect_ratio
+    raise av.error.InvalidDataError(0, "no picture in it", str(path))

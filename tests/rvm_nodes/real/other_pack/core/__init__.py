@@ -1,0 +1,3 @@
+"""The `core` of the other pack."""
+
+OWNER = "AAA-OtherPack"

@@ -1,0 +1,1 @@
+"""Training of the network by the staged recipe of the paper."""
