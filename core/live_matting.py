@@ -142,10 +142,9 @@ class _Entry:
         entry = CATALOGUE[model]
         text = f"Downloading the weights of {model}, once"
         if entry.size:
-            partial = models_dir() / f"{entry.file_name}.partial"
             received = 0
             with contextlib.suppress(OSError):
-                received = partial.stat().st_size
+                received = entry.partial(models_dir()).stat().st_size
             text += f": {received / 1e6:.0f} of {entry.size / 1e6:.0f} MB"
         return text
 
@@ -154,7 +153,7 @@ def weights_are_here(model: str) -> bool:
     """Whether a model's weights need no download: a file was named, or they have been fetched."""
     if model not in CATALOGUE or os.environ.get("RVM_WEIGHTS"):
         return True
-    return (models_dir() / f"rvm_{model}.safetensors").is_file()
+    return (models_dir() / CATALOGUE[model].installed_name).is_file()
 
 
 class LiveStream:
