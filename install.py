@@ -663,7 +663,7 @@ def worker_problems(environment, python: str) -> list:
     if "error" in found:
         return [f"{found['error']} ({python})"]
     print(f"ok: Python {found['python']}, {python}")
-    print(f"ok: mattes on {found['device']}, {found['precision']}, with {found['weights']}")
+    print(f"ok: mattes on {found['device']}, {found['engine']} {found['precision']}, with {found['weights']}")
     return []
 
 

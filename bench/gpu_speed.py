@@ -89,7 +89,7 @@ def speeds(network, device, arguments) -> None:
     print("| size (ratio) | kind | frames a second | ms a frame | against eager | against TorchScript | peak MB |")
     print("|---|---|---|---|---|---|---|")
     foreground = not arguments.alpha_only
-    graph = build(network, choose(device))
+    graph = build(network, choose(device, "graph"))
     if not isinstance(graph, GraphEngine):
         print(f"(the engine chosen here is {graph.name})")
     for size in arguments.sizes:

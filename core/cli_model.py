@@ -45,7 +45,8 @@ def add_engine_options(model: argparse._ArgumentGroup) -> None:
         choices=("auto", "eager", "folded", "openvino", "graph"),
         default="auto",
         help="how the network is run: auto (default: the fastest here, see `rvm-studio info`), eager (plain PyTorch), "
-        "folded (plain PyTorch, reordered for the CPU), openvino (CPU), graph (graphics cards)",
+        "folded (plain PyTorch, reordered for the CPU), openvino (CPU), graph (graphics cards; experimental: not yet "
+        "tried on one)",
     )
     model.add_argument(
         "--precision",
@@ -66,8 +67,7 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     choice = choose(choose_device(arguments.device), arguments.engine, arguments.precision)
-    if choice.engine not in ("eager", "graph"):
-        load_ahead()
+    load_ahead(choice)
     network = find_network(arguments)
     engine = build(network, choice)
     log.info("network: %s, engine %s", arguments.variant, choice)

@@ -22,12 +22,13 @@ from torch import Tensor
 from . import weights
 from .alpha_ops import check_number
 from .decontaminate import decontaminate
-from .device import choose_device, choose_dtype, release_cached_memory
+from .device import choose_device, release_cached_memory
 from .downsample_ratio import choose_downsample_ratio
-from .engines import EagerEngine, Engine
+from .engines import Choice, Engine, build, choose, load_ahead
 from .errors import StudioError
 from .mask_ops import EdgeOptions, refine_edges
 from .matting_session import MattingSession
+from .network import MattingNetwork
 from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
 from .weights_download import CATALOGUE, models_dir
 
@@ -73,19 +74,21 @@ class LiveMatte(NamedTuple):
 class SharedEngines:
     """One engine for each model, however many streams use it; loaded (and fetched, where missing) in the background.
 
-    device, precision: as for MattingSession. make_engine: network, device, dtype -> Engine.
+    device, engine, precision: as for core.engines.choose, which decides as on the command line; `choice` is what it
+    came to. make_engine: network, choice -> Engine.
     Engines stay until the end: networks are small beside what a graphics card's driver takes once.
-    Raises StudioError where device or precision cannot be had.
+    Raises StudioError where device, engine or precision cannot be had.
     """
 
     def __init__(
         self,
         device: str = "auto",
         precision: str = "auto",
-        make_engine: Callable[..., Engine] = EagerEngine,
+        engine: str = "auto",
+        make_engine: Callable[[MattingNetwork, Choice], Engine] = build,
     ):
-        self.device = choose_device(device)
-        self.dtype = choose_dtype(precision, self.device)
+        self.choice = choose(choose_device(device), engine, precision)
+        self.device = self.choice.device
         self._make_engine = make_engine
         self._entries: dict[str, _Entry] = {}
 
@@ -114,8 +117,9 @@ class SharedEngines:
     def _load(self, model: str, entry: "_Entry") -> None:
         try:
             path = weights.find(model) if model in CATALOGUE else weights.find(path=model)
+            load_ahead(self.choice)
             network = weights.load_network(path, model if model in CATALOGUE else None)
-            entry.engine = self._make_engine(network, self.device, self.dtype)
+            entry.engine = self._make_engine(network, self.choice)
         except StudioError as error:
             entry.fail(str(error))
         except Exception as error:  # a full disk, a card without memory: the thread's end would be told to nobody

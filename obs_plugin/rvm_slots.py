@@ -15,7 +15,7 @@ import numpy as np
 import rvm_frame_protocol as protocol
 import torch
 from rvm_studio.core import weights
-from rvm_studio.core.device import DTYPE_NAMES, describe, release_cached_memory
+from rvm_studio.core.device import describe, release_cached_memory
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.live_matting import LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
 from rvm_studio.core.mask_ops import EdgeOptions
@@ -172,11 +172,10 @@ def report(places: list, engines: SharedEngines, reporter: Any) -> None:
     state = protocol.READY
     if wanted and not wanted & set(loaded):
         state = protocol.STARTING if progress or not errors else protocol.FAILED
-    names = {f"{engine.name}, {DTYPE_NAMES[engine.dtype]}" for engine in loaded.values()}
     reporter.set(
         state,
         device=device_text(engines.device),
-        engine="; ".join(sorted(names)),
+        engine="; ".join(sorted({engine.name for engine in loaded.values()})),
         model=", ".join(sorted(wanted & set(loaded))),
         message=progress,
         error="; ".join(dict.fromkeys(errors)),
@@ -211,4 +210,4 @@ def what_is_there() -> dict:
     path = weights.find("mobilenetv3")
     weights.load_network(path)
     found = {"python": sys.version.split()[0], "device": device_text(engines.device), "weights": str(path)}
-    return found | {"precision": DTYPE_NAMES[engines.dtype]}
+    return found | {"engine": engines.choice.engine, "precision": engines.choice.precision}

@@ -1,9 +1,13 @@
 """RVM Load Model: weights from the disk (or the official release) to a network in ComfyUI's care."""
 
+import logging
+
 from . import comfy_host
 from .comfy_host import explained
 from .matte_options import RVMModel
 from .widgets import entry
+
+log = logging.getLogger(__name__)
 
 
 @explained
@@ -45,7 +49,8 @@ class RVMLoadModel:
         }
 
     def load(self, model: str, precision: str, device: str, refiner: str):
-        from ..core.device import choose_dtype
+        from ..core.device import DTYPES
+        from ..core.engines import choose
         from ..core.weights import DEEP, FAST, load_network
 
         path = comfy_host.weights_path(model)
@@ -53,6 +58,9 @@ class RVMLoadModel:
         place = comfy_host.torch_device(device)
         if precision == "auto" and not comfy_host.half_is_allowed(place):
             precision = "fp32"
-        dtype = choose_dtype(precision, place)
+        choice = choose(place, precision=precision)
+        log.info("RVM: %s, engine %s", path.name, choice)
+        # Other engines run a copy, and keep their states in fp32.
+        dtype = DTYPES[choice.precision if choice.engine == "eager" else "fp32"]
         network = network.requires_grad_(False).to(dtype)
-        return (RVMModel(comfy_host.patcher_for(network, place), network, place, dtype, str(path)),)
+        return (RVMModel(comfy_host.patcher_for(network, place), network, place, dtype, str(path), choice),)

@@ -1,5 +1,6 @@
 """The widgets that all matting nodes share, and the session they describe."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from . import comfy_host
 from .widgets import entry
 
 if TYPE_CHECKING:
+    from ..core.engines import Choice, Engine
     from ..core.matting_session import MattingSession
     from ..core.network import MattingNetwork
 
@@ -73,13 +75,24 @@ def matte_widgets() -> dict[str, tuple]:
 
 @dataclass(frozen=True)
 class RVMModel:
-    """What RVM Load Model gives: the network, in eval mode and the precision it runs in, in ComfyUI's care."""
+    """What RVM Load Model gives: the network, in eval mode and the precision it runs in, in ComfyUI's care; and which
+    engine mattes with it."""
 
     patcher: Any
     network: "MattingNetwork"
     device: Any
     dtype: Any
     path: str
+    choice: "Choice"
+
+    @functools.cached_property
+    def engine(self) -> "Engine":
+        """Plain PyTorch runs the network where ComfyUI has put it; the CPU's faster engines run a copy."""
+        from ..core.engines import EagerEngine, build
+
+        if self.choice.engine == "eager":
+            return EagerEngine(self.network, self.device, self.dtype, shared=True)
+        return build(self.network, self.choice)
 
     def session(
         self,
@@ -96,16 +109,15 @@ class RVMModel:
     ) -> "MattingSession":
         """A session for frames of this size, its model on its device. Raises StudioError where the settings, or the
         state and the frames, do not fit."""
-        from ..core.engines import EagerEngine, SegmentationEngine
+        from ..core.engines import SegmentationEngine
         from ..core.matting_session import MattingSession
         from ..core.network import small_size
         from ..core.state_file import state_from_dict
 
         if not isinstance(self, RVMModel):
             raise StudioError("The model input is of another kind. Connect it to RVM Load Model.")
-        engine_class = SegmentationEngine if segment else EagerEngine
         session = MattingSession(
-            engine_class(self.network, self.device, self.dtype, shared=True),
+            SegmentationEngine(self.network, self.device, self.dtype, shared=True) if segment else self.engine,
             downsample_ratio=custom_ratio if downsample == "custom" else downsample,
             chunk=chunk or "auto",
             warm_up=warm_up,

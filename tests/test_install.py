@@ -809,7 +809,7 @@ def fake_worker(install, monkeypatch, answer: str) -> list:
     return calls
 
 
-FINE = '{"python": "3.11.7", "device": "CPU", "weights": "w.safetensors", "precision": "fp32"}'
+FINE = '{"python": "3.11.7", "device": "CPU", "weights": "w.safetensors", "engine": "openvino", "precision": "fp32"}'
 
 
 def test_the_obs_script_is_made_ready(install, monkeypatch, obs_checkout, tmp_path, capsys):
@@ -840,7 +840,7 @@ def test_what_is_noted_is_what_is_checked(install, monkeypatch, obs_checkout, tm
     printed = capsys.readouterr().out
     assert "Nothing is wrong." in printed
     assert "wrong:" not in printed
-    assert "ok: mattes on CPU, fp32, with w.safetensors" in printed
+    assert "ok: mattes on CPU, openvino fp32, with w.safetensors" in printed
     ((command, options),) = calls
     assert command[1:] == ["-u", str(obs_checkout / "obs_plugin" / "rvm_worker.py"), "--check"]
     assert command[0].startswith(str(tmp_path / "env"))

@@ -3,15 +3,14 @@
     eager       the network as it is, in plain PyTorch, on any device: what the others are checked against
     folded      CPU: cut at the refiner, BatchNorm folded, channels-last, in plain PyTorch
     openvino    CPU: cut at the refiner, the small network in OpenVINO
-    graph       GPU: cut at the refiner, folded, recorded as a CUDA graph, the full size in Triton
+    graph       GPU, experimental: cut at the refiner, folded, recorded as a CUDA graph, the full size in Triton
 
 `choose` picks one for a device and says why, `build` makes it.
 """
 
-from .choice import Choice, build, choose
+from .choice import Choice, build, choose, load_ahead
 from .eager import EagerEngine, SegmentationEngine
 from .engine import Drawing, Engine, EngineOutput
-from .kernel_runner import load_ahead
 
 __all__ = [
     "Choice",

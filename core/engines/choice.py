@@ -14,7 +14,7 @@ from .cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernel
 from .eager import EagerEngine
 from .engine import Engine
 from .folded import FoldedParts
-from .kernel_runner import compiled_kernels
+from .kernel_runner import compiled_kernels, load_kernels_ahead
 from .split import SplitEngine
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ ENGINES = ("auto", "eager", "folded", "openvino", "graph")
 ON_CPU = ("folded", "openvino")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
 GET_THEM = "pip install openvino numba, or run install.py"
+EXPERIMENTAL = ("graph",)  # never run on a card so far: only where asked for
 
 
 class Choice(NamedTuple):
@@ -39,14 +40,15 @@ class Choice(NamedTuple):
             full_size = f", full size by {'Triton' if _triton_for(self.device) else 'plain PyTorch'}"
         elif self.engine != "eager":
             full_size = f", full size by {'numba' if compiled_kernels() else 'plain PyTorch'}"
-        return f"{self.engine} on {self.device}, {self.precision}{full_size} ({self.why})"
+        note = ", experimental" if self.engine in EXPERIMENTAL else ""
+        return f"{self.engine} on {self.device}, {self.precision}{full_size} ({self.why}{note})"
 
 
 def choose(device: torch.device, engine: str = "auto", precision: str | torch.dtype = "auto") -> Choice:
     """The engine and precision for a device, as asked for, or for "auto" the fastest that keeps the quality:
 
     CPU: OpenVINO where it is installed, else folded PyTorch; bf16 but for the encoder ("mixed") where OpenVINO
-    computes bf16 natively, else fp32. NVIDIA and AMD cards: graph, in core.device's precision. Elsewhere: eager.
+    computes bf16 natively, else fp32. Elsewhere, graphics cards included: eager, in core.device's precision.
     Raises StudioError for what cannot work here.
     """
     if engine not in ENGINES:
@@ -73,6 +75,12 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     return Choice(engine, device, DTYPE_NAMES[choose_dtype(precision, device)], why)
 
 
+def load_ahead(choice: Choice) -> None:
+    """Begins loading in a thread what the engine will need, while the caller reads the weights."""
+    if choice.engine in ON_CPU:
+        load_kernels_ahead()
+
+
 def build(network: MattingNetwork, choice: Choice) -> Engine:
     """The engine that was chosen, for a network (which it copies); eager, with a warning, where a graph goes wrong."""
     if choice.engine == "graph":
@@ -91,7 +99,7 @@ def build(network: MattingNetwork, choice: Choice) -> Engine:
 
 def _automatic(device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
-        return "graph", "the fastest on a graphics card"
+        return "eager", "plain PyTorch; --engine graph may be faster, and is experimental: not yet tried on a card"
     if device.type != "cpu":
         return "eager", f"plain PyTorch: no faster engine for {device.type} is built yet"
     if problem := openvino_problem():

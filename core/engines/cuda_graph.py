@@ -1,8 +1,8 @@
 """The engine for GPUs: the network cut at its refiner, BatchNorm folded, channels-last; recorded once for each size as
 a CUDA graph and replayed, since launching its 300 operations one by one takes longer than computing them.
 
-Checked against eager PyTorch when it is built (`agrees_with_eager`): a driver, card or Triton on which it goes wrong
-gets the eager engine instead.
+Experimental: it has not been run on a card so far. Checked against eager PyTorch when it is built
+(`agrees_with_eager`): a driver, card or Triton on which it goes wrong gets the eager engine instead.
 """
 
 # T frames of one stream, C channels, H, W full size, h, w small size
@@ -18,7 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..device import is_out_of_memory
+from ..device import DTYPE_NAMES, is_out_of_memory
 from ..network import MattingNetwork, Rec, small_size
 from ..network.guided_filter import DeepGuidedFilterRefiner
 from . import full_size_gpu
@@ -84,8 +84,6 @@ class GraphEngine:
     Runs one call at a time; calls from several threads wait for each other.
     """
 
-    name = "graph"
-
     def __init__(
         self,
         network: MattingNetwork,
@@ -95,13 +93,14 @@ class GraphEngine:
         record: Callable[[Compute, Sequence[Tensor]], Recorded] | None = CudaGraph,
         kernels: ModuleType | None = None,
     ):
+        self.name = f"graph {DTYPE_NAMES[dtype]}"
         self.variant, self.device, self.dtype = network.variant, device, dtype
-        self._network = folded(network).to(device, dtype)
+        self.network = folded(network).to(device, dtype)
         self._record = record
         self._kernels = kernels or full_size_gpu
-        self._encoder = self._ready(Encoder(self._network))
-        self._decoder = functools.cache(lambda *how: self._ready(Decoder(self._network, *how)))
-        self._slope = functools.cache(lambda foreground: self._ready(new_slope(self._network, foreground)))
+        self._encoder = self._ready(Encoder(self.network))
+        self._decoder = functools.cache(lambda *how: self._ready(Decoder(self.network, *how)))
+        self._slope = functools.cache(lambda foreground: self._ready(new_slope(self.network, foreground)))
         self._graphs: OrderedDict[tuple, Recorded] = OrderedDict()
         self._pinned: dict[tuple, tuple[Tensor, torch.cuda.Event]] = {}
         self._lock = threading.Lock()
@@ -124,7 +123,7 @@ class GraphEngine:
         with self._lock:
             frames = self._on_device(frames)
             if rec is None:
-                rec = first_states(self._network, *small_size(H, W, downsample_ratio))
+                rec = first_states(self.network, *small_size(H, W, downsample_ratio))
             given = [frames, *(r.to(self.device, self.dtype) for r in rec)]
             compute = functools.partial(self._compute, downsample_ratio, out, foreground)
             key = (downsample_ratio, out, foreground, frames.shape, frames.stride(), frames.dtype)
@@ -176,7 +175,7 @@ class GraphEngine:
         self, downsample_ratio: float, out: torch.dtype, foreground: bool, frames: Tensor, *rec: Tensor
     ) -> list[Tensor]:
         """[fgr (or, where not asked for, pha again), pha, r1..r4], all on the device."""
-        refiner = self._network.refiner
+        refiner = self.network.refiner
         refines = downsample_ratio != 1
         learned = refines and isinstance(refiner, DeepGuidedFilterRefiner)
         small = self._kernels.reduce(frames, downsample_ratio)

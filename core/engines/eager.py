@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..device import DTYPE_NAMES
 from ..errors import StudioError
 from ..network import MattingNetwork, Rec
 from ..pixel_format import quantise, to_float
@@ -21,9 +22,10 @@ class EagerEngine:
     (ComfyUI's memory management) has it on the device whenever the engine runs.
     """
 
-    name = "eager"
+    head = ""
 
     def __init__(self, network: MattingNetwork, device: torch.device, dtype: torch.dtype, *, shared: bool = False):
+        self.name = f"eager{self.head} {DTYPE_NAMES[dtype]}"
         self.variant = network.variant
         self.device = device
         self.dtype = dtype
@@ -54,7 +56,7 @@ class SegmentationEngine(EagerEngine):
     Raises StudioError where the weights have no such head.
     """
 
-    name = "eager segmentation"
+    head = " segmentation"
 
     def __init__(self, network: MattingNetwork, device: torch.device, dtype: torch.dtype, *, shared: bool = False):
         if not network.has_segmentation:

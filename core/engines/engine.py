@@ -32,8 +32,8 @@ class EngineOutput(NamedTuple):
 
 
 class Engine(Protocol):
-    """One way of running the network. `name` says which, `variant` is the network's; `dtype` is that of its states
-    (and not always of what it computes in): states of one dtype pass from any engine to any other."""
+    """One way of running the network. `name` says which and how precisely, `variant` is the network's; `dtype` is that
+    of its states (and not always of what it computes in): states of one dtype pass from any engine to any other."""
 
     name: str
     variant: str

@@ -25,7 +25,7 @@ def compiled_kernels() -> ModuleType | None:
         return _loaded()
 
 
-def load_ahead() -> None:
+def load_kernels_ahead() -> None:
     """Begins loading the kernels in a thread: numba takes half a second, in which weights and networks can be read."""
     threading.Thread(target=compiled_kernels, name="rvm-kernels", daemon=True).start()
 

@@ -39,6 +39,11 @@ class SplitEngine:
         self.variant = parts.network.variant
 
     @property
+    def network(self) -> MattingNetwork:
+        """As it runs: BatchNorm folded."""
+        return self.parts.network
+
+    @property
     def draws(self) -> bool:
         return compiled_kernels() is not None
 

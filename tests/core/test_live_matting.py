@@ -10,7 +10,7 @@ import pytest
 import torch
 from rvm_studio.core import MattingNetwork, MattingSession, live_matting, weights
 from rvm_studio.core.decontaminate import decontaminate
-from rvm_studio.core.engines import EagerEngine
+from rvm_studio.core.engines import EagerEngine, build, choose
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.live_matting import LiveSettings, LiveStream, SharedEngines, make_correction, weights_are_here
 from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
@@ -44,10 +44,10 @@ def matte_all(stream, pictures, epoch=1, interval=FRAME):
     return [stream.matte(picture, t * interval, epoch) for t, picture in enumerate(pictures)]
 
 
-def session_mattes(engine, pictures, **settings):
-    """What a session makes of the pictures, one by one: [T, 1, H, W] float32."""
+def session_mattes(engine, pictures, out=torch.float32, **settings):
+    """What a session makes of the pictures, one by one: [T, 1, H, W]."""
     session = MattingSession(engine, **settings)
-    return torch.cat([session.matte(picture[None, ..., :3], foreground=False)[1] for picture in pictures])
+    return torch.cat([session.matte(picture[None, ..., :3], out=out, foreground=False)[1] for picture in pictures])
 
 
 def as_array(pha):
@@ -299,9 +299,9 @@ def file(network, tmp_path, monkeypatch):
     return weights.save(network, tmp_path / "rvm_mobilenetv3.safetensors", {})
 
 
-@pytest.fixture
-def engines():
-    return SharedEngines("cpu")
+@pytest.fixture(params=["auto", "eager"])
+def engines(request):
+    return SharedEngines("cpu", engine=request.param)
 
 
 def test_streams_share_an_engine_that_is_loaded_aside(engines, file, network, pictures):
@@ -315,8 +315,27 @@ def test_streams_share_an_engine_that_is_loaded_aside(engines, file, network, pi
     for t in range(3):  # in turns, each with its own memory
         one.matte(pictures[t], t * FRAME, 1)
         last = other.matte(pictures[8 - t], t * FRAME, 1)
-    expected = as_array(session_mattes(EagerEngine(network, CPU, torch.float32), pictures[:5:-1]))
-    assert np.array_equal(last.alpha, expected[-1])
+    expected = session_mattes(build(network, engines.choice), pictures[:5:-1], torch.uint8)
+    assert np.array_equal(last.alpha, expected[-1, 0].numpy())
+
+
+def test_an_engine_is_chosen_as_on_the_command_line(file, network, pictures):
+    engines = SharedEngines("cpu")
+    engine = wait_for(lambda: engines.get(str(file)))
+    assert engines.choice == choose(CPU)
+    assert engine.name == build(network, choose(CPU)).name == f"{engines.choice.engine} {engines.choice.precision}"
+    matte = LiveStream(engine, LiveSettings(edges=EdgeOptions(feather=2), decontaminate=1)).matte(pictures[0], 0, 1)
+    assert (matte.alpha.shape, matte.correction.shape) == ((57, 90), (28, 45, 4))
+    exact = SharedEngines("cpu", precision="fp32")
+    engine = wait_for(lambda: exact.get(str(file)))
+    assert engine.name == f"{choose(CPU).engine} fp32"
+    stream = LiveStream(engine, LiveSettings(scene_cuts=False))
+    assert stream.prepare(57, 90)
+    alphas = np.stack([matte.alpha for matte in matte_all(stream, pictures)])
+    truth = as_array(session_mattes(EagerEngine(network, CPU, torch.float32), pictures))
+    assert np.abs(alphas.astype(int) - truth).max() <= 1
+    with pytest.raises(StudioError, match="mixed needs the engine openvino"):
+        SharedEngines("cpu", "mixed", "eager")
 
 
 def test_an_engine_is_loaded_once(file):

@@ -21,8 +21,9 @@ import rvm_slots
 import rvm_worker
 import torch
 from rvm_studio.core import MattingNetwork, MattingSession, weights
-from rvm_studio.core.engines import EngineOutput
+from rvm_studio.core.engines import EngineOutput, build, choose
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.live_matting import SharedEngines
 from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
 from rvm_studio.core.pixel_format import quantise, to_float
 
@@ -183,10 +184,13 @@ def moving_pictures(height=57, width=90, count=5, seed=0) -> np.ndarray:
 
 
 def session_alphas(network, pictures, edges=None, **settings) -> np.ndarray:
-    """[T, H, W] uint8: what a session makes of the pictures, one by one."""
-    session = MattingSession(network, device="cpu", **{"scene_cut": True, **settings})
-    pha = [session.matte(picture[None, ..., :3], foreground=False)[1] for picture in pictures]
-    return quantise(refine_edges(torch.cat(pha), edges or EdgeOptions()), torch.uint8)[:, 0].numpy()
+    """[T, H, W] uint8: what a session makes of the pictures, one by one, in the engine that is chosen here."""
+    session = MattingSession(build(network, choose(CPU)), **{"scene_cut": True, **settings})
+    out = torch.float32 if edges else torch.uint8
+    pha = [session.matte(picture[None, ..., :3], out=out, foreground=False)[1] for picture in pictures]
+    if not edges:
+        return torch.cat(pha)[:, 0].numpy()
+    return quantise(refine_edges(torch.cat(pha), edges), torch.uint8)[:, 0].numpy()
 
 
 # ---- mattes
@@ -309,12 +313,12 @@ def test_the_newest_picture_wins_and_filters_take_turns(worker):
     wait_for(lambda: 0.5 < cameras[0].control.rate_milli / (1000 * len(came[0]) / 4) < 2, 3, "a rate")
 
 
-def test_what_the_panel_shows(worker):
+def test_what_the_panel_shows(worker, network):
     Camera(worker.arena.slots[0]).matte_of(moving_pictures(40, 60, 1)[0])
     wait_for(lambda: worker.status.get("model"), 5)
     assert worker.state == protocol.READY
     assert worker.status["device"].startswith("CPU, 1 threads")
-    assert worker.status["engine"] == "eager, fp32"
+    assert worker.status["engine"] == build(network, choose(CPU)).name
     assert worker.status["model"] == "mobilenetv3"
     assert worker.status["message"] == worker.status["error"] == ""
     assert psutil.Process(worker.process.pid).nice() == rvm_worker.NICENESS
@@ -503,7 +507,8 @@ def test_what_the_check_finds(monkeypatch, weights_file, tmp_path, variable, val
     monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path))
     monkeypatch.setenv("RVM_WEIGHTS", str(weights_file))
     monkeypatch.setenv("RVM_THREADS", "1")
-    assert rvm_slots.what_is_there()["precision"] == "fp32"
+    there, choice = rvm_slots.what_is_there(), SharedEngines().choice
+    assert (there["engine"], there["precision"]) == (choice.engine, choice.precision)
     monkeypatch.setenv(variable, value)
     with pytest.raises(StudioError, match=text):
         rvm_slots.what_is_there()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from rvm_studio.core import weights
+from rvm_studio.core.engines import choose
 from rvm_studio.core.network import MattingNetwork
 from rvm_studio.rvm_nodes.matte_options import RVMModel
 
@@ -65,7 +66,7 @@ def model(comfy, network) -> RVMModel:
     """What RVM Load Model would give for it."""
     device = torch.device("cpu")
     patcher = fake_comfy.ModelPatcher(network, device, device)
-    return RVMModel(patcher, network, device, torch.float32, "random.safetensors")
+    return RVMModel(patcher, network, device, torch.float32, "random.safetensors", choose(device, "eager"))
 
 
 @pytest.fixture

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from rvm_studio.core import weights, weights_download
+from rvm_studio.core.engines import build, choose
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.network import MattingNetwork
 from rvm_studio.rvm_nodes import comfy_host
 from rvm_studio.rvm_nodes.load_model import RVMLoadModel
+from rvm_studio.rvm_nodes.matte import RVMMatte, RVMSegment
 
 OFFICIAL = ["rvm_mobilenetv3.safetensors", "rvm_resnet50.safetensors"]
 
@@ -84,6 +87,27 @@ def test_precision_follows_comfyui_and_the_device(comfy, weights_file, monkeypat
     assert load().dtype == torch.float32  # never fp16 on a CPU
     with pytest.raises(StudioError, match="RVM Load Model: Precision fp16 works on graphics cards only"):
         load(precision="fp16")
+
+
+def test_the_engine_is_chosen_as_on_the_command_line(comfy, weights_file, network, frames, caplog):
+    """But for the precision, which ComfyUI decides: fp32 on a CPU."""
+    caplog.set_level("INFO")
+    model, images = load(), frames(5)
+    choice = choose(torch.device("cpu"), precision="fp32")
+    assert model.choice == choice
+    assert f"RVM: mine.safetensors, engine {choice}" in caplog.text
+    assert model.session(64, 80).engine is model.session(64, 80).engine  # compiled once
+    assert model.session(64, 80).engine.name == f"{choice.engine} fp32"
+    assert model.session(64, 80, segment=True).engine.name == "eager segmentation fp32"
+    options = {"downsample": "auto", "custom_ratio": 0.25, "warm_up": 2, "scene_cut": 0.0, "chunk": 0}
+    foreground, mask, _, state = RVMMatte().matte(model, images, carry="never", **options)
+    fgr, pha = MattingSession(build(network, choice), warm_up=2).matte(images.permute(0, 3, 1, 2))
+    assert torch.equal(foreground, fgr.permute(0, 2, 3, 1))
+    assert torch.equal(mask, pha[:, 0])
+    exact = MattingSession(network, device="cpu", warm_up=2).matte(images.permute(0, 3, 1, 2))[1]
+    assert (pha - exact).abs().max() < 3 / 255  # the fast guided filter divides by small variances
+    segment = RVMSegment().matte(model, images[:2], carry="never", state=state, **options)
+    assert segment[0].shape == (2, 64, 80)
 
 
 def test_the_choice_of_a_card(comfy, weights_file, monkeypatch):

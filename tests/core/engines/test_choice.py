@@ -52,11 +52,14 @@ def test_automatic_without_openvino(without_openvino):
         choose(CPU, "openvino")
 
 
-def test_a_card_runs_graphs(monkeypatch):
+def test_a_card_runs_eager_and_graphs_only_where_asked_for(monkeypatch):
     monkeypatch.setattr(choice, "choose_dtype", lambda precision, device: torch.float16)
     chosen = choose(CUDA)
-    assert (chosen.engine, chosen.precision) == ("graph", "fp16")
-    assert choose(CUDA, "eager").engine == "eager"
+    assert (chosen.engine, chosen.precision) == ("eager", "fp16")
+    assert "--engine graph may be faster, and is experimental" in str(chosen)
+    asked = choose(CUDA, "graph")
+    assert (asked.engine, asked.precision) == ("graph", "fp16")
+    assert str(asked).endswith("(as asked for, experimental)")
     for engine in ("folded", "openvino"):
         with pytest.raises(StudioError, match=f"engine {engine} runs on the CPU, not on cuda"):
             choose(CUDA, engine)

@@ -170,9 +170,9 @@ def test_check_against_eager(networks):
     assert problem.startswith("AttributeError")
 
 
-def test_chosen_for_cards_and_replaced_where_it_goes_wrong(networks, monkeypatch, caplog):
+def test_built_for_cards_and_replaced_where_it_goes_wrong(networks, monkeypatch, caplog):
     monkeypatch.setattr(choice, "choose_dtype", lambda wanted, device: torch.float16)
-    chosen = choose(torch.device("cuda"))
+    chosen = choose(torch.device("cuda"), "graph")
     assert (chosen.engine, chosen.precision) == ("graph", "fp16")
     with pytest.raises(StudioError, match="is for graphics cards"):
         choose(CPU, "graph")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rvm_studio.core import MattingSession
+from rvm_studio.core.engines import build, choose
 from rvm_studio.core.weights import load_network
 
 from .comfy_client import ComfyClient
@@ -97,18 +98,19 @@ def kept(server) -> Callable[[str], np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def network(reference_weights):
-    return load_network(reference_weights)
+def engine(reference_weights):
+    """As the nodes have it on a CPU."""
+    return build(load_network(reference_weights), choose(torch.device("cpu"), precision="fp32"))
 
 
 @pytest.fixture
-def core_alpha(network):
+def core_alpha(engine):
     """`core_alpha(images)`: alpha [T, H, W] of IMAGE frames [T, H, W, 3] by the core alone, in one session."""
 
     def matte(images: np.ndarray, **options) -> np.ndarray:
-        session = MattingSession(network, **{"warm_up": 12, **options})
+        session = MattingSession(engine, **{"warm_up": 12, **options})
         frames = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
-        return session.matte(frames, foreground=False)[1][:, 0].numpy()
+        return session.matte(frames)[1][:, 0].numpy()
 
     return matte
 

@@ -70,13 +70,13 @@ def clip_images(server) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def core_matte(network, clip_images):
+def core_matte(engine, clip_images):
     """`core_matte(ratio)`: fgr [T, 3, H, W] and pha [T, 1, H, W] of the clip by one session, made when asked for."""
     made: dict = {}
 
     def matte(ratio: str = "auto"):
         if ratio not in made:
-            made[ratio] = MattingSession(network, warm_up=12, downsample_ratio=ratio).matte(clip_images)
+            made[ratio] = MattingSession(engine, warm_up=12, downsample_ratio=ratio).matte(clip_images)
         return made[ratio]
 
     return matte

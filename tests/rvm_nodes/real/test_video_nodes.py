@@ -32,8 +32,8 @@ def save_alpha(schemas, name: str, **options) -> tuple[Graph, str]:
     return graph, graph.add("RVMSaveAlphaVideo", model=model["model"], video=clip["VIDEO"], **settings).id
 
 
-def test_a_clip_from_frames_in_memory(client, schemas, kept, output, network):
-    """Create Video holds frames; they reach the network as they are, not through a lossy file."""
+def test_a_clip_from_frames_in_memory(client, schemas, kept, output, engine):
+    """Create Video holds frames; they reach the engine as they are, not through a lossy file."""
     graph = Graph(schemas)
     frames = graph.frames(10, first=20)
     clip = graph.add("CreateVideo", images=frames, fps=12.0)
@@ -46,13 +46,13 @@ def test_a_clip_from_frames_in_memory(client, schemas, kept, output, network):
     assert [run.outputs[count]["text"], run.outputs[fps]["text"]] == [["10"], ["12.0"]]
     # 8 bits, as the clip's frames were
     images = np.round(kept("from_memory") * 255).astype(np.uint8)
-    _, pha = MattingSession(network, warm_up=12).matte(images, foreground=False)
+    _, pha = MattingSession(engine, warm_up=12).matte(images, foreground=False)
     error = np.abs(gray_of(output("streamed/from_memory*")) - pha[:, 0].numpy())
     assert error.mean() < 1 / 255  # H.264
     assert np.quantile(error, 0.999) < 12 / 255
 
 
-def test_a_trimmed_clip(client, schemas, output, network, clip_images):
+def test_a_trimmed_clip(client, schemas, output, engine, clip_images):
     """Newer versions put a cut into the VIDEO and leave the file alone: only what is meant comes out."""
     if "Video Slice" not in schemas:
         pytest.skip("this ComfyUI has no Trim Video")
@@ -70,11 +70,11 @@ def test_a_trimmed_clip(client, schemas, output, network, clip_images):
     assert client.run(graph.prompt).status == "success"
     alpha = alpha_of(output("streamed/trimmed*.mkv"))
     assert len(alpha) == RATE // 2
-    _, pha = MattingSession(network, warm_up=12).matte(clip_images[RATE : RATE + RATE // 2], foreground=False)
+    _, pha = MattingSession(engine, warm_up=12).matte(clip_images[RATE : RATE + RATE // 2], foreground=False)
     np.testing.assert_allclose(alpha, pha[:, 0].numpy(), atol=0.51 / 255)
 
 
-def test_over_another_clip(client, schemas, output, network, clip_images):
+def test_over_another_clip(client, schemas, output, engine, clip_images):
     graph = Graph(schemas)
     model, clip = graph.add("RVMLoadModel"), graph.add("LoadVideo", file=CLIP)
     matte = graph.add(
@@ -138,13 +138,13 @@ def webp_alpha(path) -> np.ndarray:
         return np.stack([np.asarray(frame.convert("RGBA"))[..., 3] for frame in ImageSequence.Iterator(image)]) / 255
 
 
-def test_edges_are_refined_in_the_file(client, schemas, output, network, clip_images):
+def test_edges_are_refined_in_the_file(client, schemas, output, engine, clip_images):
     from rvm_studio.core.mask_ops import EdgeOptions
     from rvm_studio.core.picture_batches import refine_masks
 
     edges = {"grow": -1.0, "feather": 1.0, "black_point": 0.1, "white_point": 0.9}
     graph, _ = save_alpha(schemas, "edges", **edges)
     assert client.run(graph.prompt).status == "success"
-    _, pha = MattingSession(network, warm_up=12).matte(clip_images[:20], foreground=False)
+    _, pha = MattingSession(engine, warm_up=12).matte(clip_images[:20], foreground=False)
     expected = refine_masks(torch.as_tensor(pha[:, 0]), EdgeOptions(*edges.values()))
     np.testing.assert_allclose(alpha_of(output("streamed/edges*.mkv"))[:20], expected.numpy(), atol=0.51 / 255)
