@@ -262,7 +262,8 @@ def fast_requirements() -> list:
 
 
 def test_requirements() -> list:
-    return extra_requirements("test")
+    """Those of pyproject's extra of that name, and of what is exported, so that those tests run as well."""
+    return extra_requirements("test") + extra_requirements("export")
 
 
 def extra_requirements(extra: str) -> list:

@@ -15,7 +15,7 @@ from .video_color import ColorTags
 from .video_reader import ClipInfo
 from .video_writer import FrameWriter, WriterThread
 
-QUEUE_LENGTH = 4  # frames waiting behind the network
+QUEUE_LENGTH, QUEUE_BYTES = 4, 70_000_000  # pictures waiting before and behind the network: at 4K two of 8 bits
 _PREVIEW_QUALITY = 23  # crf
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG: they would be written as HEVC, which browsers do not show
 _PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)
@@ -43,9 +43,10 @@ class ClipJob:
         self._first_cut = len(session.cuts)
         self._frames_before = session.state.frame_count if session.state else 0  # of the session, before the clip's
         lasting = [output for output in outputs if output.kind != "preview"]
+        shown = options.preview is not None or len(lasting) < len(outputs)
         if lasting and info.kind != "still":
             self.record = JobRecord(
-                [output.path for output in lasting], lambda: describe(source, lasting, session, options, info)
+                [output.path for output in lasting], lambda: describe(source, lasting, session, options, info, shown)
             )
 
     def begin(self) -> None:
@@ -84,7 +85,8 @@ class ClipJob:
                 is_preview = output.kind == "preview"
                 done = None if is_preview else next(written, None)
                 writer = _open_writer(output, self._info, self._options, done)
-                self.lines.append(WriterThread(writer, QUEUE_LENGTH, from_zero=is_preview and earlier is not None))
+                queue = queue_length(self._info)
+                self.lines.append(WriterThread(writer, queue, from_zero=is_preview and earlier is not None))
             for line in self._lasting_lines() if earlier else []:
                 if not line.writer.take_earlier(self._session.stopped):
                     raise Stopped
@@ -149,6 +151,16 @@ class ClipJob:
     def _can_go_on(self) -> None:
         self.can_go_on = True
         self._report.notes.append(f"resume (--resume) goes on from frame {self._report.frames}")
+
+
+def queue_length(info: ClipInfo) -> int:
+    """How many pictures may wait at one place."""
+    return max(1, min(QUEUE_LENGTH, QUEUE_BYTES // bytes_of(info, channels=4)))
+
+
+def bytes_of(info: ClipInfo, channels: int = 3) -> int:
+    """What a picture of the clip takes in memory."""
+    return info.height * info.width * channels * (1 if info.bit_depth == 8 else 2)
 
 
 def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: Written | None) -> FrameWriter:

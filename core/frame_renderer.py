@@ -51,7 +51,8 @@ class FrameRenderer:
         options: ClipOptions,
         keeps_results: bool = True,
     ):
-        """keeps_results: `last_result` will be asked for."""
+        """keeps_results: `last_result` will be asked for. Neither that nor a preview or contact sheet changes the other
+        outputs, but for alpha alone (see resume.describe)."""
         self.info = info
         self.session = session
         self.options = options
@@ -61,7 +62,8 @@ class FrameRenderer:
         self.index = 0
         self.first_pts: int | None = None
         self._needs_fgr = options.preview is not None or any(kind != "alpha" for kind in self.kinds)
-        self._plain = not (keeps_results or options.preview or options.edges) and options.decontaminate == 1
+        self._keeps_results = keeps_results
+        self._plain = not options.edges and options.decontaminate == 1
         self._board = torch.empty(0)  # behind previews
         self._shown: tuple[SourceFrame, Tensor | None, Tensor] | None = None  # the last frame, its fgr and pha
 
@@ -75,10 +77,12 @@ class FrameRenderer:
         Frame by frame from the network on: a whole chunk's composites would take more of a card's memory than it.
         """
         frames = frames_from_pictures([frame.image for frame in chunk])
-        drawing = self._drawing(bit_depths)
-        if drawing or (self._plain and not self._needs_fgr and len(set(bit_depths)) == 1):
-            yield from self._drawn(frames, chunk, ahead, drawing, torch.uint16 if bit_depths[0] > 8 else torch.uint8)
-            return
+        depths = {depth for kind, depth in zip(self.kinds, bit_depths, strict=True) if kind != "preview"}
+        if self._plain and len(depths) == 1:
+            drawing = self._drawing()
+            if drawing or not self._needs_fgr:
+                yield from self._drawn(frames, chunk, ahead, drawing, torch.uint16 if max(depths) > 8 else torch.uint8)
+                return
         foreground = self._needs_fgr and self.options.decontaminate > 0
         coming = iter(chunk)
         for result in self.session.stream(frames, foreground=foreground, ahead=[frame.image for frame in ahead]):
@@ -86,12 +90,11 @@ class FrameRenderer:
                 fgr = None if result.fgr is None else result.fgr[t : t + 1]
                 yield self._render_frame(frame, fgr, result.pha[t : t + 1], bit_depths)
 
-    def _drawing(self, bit_depths: list[int]) -> Drawing | None:
+    def _drawing(self) -> Drawing | None:
         """What the engine may draw by itself, so that no float picture of the full size comes to be; None where the
         outputs need more than one kind of picture beside alpha, or something that only this class can do."""
-        kinds: set[Kind] = {kind for kind in self.kinds if kind != "alpha"}
-        draws = self._plain and getattr(self.session.engine, "draws", False) and len(set(bit_depths)) == 1
-        if not draws or len(kinds) != 1:
+        kinds: set[Kind] = {kind for kind in self.kinds if kind not in ("alpha", "preview")}
+        if not getattr(self.session.engine, "draws", False) or len(kinds) != 1:
             return None
         (kind,) = kinds
         if kind == "composite":
@@ -110,19 +113,36 @@ class FrameRenderer:
         drawing: Drawing | None,
         dtype: torch.dtype,
     ) -> Iterator[Pictures]:
-        """As `render`, with all pictures as the engine gives them."""
+        """As `render`, with all pictures as the engine gives them; the foreground besides only for what is shown."""
         coming = iter(chunk)
+        on_sheet = self.options.preview is not None and any(self.sheet.wants(self.index + t) for t in range(len(chunk)))
+        shows = drawing is not None and (self._keeps_results or on_sheet or "preview" in self.kinds)
         results = self.session.stream(
-            frames, out=dtype, foreground=False, drawing=drawing, ahead=[frame.image for frame in ahead]
+            frames, out=dtype, foreground=shows, drawing=drawing, ahead=[frame.image for frame in ahead]
         )
         for result in results:
-            alphas = pictures_from_frames(result.pha)
-            for t, frame in zip(range(len(alphas)), coming, strict=False):
+            for t, frame in zip(range(len(result.pha)), coming, strict=False):
+                fgr, pha = None if result.fgr is None else result.fgr[t : t + 1], result.pha[t : t + 1]
+                if self._keeps_results:
+                    self._shown = frame, fgr, pha
+                if self.options.preview is not None and self.sheet.wants(self.index):
+                    assert fgr is not None
+                    src = self._source(frame)
+                    self.sheet.add(self.index, self._seconds(frame), src[0], to_float(fgr)[0], to_float(pha)[0])
+                images = []
+                for kind in self.kinds:
+                    if kind == "alpha":
+                        images.append(pictures_from_frames(pha)[0])
+                    elif kind == "preview":
+                        assert fgr is not None
+                        board = self._over_board(to_float(fgr), to_float(pha))
+                        images.append(pictures_from_frames(quantise(board, torch.uint8))[0])
+                    else:
+                        assert result.pictures is not None
+                        images.append(result.pictures[t].cpu().numpy())
                 self._seconds(frame)
                 self.index += 1
-                drawn = None if result.pictures is None else result.pictures[t].cpu().numpy()
-                images = [alphas[t] if kind == "alpha" else drawn for kind in self.kinds]
-                yield Pictures([image for image in images if image is not None], frame.pts, frame.number)
+                yield Pictures(images, frame.pts, frame.number)
 
     def pass_over(self, frames: Iterator[SourceFrame]) -> None:
         """Counts frames that an earlier run has rendered. Raises Stopped."""
@@ -136,7 +156,8 @@ class FrameRenderer:
         """fgr [1, 3, H, W] (src, where no output needed it) and pha [1, 1, H, W] of the last frame, float."""
         assert self._shown is not None
         frame, fgr, pha = self._shown
-        return self._source(frame) if fgr is None else fgr, pha
+        device = self.session.engine.device
+        return self._source(frame) if fgr is None else to_float(fgr, device), to_float(pha, device)
 
     def _source(self, frame: SourceFrame) -> Tensor:
         """src [1, 3, H, W], float."""
@@ -152,7 +173,8 @@ class FrameRenderer:
         if self._needs_fgr and options.decontaminate < 1:
             assert src is not None
             fgr = decontaminate(src, pha, options.decontaminate, fgr)
-        self._shown = frame, fgr, pha
+        if self._keeps_results:
+            self._shown = frame, fgr, pha
         if draws:
             assert src is not None
             assert fgr is not None

@@ -200,7 +200,7 @@ class MattingSession:
         """As `matte`, but yields each chunk's result as the engine made it, on the engine's device, so that no more
         than a chunk is held. The state moves on with every chunk; after an error or Stopped it is that of the last one.
 
-        drawing: for an engine that draws (see Engine.run): finished pictures instead of the foreground.
+        drawing: for an engine that draws (see Engine.run): finished pictures, besides the foreground where asked for.
         ahead: frames that follow, which are not matted but may serve a new scene's warm-up; with `look_ahead` of them
         (or all there are) the result is the same for every length of `frames`.
         """
@@ -218,7 +218,7 @@ class MattingSession:
             if rec is None or begin in cuts:
                 opening = list(frames[begin:end].split(1))
                 if end == T and len(ahead):
-                    opening += self._within_scene(self._checked(ahead), scenes[-1])
+                    opening += self._within_scene(self._singles(ahead), scenes[-1])
                 rec = self._replayed(opening, ratio)
             first = begin
             while begin < end:
@@ -241,10 +241,10 @@ class MattingSession:
         given to `matte`. For callers who give few frames at a time; `matte` does it by itself otherwise.
         Raises as `matte`; the stream is then as fresh as before."""
         assert self._state is None, "warm_up_on is for a fresh stream"
-        frames = self._checked(opening)
-        H, W = frames.shape[-2:]  # noqa: N806
+        singles = self._singles(opening)
+        H, W = singles[0].shape[-2:]  # noqa: N806
         ratio = self.fitting_ratio(H, W)
-        rec = self._replayed(self._within_scene(frames, None), ratio)
+        rec = self._replayed(self._within_scene(singles, None), ratio)
         if rec is not None:
             self._advance(rec, 0, H, W, ratio, None)
 
@@ -262,14 +262,13 @@ class MattingSession:
         self._detector.state = before  # it moves on with the chunks that are done
         return cuts, scenes
 
-    def _within_scene(self, frames: Tensor, scene: Tensor | None) -> list[Tensor]:
+    def _within_scene(self, singles: list[Tensor], scene: Tensor | None) -> list[Tensor]:
         """The frames [1, 3, H, W] up to the next cut, found with a detector of its own that goes on from `scene`."""
-        singles = list(frames.split(1))
         if self._detector is None:
             return singles
         scout = SceneCutDetector(self._detector.threshold)
         scout.state = scene
-        return singles[: next((t for t, frame in enumerate(frames) if scout.is_cut(frame)), len(singles))]
+        return singles[: next((t for t, frame in enumerate(singles) if scout.is_cut(frame[0])), len(singles))]
 
     def _advance(self, rec: Rec, count: int, height: int, width: int, ratio: float, scene: Tensor | None) -> None:
         self._frame_count += count
@@ -324,6 +323,14 @@ class MattingSession:
         for t in opening_backwards(self.warm_up, len(opening)):
             rec = self._run(opening[t], rec, ratio, torch.uint8, foreground=False).rec
         return rec
+
+    def _singles(self, frames: Tensor | np.ndarray | Sequence[np.ndarray]) -> list[Tensor]:
+        """Frames [1, 3, H, W], one by one: pictures are not copied."""
+        if isinstance(frames, Tensor | np.ndarray):
+            return list(self._checked(frames).split(1))
+        if len({np.shape(picture) for picture in frames}) > 1:
+            self._checked(frames)  # raises
+        return [self._checked([picture]) for picture in frames]
 
     def _checked(self, frames: Tensor | np.ndarray | Sequence[np.ndarray]) -> Tensor:
         try:

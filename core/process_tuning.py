@@ -14,7 +14,7 @@ import os
 import sys
 
 # <malloc.h>
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _LARGEST = 2**31 - 1
 
 
@@ -22,6 +22,14 @@ def tune_process() -> None:
     """Both settings; to be called before torch is imported, which reads the second one when it loads."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     keep_freed_memory()
+
+
+def give_freed_memory_back() -> None:
+    """Once, after much memory was needed for a moment. Elsewhere than on Linux with glibc nothing happens."""
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
 
 
 def keep_freed_memory() -> bool:
@@ -32,4 +40,6 @@ def keep_freed_memory() -> bool:
     if not hasattr(libc, "gnu_get_libc_version"):
         return False
     settings = ((_M_MMAP_THRESHOLD, _LARGEST), (_M_TRIM_THRESHOLD, _LARGEST), (_M_TOP_PAD, 200 * 2**20))
+    # One heap for all threads: what the decoder's thread frees, the network's can have.
+    settings += ((_M_ARENA_MAX, 1),)
     return all([libc.mallopt(parameter, value) == 1 for parameter, value in settings])  # noqa: C419 - set them all

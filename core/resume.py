@@ -16,9 +16,11 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from .errors import StudioError
@@ -130,9 +132,17 @@ def stopped_outputs(folder: Path) -> list[Path]:
 
 
 def describe(
-    source: Path, outputs: Sequence["Output"], session: MattingSession, options: "ClipOptions", info: ClipInfo
+    source: Path,
+    outputs: Sequence["Output"],
+    session: MattingSession,
+    options: "ClipOptions",
+    info: ClipInfo,
+    shown: bool = False,
 ) -> dict[str, str]:
-    """Everything that the outputs depend on, by names for people; before the first frame."""
+    """Everything that the outputs depend on, to the last bit, by names for people; before the first frame.
+
+    shown: a preview or contact sheet is made beside the outputs. Beside alpha alone it makes the network compute the
+    foreground too, and the last bit of alpha may then be another."""
     engine, height, width = session.engine, info.height, info.width
     network = getattr(engine, "network", None)
     over = options.background if any(output.kind == "composite" for output in outputs) else ""
@@ -146,6 +156,9 @@ def describe(
         "the network": (engine.name, engine.variant),
         "the weights": _tensors(network.state_dict()) if isinstance(network, nn.Module) else None,
         "the device or precision": (engine.device.type, str(engine.dtype)),
+        "the packages": [torch.__version__, *map(_version, ("openvino", "numba"))],
+        "the threads": torch.get_num_threads(),
+        "the preview beside alpha alone": shown and all(output.kind == "alpha" for output in outputs),
         "the downsample ratio": session.fitting_ratio(height, width),
         "the warm-up": session.warm_up,
         "the scene cuts' threshold": session.scene_cut,
@@ -160,6 +173,13 @@ def describe(
         "decontaminate": float(options.decontaminate),
     }
     return {name: json.dumps(value) for name, value in described.items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 @functools.cache

@@ -4,7 +4,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import islice
@@ -12,18 +12,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from .clip_job import ClipJob, refuse_overlap
+from .clip_job import ClipJob, bytes_of, queue_length, refuse_overlap
 from .clip_options import ClipOptions, ClipReport, Output
 from .errors import StudioError
 from .frame_renderer import FrameRenderer
 from .matting_session import MattingSession, Stopped
 from .output_files import NotResumable
+from .process_tuning import give_freed_memory_back
 from .video_reader import ClipInfo, FrameReader, SourceFrame, open_reader
 from .video_writer import WriterThread
 
 __all__ = ["ClipOptions", "ClipReport", "Output", "can_resume", "matte_clip"]
 
-QUEUE_LENGTH = 4  # frames waiting before the network
+OPENING_BYTES = 200_000_000  # a clip's opening of more than that is decoded a second time, rather than kept
 
 
 def matte_clip(
@@ -77,6 +78,8 @@ def matte_clip(
             try:
                 job.begin()
                 reader.skip = report.resumed
+                if session.warm_up and session.state is None and _opening_bytes(session, reader.info) > OPENING_BYTES:
+                    _warm_up_apart(session, source, options)
                 with closing(_read_ahead(reader)) as frames:
                     renderer.pass_over(islice(frames, report.resumed))
                     chunks = _chunks(frames, session, reader.info, report.resumed)
@@ -150,7 +153,7 @@ def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
     """The reader's frames, a few decoded ahead in a thread."""
     source = iter(reader)
     with ThreadPoolExecutor(1, "rvm-read") as thread:
-        waiting = deque(thread.submit(next, source, None) for _ in range(QUEUE_LENGTH))
+        waiting = deque(thread.submit(next, source, None) for _ in range(queue_length(reader.info)))
         try:
             while (frame := waiting.popleft().result()) is not None:
                 waiting.append(thread.submit(next, source, None))
@@ -158,6 +161,23 @@ def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _opening_bytes(session: MattingSession, info: ClipInfo) -> int:
+    return (session.warm_up + 1) * bytes_of(info)
+
+
+def _warm_up(session: MattingSession, opening: Collection[SourceFrame]) -> None:
+    if opening:
+        session.warm_up_on([frame.image for frame in opening])
+
+
+def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) -> None:
+    """Decodes the opening for the warm-up alone: its frames, and the decoder's own, are gone afterwards."""
+    with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
+        _warm_up(session, list(islice(reader, session.warm_up + 1)))
+    del reader
+    give_freed_memory_back()
 
 
 def _chunks(
@@ -171,8 +191,7 @@ def _chunks(
     waiting: deque[SourceFrame] = deque()
     if session.warm_up and session.state is None:
         waiting += islice(frames, session.warm_up + 1)
-        if waiting:
-            session.warm_up_on([frame.image for frame in waiting])
+        _warm_up(session, waiting)
     while True:
         waiting += islice(frames, max(0, count + ahead - len(waiting)))
         if not waiting:

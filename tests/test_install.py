@@ -471,7 +471,10 @@ def test_the_requirements_are_read_as_a_toml_reader_does(install):
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for parsed, lines in (
-        (install.test_requirements(), project["optional-dependencies"]["test"]),
+        (
+            install.test_requirements(),
+            project["optional-dependencies"]["test"] + project["optional-dependencies"]["export"],
+        ),
         (install.fast_requirements(), project["optional-dependencies"]["fast"]),
         (install.core_requirements(), (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]),
     ):

@@ -11,8 +11,8 @@ from ..network import Rec
 
 
 class Drawing(NamedTuple):
-    """A finished picture, asked of an engine instead of the foreground: "composite" over `bgr`, "matte" (RGBA), or
-    "foreground" (RGB); the last two are black where alpha is 0.
+    """A finished picture, asked of an engine: "composite" over `bgr`, "matte" (RGBA), or "foreground" (RGB); the last
+    two are black where alpha is 0.
 
     bgr: [1, 3, 1, 1] or [1, 3, H, W] float 0..1, of composites only.
     """
@@ -54,5 +54,5 @@ class Engine(Protocol):
         Without `foreground` the engine may skip that work.
 
         An engine whose `draws` is true (missing counts as false) takes a `drawing`, too: the pictures come in dtype
-        `out`, and fgr is None then."""
+        `out`, the same with `foreground` and without."""
         ...

@@ -58,7 +58,7 @@ class SplitEngine:
         foreground: bool = True,
         drawing: Drawing | None = None,
     ) -> EngineOutput:
-        foreground = foreground or drawing is not None
+        colors = foreground or drawing is not None
         network, refiner = self.parts.network, self.parts.network.refiner
         small = full_size.reduce(frames, downsample_ratio)
         if rec is None:
@@ -67,18 +67,17 @@ class SplitEngine:
         refines = downsample_ratio != 1
         learned = refines and isinstance(refiner, DeepGuidedFilterRefiner)
         # The learned filter looks at all channels, whatever is asked for.
-        matte, hid, rec = self.parts.run(small, (r1, r2, r3, r4), foreground or learned, learned)
+        matte, hid, rec = self.parts.run(small, (r1, r2, r3, r4), colors or learned, learned)
         if not refines:
             # At the full size already: A = 0.
             solved = torch.cat([torch.zeros_like(matte), matte], 1)
         elif hid is None:
             solved = coefficients(refiner, small, matte)
         else:
-            solved = coefficients(
-                refiner, small, matte, lambda statistics: self.parts.slope(statistics, hid, foreground)
-            )
+            solved = coefficients(refiner, small, matte, lambda statistics: self.parts.slope(statistics, hid, colors))
         if drawing is not None:
             pictures, pha = full_size.draw(solved, frames, drawing, out)
-            return EngineOutput(None, pha, rec, pictures)
+            fgr = full_size.apply(solved, frames, out)[0] if foreground else None
+            return EngineOutput(fgr, pha, rec, pictures)
         fgr, pha = full_size.apply(solved, frames, out, foreground)
         return EngineOutput(fgr, pha, rec)
