@@ -45,7 +45,7 @@ class Encoding:
             options["slices"] = "1"
         if self.codec == "libx264" and width * height > _LARGE:
             # Each picture that x264 looks ahead to, and each that a thread of its own codes, takes 25 to 40 MB at 4K.
-            options |= {"rc-lookahead": "4", "x264-params": "sync-lookahead=0:sliced-threads=1"}
+            options |= {"rc-lookahead": "3", "x264-params": "sync-lookahead=0:sliced-threads=1"}
         if self.quality == "crf":
             options["crf"] = f"{value:g}"
         elif self.quality == "vp9":
