@@ -7,6 +7,7 @@ Linux and macOS.
 """
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -35,7 +36,13 @@ def main() -> None:
     peaks = []
     with tempfile.TemporaryDirectory() as name:
         for frames in arguments.frames:
-            clip = make_clip(Path(name) / f"{frames}.mp4", SIZES[arguments.size], frames)
+            clip = Path(name) / f"{frames}.mp4"
+            # In a process of its own: a child's peak counts from what its parent had, up to its start.
+            maker = multiprocessing.get_context("spawn").Process(
+                target=make_clip, args=(clip, SIZES[arguments.size], frames)
+            )
+            maker.start()
+            maker.join()
             command = [sys.executable, "-m", "rvm_studio.core.cli", "matte", str(clip), "--quiet"]
             peaks.append(peak_megabytes([*command, "-o", str(Path(name) / f"matte{frames}.{arguments.format}")]))
             print(f"{arguments.size} -> .{arguments.format}, {frames:4} frames: peak {peaks[-1]:.0f} MB", flush=True)

@@ -15,7 +15,7 @@ from .video_color import ColorTags
 from .video_reader import ClipInfo
 from .video_writer import FrameWriter, WriterThread
 
-QUEUE_LENGTH, QUEUE_BYTES = 4, 70_000_000  # pictures waiting before and behind the network: at 4K two of 8 bits
+QUEUE_LENGTH, QUEUE_BYTES = 4, 40_000_000  # pictures waiting before and behind the network: at 4K one
 _PREVIEW_QUALITY = 23  # crf
 _HDR_TRANSFERS = (16, 18)  # PQ and HLG: they would be written as HEVC, which browsers do not show
 _PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from rvm_studio.core import cli_demo
 from rvm_studio.core.downsample_ratio import choose_downsample_ratio
+from rvm_studio.core.engines import choose
 from rvm_studio.core.video_reader import open_reader
 from rvm_studio.core.weights import load_network
 
@@ -56,7 +57,7 @@ def test_the_demo_with_the_real_network(studio, reference_weights, tmp_path, mon
     folder = tmp_path / "results"
     code, out, err = studio("demo", "-o", folder, "--device", "cpu", "--precision", "fp32")
     assert code == 0
-    assert "network: mobilenetv3 on cpu, fp32" in err
+    assert f"network: mobilenetv3, engine {choose(torch.device('cpu'), precision='fp32')}" in err
     assert out.startswith(f"Matted {FRAMES} frames in ")
 
     printed = [Path(line.split("  (")[0].strip()) for line in out.splitlines()[1:]]

@@ -321,7 +321,7 @@ def test_what_the_panel_shows(worker, network):
     assert worker.status["engine"] == build(network, choose(CPU)).name
     assert worker.status["model"] == "mobilenetv3"
     assert worker.status["message"] == worker.status["error"] == ""
-    assert psutil.Process(worker.process.pid).nice() == rvm_worker.NICENESS
+    assert psutil.Process(worker.process.pid).nice() == min(19, psutil.Process().nice() + rvm_worker.NICENESS)
     beat = worker.arena.header.worker_beat
     time.sleep(1)
     assert worker.arena.header.worker_beat >= beat + 10
