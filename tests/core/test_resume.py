@@ -2,6 +2,7 @@
 
 # T frames, H, W
 
+import dataclasses
 import hashlib
 import os
 from fractions import Fraction
@@ -12,16 +13,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rvm_studio.core import MattingNetwork, resume
+from rvm_studio.core import MattingNetwork, resume, video_matting
+from rvm_studio.core.clip_job import queue_length
 from rvm_studio.core.engines import EngineOutput, build, choose
 from rvm_studio.core.engines.choice import openvino_problem
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.mask_ops import EdgeOptions
 from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.output_files import ContainerFile
+from rvm_studio.core.output_formats import format_for
 from rvm_studio.core.pixel_format import quantise, to_float
 from rvm_studio.core.resume import stopped_outputs
 from rvm_studio.core.video_matting import ClipOptions, Output, can_resume, matte_clip
+from rvm_studio.core.video_reader import open_reader
 from rvm_studio.core.video_writer import FrameWriter
 
 VARYING = [3000 + 3600 * i + 700 * (i % 3) for i in range(24)]  # of 90000 a second
@@ -721,3 +725,27 @@ def test_other_packages_or_threads_begin_anew(folders, clip, monkeypatch):
     monkeypatch.setattr(resume.torch, "get_num_threads", lambda: 77)
     report, _ = run(clip, outputs, ClipOptions(resume=True))
     assert "begun anew: not the same as then: the packages, the threads" in report.notes
+
+
+@pytest.mark.parametrize("scene_cut", [None, True])
+def test_an_opening_that_is_decoded_apart_changes_nothing(folders, clip, monkeypatch, scene_cut):
+    """As of 4K clips, to hold less in memory."""
+    expected, session = run(clip, outputs_in(folders[0], ("o.mkv", "matte")), warm_up=5, scene_cut=scene_cut)
+    monkeypatch.setattr(video_matting, "OPENING_BYTES", 0)
+    report, apart = run(clip, outputs_in(folders[1], ("o.mkv", "matte")), warm_up=5, scene_cut=scene_cut)
+    assert report.frames == expected.frames == 24
+    assert apart.engine.runs == session.engine.runs
+    assert raw(folders[1] / "o.mkv") == raw(folders[0] / "o.mkv")
+
+
+@pytest.mark.parametrize(("size", "depth", "waiting"), [((1920, 1080), 8, 4), ((3840, 2160), 8, 1), ((16, 16), 16, 4)])
+def test_large_pictures_wait_in_smaller_numbers(clip, size, depth, waiting):
+    with open_reader(clip) as reader:
+        info = dataclasses.replace(reader.info, width=size[0], height=size[1], bit_depth=depth)
+    assert queue_length(info) == waiting
+
+
+def test_a_large_h264_is_coded_with_less_memory():
+    encoding = format_for(Path("o.mp4")).encoding_for("rgb", 1)
+    assert encoding.options_for(None, 3840, 2160)["rc-lookahead"] == "3"
+    assert "rc-lookahead" not in encoding.options_for(None, 1920, 1080)
