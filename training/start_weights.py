@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 PARTS = ("backbone", "aspp", "decoder", "refiner")
 
 
-def start_network(variant: str, seed: int, init: str | None, statistics: str = "auto") -> tuple[MattingNetwork, tuple]:
+def start_network(variant: str, seed: int, init: str | None, statistics: str = "auto") -> tuple[MattingNetwork, tuple[str, ...]]:
     """(network with a deep guided filter, names of the parts whose batch statistics stay fixed).
 
     init: None, "official" (downloaded where it is not there) or a path. statistics: "train": learnt on everywhere;
@@ -47,13 +47,12 @@ def start_network(variant: str, seed: int, init: str | None, statistics: str = "
 
 
 def is_folded(module: nn.Module) -> bool:
-    """Whether all batch normalisation of a module does nothing: mean 0, variance 1 - eps, weight 1."""
+    """Whether the statistics of all batch normalisation in a module are made up: mean 0, variance 1 - eps."""
     norms = [x for x in module.modules() if isinstance(x, nn.BatchNorm2d)]
     return bool(norms) and all(
         x.running_mean is not None
         and x.running_var is not None
         and not bool(x.running_mean.any())
         and bool(((x.running_var + x.eps - 1).abs() < 1e-6).all())
-        and bool((x.weight == 1).all())
         for x in norms
     )
