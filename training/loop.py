@@ -28,7 +28,8 @@ from .run_progress import RunProgress
 from .run_settings import RunSettings
 from .stage_data import Job, Sharing, StageData, job_generator, load, share, sides_generator
 from .start_weights import start_network
-from .step import MATTING_TERMS, Trainer, make_optimiser, train_mode
+from .step import Trainer, make_optimiser, train_mode
+from .validation import validate, validation_sets
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ class Run:
 
     def _data(self, stage: Stage) -> StageData:
         data = StageData(self.settings.data, stage, self.settings.preset, self.settings.seed)
+        validation_sets(self.settings.data, stage, self.settings.seed)  # tells now what would fail at the stage's end
         for part in data.missing if self.world.first else ():
             logger.warning("stage %d: no data for %s, that pass is left out", stage.number, part)
         return data
@@ -180,8 +182,6 @@ class Run:
                 self._save(trainer)
             if stop:
                 raise Stopped
-        if self._loaded is not None:
-            self._loaded = None
 
     def _trainer(self, stage: Stage) -> Trainer:
         optimiser = make_optimiser(self.network, stage.rates, self.settings.frozen)
@@ -225,11 +225,8 @@ class Run:
     def _finish_stage(self, stage: Stage) -> None:
         """Validation, the weights file, the report: by the first process alone."""
         if self.world.first:
-            # here, as both draw: a run that only trains needs neither
             from .report import write_report
-            from .validation import validate
 
-            self.network.eval()
             logger.info("stage %d: validation", stage.number)
             result = validate(
                 self.network,
@@ -245,7 +242,8 @@ class Run:
             path = self.folder / f"stage{stage.number}.safetensors"
             weights.save(self.network, path, self._metadata(stage, metrics))
             write_report(self.folder)
-            print(f"stage {stage.number} is done: {path}, {result.summary()}", file=sys.stderr, flush=True)
+            beside = f"MAD {result.low['mad']:.1f}, a constant alpha has {result.constant_mad:.1f}"
+            print(f"stage {stage.number} is done: {path}, {beside}", file=sys.stderr, flush=True)
         self.world.wait()
 
     def _metadata(self, stage: Stage, metrics: dict) -> dict[str, str]:

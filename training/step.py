@@ -32,7 +32,6 @@ GROUPS = {
 EXPLODING = 20.0  # times the usual loss of a pass
 _USUAL_AFTER = 20  # passes until it is known what is usual
 _SMOOTHING = 0.98
-MATTING_TERMS = ("pha_l1", "pha_laplacian", "pha_coherence", "fgr_l1", "fgr_coherence", "total")
 
 
 class PassResult(NamedTuple):
