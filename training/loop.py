@@ -291,9 +291,7 @@ class Batches:
             yield self.last, batch["id"]
 
 
-def augment(
-    job: Job, batch: dict, stage: Stage, seed: int, device: torch.device
-) -> MattingBatch | SegmentationBatch:
+def augment(job: Job, batch: dict, stage: Stage, seed: int, device: torch.device) -> MattingBatch | SegmentationBatch:
     """A collated batch as its pass trains on it, on the device."""
     step_pass = stage.high if job.part == "high" else stage.low
     assert step_pass is not None

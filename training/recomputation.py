@@ -48,7 +48,9 @@ def _wrap_block(block: nn.Module) -> None:
     def recomputed(x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             return forward(x)
-        return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: _contexts(block), preserve_rng_state=False)
+        return checkpoint(
+            forward, x, use_reentrant=False, context_fn=lambda: _contexts(block), preserve_rng_state=False
+        )
 
     block.forward = recomputed
 
@@ -78,12 +80,14 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 
 @contextmanager
 def _without_counting(block: nn.Module) -> Iterator[None]:
-    """The second time the running statistics of batch normalisation stay: they have seen this batch."""
+    """The second time the running statistics of batch normalisation stay, for they have seen this batch: it works on
+    copies of them."""
     norms = [x for x in block.modules() if isinstance(x, nn.modules.batchnorm._BatchNorm) and x.training]
+    kept = [dict(norm._buffers) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm._buffers.update({name: x if x is None else x.clone() for name, x in norm._buffers.items()})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)

@@ -100,9 +100,7 @@ def _run(options: argparse.Namespace, first: bool) -> int:
 
     choose_dtype(settings.precision, world.device)
     workers = options.workers if options.workers is not None else default_workers(world.size)
-    machine = RunOptions(
-        options.clips, workers, options.keep, options.checkpoint_minutes, options.validation_clips
-    )
+    machine = RunOptions(options.clips, workers, options.keep, options.checkpoint_minutes, options.validation_clips)
     try:
         with stop_on_signal() as (stop, received):
             run = Run(settings, folder, world, machine, options.resume, stop.is_set)
@@ -114,8 +112,7 @@ def _run(options: argparse.Namespace, first: bool) -> int:
             except Stopped:
                 if first:
                     print(
-                        f"Stopped; the checkpoint is written. Go on with: "
-                        f"python {PROGRAM} --output {folder} --resume",
+                        f"Stopped; the checkpoint is written. Go on with: python {PROGRAM} --output {folder} --resume",
                         file=sys.stderr,
                     )
                 return 128 + (received[0] if received else 2)

@@ -13,7 +13,9 @@ logger = logging.getLogger(__name__)
 PARTS = ("backbone", "aspp", "decoder", "refiner")
 
 
-def start_network(variant: str, seed: int, init: str | None, statistics: str = "auto") -> tuple[MattingNetwork, tuple[str, ...]]:
+def start_network(
+    variant: str, seed: int, init: str | None, statistics: str = "auto"
+) -> tuple[MattingNetwork, tuple[str, ...]]:
     """(network with a deep guided filter, names of the parts whose batch statistics stay fixed).
 
     init: None, "official" (downloaded where it is not there) or a path. statistics: "train": learnt on everywhere;

@@ -152,9 +152,7 @@ class Trainer:
 
     def _finish(self) -> str | None:
         """The optimiser's step, unless the gradients say no."""
-        gradients = [
-            x.grad for group in self.optimiser.param_groups for x in group["params"] if x.grad is not None
-        ]
+        gradients = [x.grad for group in self.optimiser.param_groups for x in group["params"] if x.grad is not None]
         self.world.average(gradients)
         if self.scaler.is_enabled():  # it skips steps of its own while it looks for a scale
             self.scaler.step(self.optimiser)
