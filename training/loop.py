@@ -86,15 +86,15 @@ class Run:
         self.sharing = share(options.clips or settings.preset.clips, world.rank, world.size)
         self.batch = self.sharing.clips * self.sharing.micro
         self.state = State(self.stages[0].number)
+        self.data = {stage.number: self._data(stage) for stage in self.stages}
         self._loaded: dict | None = None
-        init = settings.init
         if resume and checkpoints(folder):
             path, self._loaded = load_newest(folder)
             self.state = State(**self._loaded["state"])
             logger.info("going on from %s: stage %d, step %d", path, self.state.stage, self.state.step)
         elif resume:
             logger.warning("%s has no checkpoint yet: the run begins at its beginning.", folder)
-        network, self.fixed = start_network(settings.variant, settings.seed, init, settings.statistics)
+        network, self.fixed = start_network(settings.variant, settings.seed, settings.init, settings.statistics)
         self.fixed = tuple(dict.fromkeys((*self.fixed, *settings.frozen)))
         if self._loaded is not None:
             network.load_state_dict(self._loaded["network"])
@@ -110,7 +110,7 @@ class Run:
 
     def train(self) -> None:
         """All stages that are left. Raises Stopped, and StudioError where the run cannot go on."""
-        data = {stage.number: self._data(stage) for stage in self.stages if stage.number >= self.state.stage}
+        data = {number: x for number, x in self.data.items() if number >= self.state.stage}
         steps = {n: x.steps_of_epoch(self.batch) * x.stage.epochs for n, x in data.items()}
         progress = RunProgress(
             [(stage, steps[stage.number]) for stage in self.stages if stage.number in steps],
