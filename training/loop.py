@@ -96,6 +96,10 @@ class Run:
             logger.warning("%s has no checkpoint yet: the run begins at its beginning.", folder)
         network, self.fixed = start_network(settings.variant, settings.seed, settings.init, settings.statistics)
         self.fixed = tuple(dict.fromkeys((*self.fixed, *settings.frozen)))
+        if settings.preset.statistics_momentum is not None:
+            for module in network.modules():
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.momentum = settings.preset.statistics_momentum
         if self._loaded is not None:
             network.load_state_dict(self._loaded["network"])
         prepared, note = world.prepare(network)

@@ -21,6 +21,7 @@ def small_preset() -> Preset:
         size=128,
         high_size=256,
         steps=(4, 2, 2, 2),
+        statistics_momentum=0.1,
         rate_factor=2.0,
     )
 
