@@ -21,7 +21,7 @@ from .checkpoint import checkpoints, load_newest, save_checkpoint
 from .code_version import code_version
 from .data_config import licences
 from .distributed import World
-from .recipe import SEGMENTATION_AUGMENTATION, Stage, augmentation_for, stages_for
+from .recipe import SEGMENTATION_AUGMENTATION, LearningRates, Stage, augmentation_for, stages_for
 from .recomputation import recompute_activations
 from .run_log import RunLog
 from .run_progress import RunProgress
@@ -34,6 +34,7 @@ from .validation import validate, validation_sets
 logger = logging.getLogger(__name__)
 
 SKIPPED_AT_MOST = 20  # in a row: then the weights themselves are broken, or the rate is far too high
+WARM_UP_STEPS = 20  # of each stage, where a run starts from trained weights
 PICTURES_EVERY = 200  # steps
 PICTURES = 6
 _FAULTS_TOLD = 20  # one by one; beyond that only counted
@@ -155,6 +156,8 @@ class Run:
             started = time.perf_counter()
             scalars: dict[str, float] = {}
             samples, total = 0, 0.0
+            if self.settings.init is not None:
+                warm_up(trainer.optimiser, stage.rates, step)
             for part in data.parts(step):
                 batches = Batches(jobs, self.sharing, stage, self.settings.seed, self.world.device)
                 ratio = stage.high.ratio if part == "high" and stage.high else 1.0
@@ -275,6 +278,12 @@ class Run:
         train_mode(self.network, self.fixed)
         rows = (src[:, -1], pha.expand(-1, 3, -1, -1), true.expand(-1, 3, -1, -1))
         return torch.cat([torch.cat(list(row), 2) for row in rows], 1).clamp(0, 1).cpu()
+
+
+def warm_up(optimiser: torch.optim.Optimizer, rates: LearningRates, step: int) -> None:
+    """Trained weights are approached with care: at first Adam moves every one by the whole rate, however sure."""
+    for group in optimiser.param_groups:
+        group["lr"] = getattr(rates, group["name"]) * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
 class Batches:

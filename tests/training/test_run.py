@@ -257,7 +257,7 @@ def test_fine_tuning_keeps_the_portraits_matte(tmp_path, small_preset, reference
             return network.eval()(src).pha > 0.5
 
     before = matte(weights.load_network(reference_weights))
-    preset = replace(small_preset, rate_factor=1.0, steps=(6, 0, 0, 0))
+    preset = replace(small_preset, rate_factor=1.0, steps=(8, 0, 0, 0))
     run = small_run(tmp_path / "run", preset, init=str(reference_weights))
     assert run.fixed == ("backbone", "aspp", "decoder")
     run.train()
