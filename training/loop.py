@@ -37,7 +37,7 @@ SKIPPED_AT_MOST = 20  # in a row: then the weights themselves are broken, or the
 WARM_UP_STEPS = 20  # of each stage, where a run starts from trained weights
 PICTURES_EVERY = 200  # steps
 PICTURES = 6
-_FAULTS_TOLD = 20  # one by one; beyond that only counted
+_TOLD = 50  # of faults and of skipped batches, one by one; beyond that they are only counted
 
 
 class Stopped(Exception):  # noqa: N818 - no error
@@ -63,7 +63,9 @@ class State:
     stage: int  # the number of the stage at work
     step: int = 0  # steps of it that are done: with the seed this is every sampler's position
     global_step: int = 0
-    faults: int = 0
+    faults: int = 0  # samples replaced, in all processes
+    skipped: int = 0  # passes
+    told: dict[str, list[str]] = field(default_factory=lambda: {"faults": [], "skipped": []})
     metrics: dict[str, dict] = field(default_factory=dict)  # of stages that are done, by number
 
 
@@ -122,6 +124,8 @@ class Run:
             self.settings.preset,
             self.world.first and not self.options.quiet,
         )
+        if self.world.first:
+            self._record()
         log = RunLog(self.folder, self.state.global_step) if self.world.first else None
         try:
             for stage in self.stages:
@@ -167,6 +171,9 @@ class Run:
                 total += result.terms["total"]
                 samples += self.batch * data.samples_per_clip(part)
                 self._count_faults(batches.faults)
+                if result.skipped:
+                    self._note("skipped", f"stage {stage.number}, step {step}, {part}: {result.trouble}")
+                self.state.skipped = trainer.skipped
                 if part == "low" and log is not None and log.wants_pictures and step % PICTURES_EVERY == 0:
                     log.picture("low", self.state.global_step, self._pictures(batches.last))
                 if trainer.skipped_in_a_row >= SKIPPED_AT_MOST:
@@ -198,14 +205,13 @@ class Run:
             self.network, optimiser, self.world, DTYPES[self.settings.precision], self.settings.foreground
         )
         train_mode(self.network, self.fixed)
+        trainer.skipped = self.state.skipped
         loaded, self._loaded = self._loaded, None
-        if loaded is not None:
-            trainer.skipped = loaded["skipped"]
-            if loaded["state"]["stage"] == stage.number:
-                optimiser.load_state_dict(loaded["optimiser"])
-                trainer.scaler.load_state_dict(loaded["scaler"])
-                trainer.usual = {part: (passes, usual) for part, (passes, usual) in loaded["usual"].items()}
-                trainer.skipped_in_a_row = loaded["skipped_in_a_row"]
+        if loaded is not None:  # of this very stage
+            optimiser.load_state_dict(loaded["optimiser"])
+            trainer.scaler.load_state_dict(loaded["scaler"])
+            trainer.usual = {part: (passes, usual) for part, (passes, usual) in loaded["usual"].items()}
+            trainer.skipped_in_a_row = loaded["skipped_in_a_row"]
         return trainer
 
     def _save(self, trainer: Trainer) -> None:
@@ -217,17 +223,30 @@ class Run:
                 "optimiser": trainer.optimiser.state_dict(),
                 "scaler": trainer.scaler.state_dict(),
                 "usual": dict(trainer.usual),
-                "skipped": trainer.skipped,
                 "skipped_in_a_row": trainer.skipped_in_a_row,
             }
             save_checkpoint(self.folder, self.state.global_step, content, self.options.keep)
         self.world.wait()
 
     def _count_faults(self, faults: Sequence[str]) -> None:
+        self.state.faults += int(self.world.total(len(faults))[0])
         for fault in faults:
-            self.state.faults += 1
-            if self.state.faults <= _FAULTS_TOLD:
-                logger.warning("A sample was replaced (%d so far): %s", self.state.faults, fault)
+            logger.warning("A sample was replaced (%d so far): %s", self.state.faults, fault)
+            self._note("faults", fault)
+
+    def _note(self, kind: str, text: str) -> None:
+        if len(self.state.told[kind]) < _TOLD:
+            self.state.told[kind].append(text)
+
+    def _record(self) -> None:
+        """run.json: the settings, and what the report says of the run."""
+        notes = {
+            "recipe": {f"stage {stage.number}": str(stage) for stage in self.stages},
+            "licences": licences(self.settings.data),
+            "code_version": code_version(),
+            **self.state.told,
+        }
+        self.settings.save(self.folder, notes)
 
     def _finish_stage(self, stage: Stage) -> None:
         """Validation, the weights file, the report: by the first process alone."""
@@ -248,6 +267,7 @@ class Run:
             self.state.metrics[str(stage.number)] = metrics | {"constant_mad": result.constant_mad}
             path = self.folder / f"stage{stage.number}.safetensors"
             weights.save(self.network, path, self._metadata(stage, metrics))
+            self._record()
             write_report(self.folder)
             beside = f"MAD {result.low['mad']:.1f}, a constant alpha has {result.constant_mad:.1f}"
             print(f"stage {stage.number} is done: {path}, {beside}", file=sys.stderr, flush=True)

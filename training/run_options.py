@@ -105,7 +105,6 @@ def _run(options: argparse.Namespace, first: bool) -> int:
         with stop_on_signal() as (stop, received):
             run = Run(settings, folder, world, machine, options.resume, stop.is_set)
             if world.first:
-                settings.save(folder)
                 print(f"run in {folder}, preset {settings.preset.name}, {world.device}", file=sys.stderr)
             try:
                 run.train()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -25,13 +26,18 @@ class RunSettings:
     foreground: bool = True
     precision: str = "fp32"
 
-    def save(self, run: Path) -> None:
-        """Writes run.json. Raises StudioError where the folder cannot be written to."""
+    def save(self, run: Path, notes: Mapping[str, object] | None = None) -> None:
+        """Writes run.json; `notes` stand in it for people and for the report.
+
+        Raises StudioError where the folder cannot be written to.
+        """
         path = run / FILE
         try:
             run.mkdir(parents=True, exist_ok=True)
             partial = path.with_name(f"{FILE}.partial")
-            partial.write_text(json.dumps(asdict(self), default=str, indent=2) + "\n", encoding="utf-8")
+            partial.write_text(
+                json.dumps({**asdict(self), **(notes or {})}, default=str, indent=2) + "\n", encoding="utf-8"
+            )
             os.replace(partial, path)
         except OSError as error:
             raise StudioError(f"{path} cannot be written ({error}). Choose another --output.") from error
@@ -44,7 +50,8 @@ class RunSettings:
             content = json.loads(path.read_text(encoding="utf-8"))
             preset = Preset(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.pop("preset").items()})
             data = DataConfig(**{k: v and Path(v) for k, v in content.pop("data").items()})
-            rest = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+            known = {f.name for f in fields(cls)}
+            rest = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k in known}
             return cls(preset=preset, data=data, **rest)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StudioError(

@@ -36,7 +36,11 @@ _SMOOTHING = 0.98
 
 class PassResult(NamedTuple):
     terms: dict[str, float]  # mean over the batch, of all processes
-    skipped: bool
+    trouble: str | None = None  # why it was not trained on
+
+    @property
+    def skipped(self) -> bool:
+        return self.trouble is not None
 
 
 def make_optimiser(
@@ -134,13 +138,13 @@ class Trainer:
             self.skipped += 1
             self.skipped_in_a_row += 1
             self._tell(part, trouble, named)
-            return PassResult(result, True)
+            return PassResult(result, trouble)
         self.skipped_in_a_row = 0
         passes, usual = self.usual.get(part, (0, result["total"]))
         self.usual[part] = passes + 1, _SMOOTHING * usual + (1 - _SMOOTHING) * result["total"]
         if self.world.size > 1:
             self.world.average_statistics(self.network)
-        return PassResult(result, False)
+        return PassResult(result)
 
     def _trouble(self, part: str, total: float) -> str | None:
         if not math.isfinite(total):
