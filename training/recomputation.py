@@ -26,8 +26,17 @@ def recompute_activations(network: MattingNetwork, frames: int) -> None:
     assert frames > 0, frames
     for block in _blocks(network):
         _wrap_block(block)
-    for gru in (module for module in network.modules() if isinstance(module, ConvGRU)):
+    for gru in _recurrent_units(network):
         _wrap_gru(gru, frames)
+
+
+def recomputed_modules(network: MattingNetwork) -> list[nn.Module]:
+    """Those whose activations `recompute_activations` does not keep."""
+    return [*_blocks(network), *_recurrent_units(network)]
+
+
+def _recurrent_units(network: MattingNetwork) -> list[ConvGRU]:
+    return [module for module in network.modules() if isinstance(module, ConvGRU)]
 
 
 def _blocks(network: MattingNetwork) -> Iterator[nn.Module]:

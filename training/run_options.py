@@ -106,6 +106,10 @@ def _run(options: argparse.Namespace, first: bool) -> int:
             run = Run(settings, folder, world, machine, options.resume, stop.is_set)
             if world.first:
                 print(f"run in {folder}, preset {settings.preset.name}, {world.device}", file=sys.stderr)
+                if settings.preset.name != "tiny" or world.device.type == "cuda":
+                    from .memory_estimate import table
+
+                    print(table(settings.preset, settings.variant, settings.stages, options.clips), file=sys.stderr)
             try:
                 run.train()
             except Stopped:
