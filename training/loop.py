@@ -330,11 +330,15 @@ def augment(job: Job, batch: dict, stage: Stage, seed: int, device: torch.device
     assert step_pass is not None
     generator = job_generator(seed, stage.number, job)
     sides = draw_sides(step_pass.size, sides_generator(seed, stage.number, job))
-    names = ("img", "seg") if job.part.startswith("segmentation") else ("fgr", "pha", "bgr")
-    tensors = [batch[name].to(device, non_blocking=True) for name in names]
+
+    def get(name: str) -> Tensor:
+        return batch[name].to(device, non_blocking=True)
+
+    size = step_pass.size
     if job.part.startswith("segmentation"):
-        return augment_segmentation(*tensors, step_pass.size, generator, SEGMENTATION_AUGMENTATION, sides)
-    return augment_matting(*tensors, step_pass.size, generator, augmentation_for(stage.data), sides)
+        return augment_segmentation(get("img"), get("seg"), size, generator, SEGMENTATION_AUGMENTATION, sides)
+    settings = augmentation_for(stage.data)
+    return augment_matting(get("fgr"), get("pha"), get("bgr"), size, generator, settings, sides)
 
 
 def memory_mb(device: torch.device) -> float:

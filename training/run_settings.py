@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import StudioError
 from .data_config import DataConfig
@@ -48,10 +49,10 @@ class RunSettings:
         path = run / FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            preset = Preset(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.pop("preset").items()})
+            preset = Preset(**{k: _as_set(v) for k, v in content.pop("preset").items()})
             data = DataConfig(**{k: v and Path(v) for k, v in content.pop("data").items()})
             known = {f.name for f in fields(cls)}
-            rest = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k in known}
+            rest = {k: _as_set(v) for k, v in content.items() if k in known}
             return cls(preset=preset, data=data, **rest)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise StudioError(
@@ -62,3 +63,8 @@ class RunSettings:
     def differences(self, other: "RunSettings") -> list[str]:
         """Names of what differs: a run that goes on with anything else is another run."""
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+
+
+def _as_set(value: Any) -> Any:
+    """JSON knows no tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -162,7 +162,7 @@ class Trainer:
             self.scaler.step(self.optimiser)
             self.scaler.update()
             return None
-        norms = torch.stack(torch._foreach_norm(gradients))
+        norms = torch.stack([x.norm() for x in gradients])
         if not bool(norms.isfinite().all()):
             return "its gradient is not finite"
         self.optimiser.step()
