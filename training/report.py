@@ -1,6 +1,6 @@
 """The report of a run, for people: report.md with what came out and what it means, beside it curves of the losses.
 
-Read from the run's folder: scalars.jsonl (a JSON object a line: stage, step, global_step, and numbers named group/term),
+Read from the run's folder: scalars.jsonl (a JSON object a line: stage, step, global_step, numbers named group/term),
 validation_stageN.json and .png, and, where there is one, run.json (recipe, data, licences, faults, skipped). What is
 missing is said in the report. python -m rvm_studio.training.report RUN_FOLDER writes it anew.
 """
@@ -107,8 +107,8 @@ def _in_short(records: list[dict], validations: list[dict]) -> list[str]:
         last = validations[-1]
         mad = last["low"]["mad"]
         lines.append(
-            f"After stage {last['stage']} the alpha is off by **{mad / 10:.1f} %** on average (MAD {mad:.1f}); the best "
-            f"guess that is the same everywhere is off by {last['best_constant_mad'] / 10:.1f} %. In a word: "
+            f"After stage {last['stage']} the alpha is off by **{mad / 10:.1f} %** on average (MAD {mad:.1f}); the "
+            f"best guess that is the same everywhere is off by {last['best_constant_mad'] / 10:.1f} %. In a word: "
             f"{verdict(mad, last['best_constant_mad'])}."
         )
     return [*lines, ""]
