@@ -85,7 +85,7 @@ def _weights() -> list[str]:
     folder = models_dir()
     lines = [f"models folder: {folder}"]
     for entry in CATALOGUE.values():
-        there = (folder / f"rvm_{entry.name}.safetensors").is_file()
+        there = (folder / entry.installed_name).is_file()
         lines.append(f"{entry.name}: {'there' if there else f'not there (rvm-studio weights fetch {entry.name})'}")
     if chosen := os.environ.get("RVM_WEIGHTS"):
         exists = "" if os.path.exists(chosen) else " (which does not exist)"

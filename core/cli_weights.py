@@ -40,7 +40,7 @@ def list_weights(_: argparse.Namespace) -> int:
     folder = models_dir()
     rows = [("NAME", "VARIANT", "SIZE", "LICENCE", "STATE")]
     for entry in CATALOGUE.values():
-        path = folder / f"rvm_{entry.name}.safetensors"
+        path = folder / entry.installed_name
         if path.is_file():
             size, state = f"{path.stat().st_size / 1e6:.0f} MB", f"there: {path}"
         else:

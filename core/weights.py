@@ -95,7 +95,7 @@ def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: P
         raise StudioError(f"no weights named {name!r}; the catalogue has {', '.join(CATALOGUE)}")
     entry = CATALOGUE[name]
     folder = folder or models_dir()
-    path, original = folder / f"rvm_{name}.safetensors", folder / entry.file_name
+    path, original = folder / entry.installed_name, folder / entry.file_name
     if _installed(path, entry):
         return path
     with lock(original, progress):

@@ -41,6 +41,15 @@ class CatalogueEntry:
     def file_name(self) -> str:
         return self.url.rsplit("/", 1)[-1]
 
+    @property
+    def installed_name(self) -> str:
+        """Of the file in the models folder, to which what was fetched is converted."""
+        return f"rvm_{self.name}.safetensors"
+
+    def partial(self, folder: Path) -> Path:
+        """Where the bytes lie that have been received so far."""
+        return folder / f"{self.file_name}.partial"
+
 
 def _official(variant: str, sha256: str, size: int) -> CatalogueEntry:
     return CatalogueEntry(
@@ -94,7 +103,7 @@ def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, pro
     """
     url = _address(entry, mirror)
     target = folder / entry.file_name
-    partial = folder / f"{entry.file_name}.partial"
+    partial = entry.partial(folder)
     hints = by_hand(entry, folder)
     start = received = _size(partial)
     failures = 0

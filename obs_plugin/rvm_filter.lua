@@ -16,7 +16,7 @@ local bit = require("bit")
 jit.off() -- an FFI call may end up in another filter of this file, which compiled code does not survive
 
 local ID = "rvm_matte_filter"
-local GAP = 500e6 -- ns without being drawn after which the last pictures are of the past
+local GAP = 1e9 -- ns without being drawn after which the last pictures are of the past
 local LATE = 250e6 -- ns without a new matte after which the filter counts as late; longer for slow workers
 local LONGEST_DELAY = 500e6 -- ns
 local SETTLING = 5e9 -- ns in which the automatic delay looks for its value
@@ -576,7 +576,11 @@ local function video_render(d)
     local c = d.control
     c.shown = shown
     if d.sync == "steady" then c.delay_ns = steady_delay(d) elseif picture then c.delay_ns = now - picture.time end
-    if shown == P.LIVE then c.shown_frames = c.shown_frames + 1 else c.late_frames = c.late_frames + 1 end
+    if shown == P.LIVE then
+      c.shown_frames = c.shown_frames + 1
+    elseif d.renewed then
+      c.late_frames = c.late_frames + 1
+    end
   end
   if shown == P.RAW then
     obs.obs_source_skip_video_filter(d.source)

@@ -66,8 +66,9 @@ def script_unload():
 
 def script_properties():
     properties = obs.obs_properties_create()
-    for name, label, text in status_rows():
-        obs.obs_properties_add_text(properties, name, f"{label}: {text}" if label else text, obs.OBS_TEXT_INFO)
+    for name, text in status_rows():
+        row = obs.obs_properties_add_text(properties, name, text, obs.OBS_TEXT_INFO)
+        obs.obs_property_set_visible(row, bool(text))
     obs.obs_properties_add_button(properties, "refresh", "Refresh", refresh)
     button = obs.obs_properties_add_button(properties, "restart", "Restart worker", restart_worker)
     obs.obs_property_set_long_description(button, "Starts the process anew that computes the mattes.")
@@ -75,10 +76,11 @@ def script_properties():
 
 
 def refresh(properties, button):
-    for name, label, text in status_rows():
+    for name, text in status_rows():
         row = obs.obs_properties_get(properties, name)
         if row is not None:
-            obs.obs_property_set_description(row, f"{label}: {text}" if label else text)
+            obs.obs_property_set_description(row, text)
+            obs.obs_property_set_visible(row, bool(text))
     return True  # OBS draws the panel again
 
 
@@ -89,9 +91,9 @@ def restart_worker(properties, button):
 
 
 def status_rows():
-    """(name, label, text) of each row of the panel."""
+    """(name, text) of each row of the panel; without a text it is not to be seen."""
     if running is None:
-        return [("error", "", problem or "Not loaded.")]
+        return [("error", problem or "Not loaded.")]
     header, status = running.arena.header, running.arena.read_status()
     states = {
         protocol.ABSENT: "stopped",
@@ -100,12 +102,14 @@ def status_rows():
         protocol.FAILED: "failed",
     }
     state = states.get(header.worker_state, "unknown")
-    rows = [("state", "Worker", "{}{}".format(state, ": " + status["message"] if status.get("message") else ""))]
-    rows += [(name, name.capitalize(), status.get(name) or "–") for name in ("device", "engine", "model")]
+    rows = [("state", "Worker: {}{}".format(state, ": " + status["message"] if status.get("message") else ""))]
+    rows += [
+        (name, "{}: {}".format(name.capitalize(), status.get(name) or "–")) for name in ("device", "engine", "model")
+    ]
     drawn = {protocol.LIVE: "live", protocol.FROZEN: "frozen", protocol.RAW: "shown whole", protocol.HIDDEN: "hidden"}
     for slot in running.arena.slots:
         control = slot.control
-        text = "–"
+        text = ""
         if control.instance:
             text = "{}: {}x{}, {:.1f} mattes a second, latency {:.0f} ms, delay {:.0f} ms, {}".format(
                 control.name.decode("utf-8", "replace"),
@@ -116,10 +120,8 @@ def status_rows():
                 control.delay_ns / 1e6,
                 drawn.get(control.shown, "waiting"),
             )
-        rows.append((f"slot{slot.index}", "", text))
-    rows = [row for row in rows if not row[0].startswith("slot") or row[2] != "–"]
-    error = running.worker.error or status.get("error")
-    rows.append(("error", "Last error", error or "none"))
+        rows.append((f"slot{slot.index}", text))
+    rows.append(("error", "Last error: " + (running.worker.error or status.get("error") or "none")))
     return rows
 
 

@@ -5,6 +5,7 @@ its window waiting. The standard library only, Python 3.6 and later.
 """
 
 import contextlib
+import json
 import re
 import subprocess
 import tempfile
@@ -137,5 +138,7 @@ def _last_words(output):
     output.seek(0, 2)
     output.seek(max(0, output.tell() - 4096))
     lines = [line.strip() for line in output.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):
+        return str(json.loads(lines[-1])["error"])[:300]  # how our worker says it
     errors = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
     return (errors or lines or [""])[-1][:300]

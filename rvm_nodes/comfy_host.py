@@ -46,7 +46,7 @@ def weights_names() -> list[str]:
     """Names for the model widget: the official weights (fetched when first used), then other files that are there."""
     from ..core.weights_file import SUFFIXES
 
-    official = [f"rvm_{name}.safetensors" for name in CATALOGUE]
+    official = [entry.installed_name for entry in CATALOGUE.values()]
     found = {
         path.relative_to(folder).as_posix()
         for folder in model_folders()
@@ -65,7 +65,7 @@ def weights_path(name: str) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    official = {f"rvm_{entry}.safetensors": entry for entry in CATALOGUE}
+    official = {entry.installed_name: entry.name for entry in CATALOGUE.values()}
     if name in official:
         return weights.fetch(official[name], folder=folders[0])
     raise StudioError(

@@ -27,15 +27,31 @@ def worker_command(python, arena_name):
 """
 
 
-def copy_plugin(folder: Path, arguments, worker: Path = HERE / "known_worker.py") -> Path:
-    """The plugin's files in a folder of their own, with another worker; returns the script to add in OBS."""
+# The product's own worker, in the environment of the tests.
+REAL_ENVIRONMENT = """
+from rvm_real_environment import *
+
+def find_python(folder):
+    return {python!r}
+"""
+
+
+def copy_plugin(folder: Path, arguments=None) -> Path:
+    """The plugin's files in a folder of their own, to which known_worker.py is the worker with these arguments, or
+    without any the product's own; returns the script to add in OBS."""
     plugin = folder / "obs_plugin"
     plugin.mkdir(exist_ok=True)
     for path in PLUGIN.iterdir():
-        if path.is_file() and path.name != "rvm_environment.py":
+        if path.is_file():
             shutil.copy(path, plugin)
-    text = ENVIRONMENT.format(python=sys.executable, worker=str(worker), arguments=[str(a) for a in arguments])
-    (plugin / "rvm_environment.py").write_text(text)
+    environment = plugin / "rvm_environment.py"
+    if arguments is None:
+        environment.rename(plugin / "rvm_real_environment.py")
+        environment.write_text(REAL_ENVIRONMENT.format(python=sys.executable))
+    else:
+        known = str(HERE / "known_worker.py")
+        text = ENVIRONMENT.format(python=sys.executable, worker=known, arguments=[str(a) for a in arguments])
+        environment.write_text(text)
     return plugin / "rvm_obs.py"
 
 
@@ -76,17 +92,18 @@ def read_report(obs) -> dict:
 
 @pytest.fixture
 def start_obs(tmp_path):
-    """start_obs(sources, mask, delay_ms=0, control=False, scripts=(), **options of HeadlessObs): OBS with the script
-    and known_worker.py. obs.report(): what the worker reports. control: obs.control(code) runs Python inside OBS, and
-    the script is loaded by the script that does so, under the path obs.script."""
+    """start_obs(sources, mask=None, delay_ms=0, control=False, scripts=(), **options of HeadlessObs): OBS with the
+    script and known_worker.py; without a mask, with the product's worker. obs.report(): what the known worker reports.
+    control: obs.control(code) runs Python inside OBS, and the script is loaded by the script that does so, under the
+    path obs.script."""
     if headless_obs.missing():
         pytest.skip(headless_obs.missing())
     started = []
 
-    def start(sources, mask, delay_ms=0, control=False, scripts=(), **options) -> headless_obs.HeadlessObs:
+    def start(sources, mask=None, delay_ms=0, control=False, scripts=(), **options) -> headless_obs.HeadlessObs:
         folder = tmp_path / f"obs{len(started)}"
         folder.mkdir()
-        script = copy_plugin(folder, (mask, delay_ms, folder / "report.json"))
+        script = copy_plugin(folder, None if mask is None else (mask, delay_ms, folder / "report.json"))
         scripts = [HERE / "obs_control.py" if control else script, *scripts]
         if control:
             environment = {"RVM_CONTROL": str(folder / "control"), "RVM_CONTROL_LOADS": str(script)}

@@ -74,11 +74,12 @@ def test_hdr_video_looks_as_without_the_filter(start_obs, tmp_path, canvas):
     """The filter works in standard range, into which OBS brings a brighter source by itself."""
     clip = tmp_path / "hdr.mkv"
     tags = ["-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"]
-    source = ["-f", "lavfi", "-i", "testsrc2=s=320x180", "-vf", "format=yuv420p10le", "-frames:v", "1"]
-    subprocess.run(["ffmpeg", "-v", "error", *source, "-c:v", "libx264", *tags, str(clip)], check=True)
-    still = {"looping": False, "clear_on_media_end": False}
-    obs = start_obs(
-        [media("raw", clip, **still), media("cam", clip, [matte()], **still)], 255, size=(320, 180), **canvas
+    still = "trim=end_frame=1,loop=loop=59:size=1,format=yuv420p10le"  # two seconds of one picture
+    source = ["-f", "lavfi", "-i", "testsrc2=s=320x180:r=30", "-vf", still]
+    subprocess.run(
+        ["ffmpeg", "-v", "error", *source, "-frames:v", "60", "-c:v", "libx264", "-qp", "0", *tags, str(clip)],
+        check=True,
     )
+    obs = start_obs([media("raw", clip), media("cam", clip, [matte()])], 255, size=(320, 180), **canvas)
     show_all(obs, ["raw", "cam"])
     assert difference(obs.screenshot("raw"), obs.screenshot("cam")) == 0

@@ -152,7 +152,11 @@ def test_panel(start_obs):
     assert rows["device"] == "Device: none"
     assert rows["engine"] == "Engine: known mattes"
     assert rows["slot0"].startswith("cam: 64x36, ")
+    assert rows["slot1"] == ""
     assert rows["error"] == "Last error: none"
+    code = f"path = {str(obs.script)!r}\n" + PRESS.replace("restart", "refresh")
+    rows = {entry["name"] for entry in obs.control(code) if entry["visible"]}
+    assert rows == {"state", "device", "engine", "model", "slot0", "error", "refresh", "restart"}
     before = obs.report()["pid"]
     obs.control(f"path = {str(obs.script)!r}\n" + PRESS)
     obs.wait_until(lambda: obs.report()["pid"] != before)
@@ -166,10 +170,11 @@ def press():
     properties = function_of_scripting(P(loaded[path]))
     button = function("obs_properties_get", P, P, ctypes.c_char_p)(properties, b"restart")
     pressed = function("obs_property_button_clicked", ctypes.c_bool, P, P)(button, None)
+    assert pressed  # the panel is to be drawn again
+    seen = walk(properties)
     destroy(properties)
-    return pressed
+    return seen
 result = in_window(press)
-assert result
 """
 )
 

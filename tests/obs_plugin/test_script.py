@@ -2,11 +2,15 @@
 
 import ctypes
 import importlib
+import json
+import subprocess
 import sys
 import time
 import types
+from pathlib import Path
 
 import pytest
+import rvm_supervisor
 
 
 def not_installed(folder):
@@ -83,13 +87,13 @@ def test_loading_the_filter(script, monkeypatch, results, expected):
         assert script.running is None
         assert expected in script.problem
         assert script.problem in script.said[0]
-        assert script.status_rows() == [("error", "", script.problem)]
+        assert script.status_rows() == [("error", script.problem)]
     else:
         assert script.problem == ""
         end = time.monotonic() + 5
         while not script.running.worker.error and time.monotonic() < end:  # it is found out in a thread
             time.sleep(0.01)
-        assert script.status_rows()[-1] == ("error", "Last error", "Run install.py first.")
+        assert script.status_rows()[-1] == ("error", "Last error: Run install.py first.")
         assert (
             int(next(call[3] for call in library.calls if call[1:3] == (1, b"address"))) == script.running.arena.address
         )
@@ -108,3 +112,23 @@ def test_no_memory(script, monkeypatch):
     script.script_load(None)
     assert "Cannot allocate memory" in script.problem
     script.script_unload()
+
+
+def test_types(tmp_path):
+    """pyright, with obspython as the stub declares it."""
+    pytest.importorskip("basedpyright")
+    folder = Path(rvm_supervisor.__file__).parent
+    names = ("rvm_obs.py", "rvm_supervisor.py", "rvm_frame_protocol.py")
+    settings = {
+        "include": [str(folder / name) for name in names],
+        "extraPaths": [str(folder)],
+        "stubPath": str(folder / "typings"),
+        "typeCheckingMode": "standard",
+        "pythonVersion": "3.10",
+        "reportMissingModuleSource": False,
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "basedpyright", "-p", str(tmp_path)]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout
+    assert "0 errors, 0 warnings" in checked.stdout

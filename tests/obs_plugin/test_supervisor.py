@@ -131,6 +131,12 @@ def test_what_a_crash_said_is_told(watch):
     assert watched.supervisor.error == "The worker ended with code 1: MemoryError: the card is full"
 
 
+def test_an_error_in_json_is_told(watch):
+    watched = watch("print('12')\nprint('{\"error\": \"No arena.\"}')\nraise SystemExit(1)\n")
+    watched.wait(lambda: watched.log)
+    assert watched.supervisor.error == "The worker ended with code 1: No arena."
+
+
 def test_what_the_worker_wrote_last_comes_first(watch):
     watched = watch(BEGIN + "arena.write_status(protocol.FAILED, error='No weights at x.')\nraise SystemExit(3)\n")
     watched.wait(lambda: watched.log)
