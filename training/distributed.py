@@ -7,6 +7,7 @@ parameters without a gradient, and accumulation ends in one exchange anyway.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -96,7 +97,8 @@ def join_world(wanted_device: str = "auto") -> World:
         device = choose_device(f"cuda:{place}")
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        # the first process validates alone, while the others wait
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=2))
     return World(rank, size, device)
 
 

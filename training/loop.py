@@ -160,7 +160,7 @@ class Run:
             started = time.perf_counter()
             scalars: dict[str, float] = {}
             samples, total = 0, 0.0
-            if self.settings.init is not None:
+            if self.settings.init not in (None, "imagenet"):
                 warm_up(trainer.optimiser, stage.rates, step)
             for part in data.parts(step):
                 batches = Batches(jobs, self.sharing, stage, self.settings.seed, self.world.device)
@@ -264,12 +264,13 @@ class Run:
             )
             result.save(self.folder)
             metrics = {"low": dict(result.low), "high": result.high and dict(result.high)}
-            self.state.metrics[str(stage.number)] = metrics | {"constant_mad": result.constant_mad}
+            constants = {"constant_mad": result.constant_mad, "best_constant_mad": result.best_constant_mad}
+            self.state.metrics[str(stage.number)] = metrics | constants
             path = self.folder / f"stage{stage.number}.safetensors"
             weights.save(self.network, path, self._metadata(stage, metrics))
             self._record()
             write_report(self.folder)
-            beside = f"MAD {result.low['mad']:.1f}, a constant alpha has {result.constant_mad:.1f}"
+            beside = f"MAD {result.low['mad']:.1f}; {result.constant:.2f} everywhere would have {result.constant_mad:.1f}"
             print(f"stage {stage.number} is done: {path}, {beside}", file=sys.stderr, flush=True)
         self.world.wait()
 

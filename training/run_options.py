@@ -30,7 +30,12 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
     run.add_argument("--stage", type=int, choices=(1, 2, 3, 4), help="only this stage")
     run.add_argument("--stages", type=stage_range, metavar="FROM-TO", help="only these stages, as 1-2")
-    run.add_argument("--init", metavar="WEIGHTS", help='start from "official" weights or from a file')
+    run.add_argument(
+        "--init",
+        metavar="WEIGHTS",
+        help="start from: scratch (default of preset tiny), imagenet (an encoder that knows pictures, as the paper; "
+        "default of the others), official (the published network), starter (the bundled one) or a file",
+    )
     run.add_argument("--freeze", choices=("backbone",), help="leave this as it is")
     run.add_argument("--seed", type=int, metavar="N", help="of all that is random (default: 0)")
     run.add_argument("--check-data", action="store_true", help="only look at the data and say what is there")
@@ -93,11 +98,14 @@ def _run(options: argparse.Namespace, first: bool) -> int:
     from .distributed import join_world, leave_world
     from .loop import Run, RunOptions, Stopped
 
-    if options.precision is None and options.device == "cpu":
-        settings = dataclasses.replace(settings, precision="fp32")
     world = join_world(options.device)
-    from ..core.device import choose_dtype
+    from ..core.device import bf16_works, choose_dtype
 
+    if options.precision is None and not options.resume and settings.precision == "bf16":
+        if world.device.type == "cpu":  # half of its time goes into conversions
+            settings = dataclasses.replace(settings, precision="fp32")
+        elif not bf16_works(world.device):
+            settings = dataclasses.replace(settings, precision="fp16" if world.device.type == "cuda" else "fp32")
     choose_dtype(settings.precision, world.device)
     workers = options.workers if options.workers is not None else default_workers(world.size)
     machine = RunOptions(options.clips, workers, options.keep, options.checkpoint_minutes, options.validation_clips)
@@ -141,7 +149,13 @@ def plan(options: argparse.Namespace) -> tuple[RunSettings, Path]:
             )
         return settings, folder
     preset = PRESETS[options.preset or ("tiny" if data.synthetic else "12gb")]
-    settings = _settings(options, preset, RunSettings(preset, data, precision=_precision_of(preset)))
+    init = None if preset.name == "tiny" else "imagenet"
+    settings = _settings(options, preset, RunSettings(preset, data, init=init, precision=_precision_of(preset)))
+    if settings.stages[0] > 1 and options.init is None:
+        raise StudioError(
+            f"Stage {settings.stages[0]} goes on from weights that are trained already, and none are given. Give "
+            f"--init FILE, such as the stage{settings.stages[0] - 1}.safetensors of an earlier run, or --init starter."
+        )
     folder = options.output or Path("runs") / settings.preset.name
     if (folder / "run.json").exists():
         raise StudioError(
@@ -183,6 +197,8 @@ def _settings(options: argparse.Namespace, preset: Preset, base: RunSettings) ->
         "precision": options.precision,
     }
     settings = dataclasses.replace(base, **{k: v for k, v in given.items() if v is not None})
+    if settings.init == "scratch":
+        settings = dataclasses.replace(settings, init=None)
     if settings.seed < 0:
         raise StudioError(f"--seed is {settings.seed}. Expected 0 or more.")
     left = tuple(n for n in settings.stages if not preset.steps or preset.steps[n - 1])

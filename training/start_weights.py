@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from ..core import weights
+from ..core.errors import StudioError
 from ..core.network import MattingNetwork
+from ..core.network.matting_network import ENCODERS
 
 logger = logging.getLogger(__name__)
 
@@ -18,13 +20,17 @@ def start_network(
 ) -> tuple[MattingNetwork, tuple[str, ...]]:
     """(network with a deep guided filter, names of the parts whose batch statistics stay fixed).
 
-    init: None, "official" (downloaded where it is not there) or a path. statistics: "train": learnt on everywhere;
-    "eval": fixed in every part that was loaded; "auto": fixed where the file's batch normalisation is folded into the
+    init: None for random weights; "imagenet" for an encoder that knows pictures, as the paper begins (downloaded by
+    torchvision); "official" (downloaded), "starter" (bundled) or a path for a network that mattes. statistics: "train": learnt on everywhere;
+    "eval": fixed in every part that came from a matting network; "auto": fixed where the file's batch normalisation is folded into the
     convolutions, for there the statistics are made up. Raises StudioError as `weights.read`.
     """
     torch.manual_seed(seed)
     network = MattingNetwork(variant)
     if init is None:
+        return network, ()
+    if init == "imagenet":
+        network.backbone.load_state_dict(_imagenet_encoder(variant).state_dict())
         return network, ()
     path = weights.find(variant, None if init == "official" else init)
     loaded = weights.load_network(path, variant)
@@ -46,6 +52,16 @@ def start_network(
     if fixed:
         logger.info("batch statistics stay fixed in: %s", ", ".join(fixed))
     return network, fixed
+
+
+def _imagenet_encoder(variant: str) -> nn.Module:
+    try:
+        return ENCODERS[variant](pretrained=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: not the file that it should be
+        raise StudioError(
+            f"torchvision cannot bring its ImageNet weights ({error}). Put the file into {torch.hub.get_dir()}"
+            "/checkpoints by hand, or start from something else: --init scratch, official, starter or a file."
+        ) from error
 
 
 def is_folded(module: nn.Module) -> bool:

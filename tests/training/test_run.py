@@ -26,7 +26,8 @@ from rvm_studio.training.step import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "training" / "run.py"
 SMALL = ["--frames", "2", "--size", "128", "--high-size", "256", "--high-frames", "1", "--segmentation-images", "1"]
-SMALL += ["--validation-clips", "1", "--clips", "2", "--workers", "1", "--seed", "3", "--device", "cpu"]
+MACHINE = ["--validation-clips", "1", "--clips", "2", "--workers", "1", "--device", "cpu"]
+SMALL += [*MACHINE, "--seed", "3"]
 EVERY_STEP = ["--checkpoint-minutes", "0"]
 
 
@@ -114,34 +115,21 @@ def test_every_term_of_every_step_is_written_down(unbroken):
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(unbroken, tmp_path):
     folder, dice = tmp_path / "run", random.Random(time.time_ns())
-    kills, words = [], ["--output", folder, "--steps", "4,2,2,2", *SMALL, *EVERY_STEP]
-    while len(kills) < 3:
+    words = ["--output", folder, *SMALL, "--steps", "4,2,2,2", *EVERY_STEP]
+    going_on = ["--output", folder, "--resume", *MACHINE, *EVERY_STEP]
+    kills = []
+    for done in sorted(dice.sample(range(9), 3)):  # of ten steps: then at any moment of the next one, or a validation
         process = start(*words)
-        done = len(checkpoints(folder))
         deadline = time.monotonic() + 120
-        # until it does something new, then at any moment: in a step, a checkpoint, a validation
-        while process.poll() is None and not _grown(folder, done) and time.monotonic() < deadline:
+        while process.poll() is None and len(read_scalars(folder)) <= done and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(dice.uniform(0, 4))
-        if process.poll() is not None:
-            break
+        time.sleep(dice.uniform(0, 0.5))
+        assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         kills.append(len(read_scalars(folder)))
-        if (folder / "run.json").exists():
-            words = [
-                "--output",
-                folder,
-                "--resume",
-                *SMALL[-2:],
-                *EVERY_STEP,
-                "--validation-clips",
-                "1",
-                "--clips",
-                "2",
-            ]
-    assert kills, "the run was over before it could be killed"
-    finished(start("--output", folder, "--resume", "--validation-clips", "1", "--clips", "2", *EVERY_STEP))
+        words = going_on
+    finished(start(*going_on))
     for number in (1, 2, 3, 4):
         assert same_weights(unbroken / f"stage{number}.safetensors", folder / f"stage{number}.safetensors"), kills
     strip = ("samples_per_s", "memory_mb")
@@ -149,11 +137,6 @@ def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(unbroken, t
         [{k: v for k, v in line.items() if k not in strip} for line in read_scalars(f)] for f in (unbroken, folder)
     )
     assert one == two
-
-
-def _grown(folder: Path, done: int) -> bool:
-    found = checkpoints(folder)
-    return bool(found) and (len(found) > done or done == 3)
 
 
 @pytest.mark.slow
@@ -283,15 +266,24 @@ def test_without_arguments_it_is_the_tiny_recipe_on_synthetic_data():
 
 def test_options_change_the_preset_and_the_stages():
     settings, _ = planned(
-        "--steps", "30,20,0,5", "--frames", "3", "--rate-factor", "2", "--size", "160", "--stages", "2-4"
+        *("--steps", "30,20,0,5", "--frames", "3", "--rate-factor", "2", "--size", "160", "--stages", "2-4"),
+        *("--init", "scratch"),
     )
     assert settings.preset.steps == (30, 20, 0, 5)
     assert settings.preset.frames == (3, 3, 3, 3)
     assert settings.stages == (2, 4)
     assert (settings.preset.rate_factor, settings.preset.size) == (2.0, 160)
-    assert planned("--stage", "3")[0].stages == (3,)
+    assert planned("--stage", "3", "--init", "w.pth")[0].stages == (3,)
     assert planned("--freeze", "backbone")[0].frozen == ("backbone",)
     assert not planned("--no-foreground-loss")[0].foreground
+
+
+def test_what_a_run_starts_from():
+    """The recipe begins with an encoder that knows pictures; the look at every stage needs no download."""
+    assert planned()[0].init is None
+    assert planned("--preset", "24gb")[0].init == "imagenet"
+    assert planned("--preset", "24gb", "--init", "scratch")[0].init is None
+    assert planned("--preset", "24gb", "--init", "official", "--stage", "3")[0].init == "official"
 
 
 def test_a_run_goes_on_with_its_own_settings_and_no_others(tmp_path):
@@ -309,6 +301,7 @@ def test_a_run_goes_on_with_its_own_settings_and_no_others(tmp_path):
     ("words", "says"),
     [
         (["--stage", "1", "--stages", "1-2"], "Give one of them"),
+        (["--stages", "3-4"], "the stage2.safetensors of an earlier run"),
         (["--size", "100"], "Expected 128 or more"),
         (["--steps", "0,0,0,0"], "No stage has any steps"),
         (["--rate-factor", "0"], "Expected more than 0"),
