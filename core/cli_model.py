@@ -19,7 +19,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default="mobilenetv3",
         help="mobilenetv3 (default, fast) or resnet50 (larger, a little better, slower)",
     )
-    model.add_argument("--weights", metavar="PATH", help="weights file (default: RVM_WEIGHTS, else downloaded once)")
+    model.add_argument(
+        "--weights",
+        metavar="PATH",
+        help='weights file, or "starter" for the bundled trial weights (default: RVM_WEIGHTS, else downloaded once)',
+    )
     model.add_argument("--mirror", metavar="URL", help="where to download weights from instead")
     model.add_argument(
         "--refiner",

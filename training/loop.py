@@ -270,7 +270,9 @@ class Run:
             weights.save(self.network, path, self._metadata(stage, metrics))
             self._record()
             write_report(self.folder)
-            beside = f"MAD {result.low['mad']:.1f}; {result.constant:.2f} everywhere would have {result.constant_mad:.1f}"
+            beside = (
+                f"MAD {result.low['mad']:.1f}; {result.constant:.2f} everywhere would have {result.constant_mad:.1f}"
+            )
             print(f"stage {stage.number} is done: {path}, {beside}", file=sys.stderr, flush=True)
         self.world.wait()
 

@@ -21,9 +21,10 @@ def start_network(
     """(network with a deep guided filter, names of the parts whose batch statistics stay fixed).
 
     init: None for random weights; "imagenet" for an encoder that knows pictures, as the paper begins (downloaded by
-    torchvision); "official" (downloaded), "starter" (bundled) or a path for a network that mattes. statistics: "train": learnt on everywhere;
-    "eval": fixed in every part that came from a matting network; "auto": fixed where the file's batch normalisation is folded into the
-    convolutions, for there the statistics are made up. Raises StudioError as `weights.read`.
+    torchvision); "official" (downloaded), "starter" (bundled) or a path for a network that mattes.
+    statistics: "train": learnt on everywhere; "eval": fixed in every part that came from a matting network; "auto":
+    fixed where the file's batch normalisation is folded into the convolutions, for there the statistics are made up.
+    Raises StudioError as `weights.read`, and where torchvision's file cannot be had.
     """
     torch.manual_seed(seed)
     network = MattingNetwork(variant)
@@ -57,7 +58,7 @@ def start_network(
 def _imagenet_encoder(variant: str) -> nn.Module:
     try:
         return ENCODERS[variant](pretrained=True)
-    except (OSError, RuntimeError) as error:  # RuntimeError: not the file that it should be
+    except Exception as error:  # no network, or a damaged file, which raises nearly anything
         raise StudioError(
             f"torchvision cannot bring its ImageNet weights ({error}). Put the file into {torch.hub.get_dir()}"
             "/checkpoints by hand, or start from something else: --init scratch, official, starter or a file."
