@@ -34,7 +34,7 @@ class RunLog:
     def picture(self, name: str, global_step: int, picture: Tensor) -> None:
         """picture: [3, h, w], 0..1; for TensorBoard alone."""
         if self._board is not None:
-            self._board.add_image(name, picture, global_step)
+            self._board.add_image(name, picture.nan_to_num(), global_step)
 
     @property
     def wants_pictures(self) -> bool:
