@@ -271,7 +271,8 @@ class Run:
             self._record()
             write_report(self.folder)
             beside = (
-                f"MAD {result.low['mad']:.1f}; {result.constant:.2f} everywhere would have {result.constant_mad:.1f}"
+                f"MAD {result.low['mad']:.1f}; alpha {result.constant:.2f} everywhere has {result.constant_mad:.1f}, "
+                f"the best constant {result.best_constant_mad:.1f}"
             )
             print(f"stage {stage.number} is done: {path}, {beside}", file=sys.stderr, flush=True)
         self.world.wait()
