@@ -114,13 +114,17 @@ def run(arguments: argparse.Namespace) -> int:
                 continue
             if found is not None:
                 scores.append(found)
+    output: Path | None = arguments.output
+    header, rows = score_table(scores, len(clips))
+    wanted = arguments.format or (_FORMAT_OF_SUFFIX.get(output.suffix.lower(), "text") if output else "text")
     if scores:
-        header, rows = score_table(scores, len(clips))
-        _show(header, rows, arguments)
+        print(_formatted("text" if output else wanted, header, rows), end="", flush=True)
     for name, error in failures:
         report_failure(_of_clip(name, error), as_json=False)
     if pred and not arguments.quiet:
         _tell_surplus(clips, pred[0], true)
+    if scores and output:  # last: a full disk costs neither the table on the screen nor what went wrong
+        _write(output, _formatted(wanted, header, rows))
     if received:
         return 128 + received[0]
     return 1 if failures else 0
@@ -153,24 +157,15 @@ def _scorer(arguments: argparse.Namespace, matted: bool) -> "Callable[[Clip, Cal
     return score
 
 
-def _show(header: list[str], rows: list[list[object]], arguments: argparse.Namespace) -> None:
-    """Prints the table, and writes it where it is wanted: printed first, so that it is not lost with a full disk."""
-    output: Path | None = arguments.output
-    wanted = arguments.format or (_FORMAT_OF_SUFFIX.get(output.suffix.lower(), "text") if output else "text")
-    printed = "text" if output else wanted
-    print(_formatted(printed, header, rows), end="", flush=True)
-    if output is None:
-        return
+def _write(output: Path, content: str) -> None:
     partial = output.with_name(f"{output.stem}.partial{output.suffix}")
     try:
-        partial.write_text(_formatted(wanted, header, rows), encoding="utf-8", newline="")
+        partial.write_text(content, encoding="utf-8", newline="")
         os.replace(partial, output)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise StudioError(f"The table cannot be written to {output} ({error}). Check the folder.") from error
-    if not arguments.quiet:
-        print(f"written to {output}", file=sys.stderr)
 
 
 def _formatted(form: str, header: list[str], rows: list[list[object]]) -> str:
