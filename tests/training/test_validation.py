@@ -154,17 +154,17 @@ def test_a_stage_without_high_resolution():
 
 
 def test_the_constants_are_worked_out_right(monkeypatch):
-    """Pixels: 5 of 8 are 51, 2 of 8 are 255, 1 of 8 is 0. The mean is 0.375, the median 0.2."""
-    pha = torch.tensor([51, 51, 51, 51, 51, 255, 255, 0], dtype=torch.uint8).view(1, 1, 2, 4).repeat(2, 1, 8, 4)
+    """Pixels: 3 of 8 are 0, 2 of 8 are 51, 3 of 8 are 255. The mean is 0.425, the median 0.2."""
+    pha = torch.tensor([255, 0, 51, 0, 255, 51, 255, 0], dtype=torch.uint8).view(1, 1, 2, 4).repeat(2, 1, 8, 4)
     part = Pass(2, 16, 1.0)
     monkeypatch.setattr(validation, "validation_sets", lambda *_: {"low": (KnownClips([pha, pha]), part)})
     result = run(Constant(0.2), STAGE_1)
-    assert result.constant == pytest.approx(0.375)
-    assert result.constant_mad == pytest.approx(1000 * (5 * 0.175 + 2 * 0.625 + 0.375) / 8)
+    assert result.constant == pytest.approx(0.425)
+    assert result.constant_mad == pytest.approx(1000 * (3 * 0.425 + 2 * 0.225 + 3 * 0.575) / 8)
     assert result.best_constant == pytest.approx(0.2)
-    assert result.best_constant_mad == pytest.approx(1000 * (2 * 0.8 + 0.2) / 8)
+    assert result.best_constant_mad == pytest.approx(1000 * (3 * 0.2 + 3 * 0.8) / 8)
     assert result.low["mad"] == pytest.approx(result.best_constant_mad, rel=1e-6)
-    assert run(Constant(0.375), STAGE_1).low["mad"] == pytest.approx(result.constant_mad, rel=1e-6)
+    assert run(Constant(0.425), STAGE_1).low["mad"] == pytest.approx(result.constant_mad, rel=1e-6)
 
 
 def test_clips_are_spread_over_the_data_and_no_more_than_there_are(monkeypatch):
