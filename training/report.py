@@ -17,6 +17,7 @@ from typing import Any
 from ..core.errors import StudioError
 from ..core.evaluation_table import MEANINGS, markdown
 from .loss_curves import LACKS_MATPLOTLIB, draw_curves
+from .run_log import SCALARS, scan_scalars
 
 TERMS = {
     "pha_l1": "alpha: mean difference to the true one",
@@ -42,7 +43,7 @@ def write_report(run_folder: str | Path) -> Path:
     """Writes report.md and its curves; returns its path. Raises StudioError where there is nothing to report, a file is
     not what it should be, or the folder cannot be written."""
     folder = Path(run_folder)
-    records, cut = read_scalars(folder / "scalars.jsonl")
+    records, cut = scan_scalars(folder / SCALARS)
     validations = [_read(path) for path in sorted(folder.glob("validation_stage*.json")) if ".partial" not in path.name]
     run = _read(folder / "run.json") if (folder / "run.json").exists() else {}
     if not records and not validations:
@@ -66,22 +67,6 @@ def write_report(run_folder: str | Path) -> Path:
     except OSError as error:
         raise StudioError(f"The report cannot be written to {path} ({error}). Check the folder.") from error
     return path
-
-
-def read_scalars(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records by global_step, and how many lines were cut off. Of a step that was run again after a resume the last
-    one counts."""
-    if not path.exists():
-        return [], 0
-    found: dict[int, dict[str, Any]] = {}
-    cut = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-            found[int(record["global_step"])] = record
-        except (ValueError, KeyError, TypeError):  # a run that was killed in the middle of a line
-            cut += bool(line.strip())
-    return [found[step] for step in sorted(found)], cut
 
 
 def verdict(mad: float, constant_mad: float) -> str:

@@ -4,8 +4,10 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:  # a report needs no torch
+    from torch import Tensor
 
 SCALARS = "scalars.jsonl"
 
@@ -31,7 +33,7 @@ class RunLog:
             for name, value in values.items():
                 self._board.add_scalar(name, value, global_step)
 
-    def picture(self, name: str, global_step: int, picture: Tensor) -> None:
+    def picture(self, name: str, global_step: int, picture: "Tensor") -> None:
         """picture: [3, h, w], 0..1; for TensorBoard alone."""
         if self._board is not None:
             self._board.add_image(name, picture.nan_to_num(), global_step)
@@ -46,17 +48,25 @@ class RunLog:
             self._board.close()
 
 
-def read_scalars(run: Path) -> list[dict]:
-    """The lines of a run's scalars.jsonl; a last line that a kill cut short is left out."""
-    path = run / SCALARS
-    lines = []
-    if path.is_file():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-    return lines
+def read_scalars(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's scalars.jsonl."""
+    return scan_scalars(run / SCALARS)[0]
+
+
+def scan_scalars(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records by global_step, and how many lines were cut off. Of a step that was run again after a resume the last
+    one counts."""
+    if not path.exists():
+        return [], 0
+    found: dict[int, dict[str, Any]] = {}
+    cut = 0
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+            found[int(record["global_step"])] = record
+        except (ValueError, KeyError, TypeError):  # a run that was killed in the middle of a line
+            cut += bool(line.strip())
+    return [found[step] for step in sorted(found)], cut
 
 
 def _tensorboard(run: Path, global_step: int):

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from rvm_studio.core.errors import StudioError
 from rvm_studio.training.loss_curves import LACKS_MATPLOTLIB
-from rvm_studio.training.report import main, read_scalars, verdict, write_report
+from rvm_studio.training.report import main, verdict, write_report
+from rvm_studio.training.run_log import scan_scalars
 
 
 def scalars(folder, records, tail=""):
@@ -101,16 +102,16 @@ def test_without_matplotlib(run, monkeypatch):
 def test_a_last_line_that_was_cut_off(run):
     whole = (run / "scalars.jsonl").read_text()
     (run / "scalars.jsonl").write_text(whole + '{"stage": 2, "global_st')
-    records, cut = read_scalars(run / "scalars.jsonl")
+    records, cut = scan_scalars(run / "scalars.jsonl")
     assert (len(records), cut) == (20, 1)
     assert "are left out: 1." in write_report(run).read_text(encoding="utf-8")
     (run / "scalars.jsonl").write_text(whole + "\n[1, 2]\nnull\n")
-    assert read_scalars(run / "scalars.jsonl")[1] == 2
+    assert scan_scalars(run / "scalars.jsonl")[1] == 2
 
 
 def test_steps_after_a_resume_count_once_and_the_last_counts(tmp_path):
     scalars(tmp_path, [record(k, low__total=100.0) for k in range(5)] + [record(k, low__total=k) for k in (3, 4, 5)])
-    records, cut = read_scalars(tmp_path / "scalars.jsonl")
+    records, cut = scan_scalars(tmp_path / "scalars.jsonl")
     assert cut == 0
     assert [entry["global_step"] for entry in records] == [0, 1, 2, 3, 4, 5]
     assert [entry["low/total"] for entry in records] == [100, 100, 100, 3, 4, 5]
