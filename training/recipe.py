@@ -112,7 +112,7 @@ PRESETS = {
             size=128,
             high_size=384,
             steps=(500, 20, 12, 12),
-            rate_factor=8.0,  # some 540 steps in place of some 40,000
+            rate_factor=4.0,  # some 540 steps in place of some 40,000
             statistics_momentum=0.1,  # the encoder's own 0.01 takes longer than such a run to forget how it began
         ),
         Preset(
