@@ -2,6 +2,9 @@
 
 # T frames, C channels, H, W
 
+import gc
+
+import av
 import numpy as np
 import pytest
 import torch
@@ -150,6 +153,23 @@ def test_a_network_that_gives_no_numbers(tmp_path, red_engine):
     write(tmp_path / "pha", random_frames(1))
     with pytest.raises(StudioError, match="no numbers"):
         score_clip(find_clips(tmp_path)[0], session=MattingSession(Broken()))
+
+
+def test_frames_that_were_read_are_let_go(tmp_path, monkeypatch):
+    """Whether or not Python's own collector comes by: it counts objects, not the megabytes of theirs."""
+    monkeypatch.setitem(evaluation._CHUNK_PIXELS, "cpu", 1)
+    frames = random_frames(1, 40)
+    for side in ("pred", "true"):
+        write(tmp_path / side / "pha", frames)
+    clip, held = only_clip(tmp_path), []
+    gc.collect()
+    gc.disable()
+    try:
+        score_clip(clip, on_progress=lambda *_: held.append(sum(type(x) is av.VideoFrame for x in gc.get_objects())))
+    finally:
+        gc.enable()
+    assert len(held) == 40
+    assert max(held) < 12
 
 
 def test_stopped(pair, tmp_path):
