@@ -4,6 +4,7 @@
     python install.py             set up, or repair; quick when nothing is missing
     python install.py --demo      then matte the bundled sample clip
     python install.py --obs       then make the script for OBS ready; --obs --check only tells what is wrong with it
+    python install.py --train     with what shows a training's curves and pictures (TensorBoard, matplotlib)
     python install.py --test      then install the test tools and run every check (pytest arguments may follow)
 
 Where it installs: inside ComfyUI's custom_nodes into ComfyUI's Python; in an active venv or conda environment into
@@ -243,7 +244,7 @@ def look_into(python: Path, thoroughly: bool = False) -> SimpleNamespace:
     names = [["torch", "torch"]]
     names += [[name, {"pillow": "PIL"}.get(name, name)] for name, _ in core_requirements()]
     names += [["torchvision", "rvm_studio.core.torchvision_import" if thoroughly else None]]
-    names += [[name, None] for name, _ in fast_requirements() + test_requirements()]
+    names += [[name, None] for name, _ in fast_requirements() + test_requirements()]  # those of training among them
     code, lines = run_quietly([str(python), "-c", PROBE, json.dumps(names)], environ_for(python))
     for line in lines:
         if line.startswith("PROBE"):
@@ -262,8 +263,8 @@ def fast_requirements() -> list:
 
 
 def test_requirements() -> list:
-    """Those of pyproject's extra of that name, and of what is exported, so that those tests run as well."""
-    return extra_requirements("test") + extra_requirements("export")
+    """What the tests need beside the core: their tools, what is exported, what a training can use."""
+    return [x for extra in ("test", "export", "train") for x in extra_requirements(extra)]
 
 
 def extra_requirements(extra: str) -> list:
@@ -516,15 +517,18 @@ def install_studio(target: Target, state) -> bool:
     return True
 
 
-def fetch_weights(target: Target, options: argparse.Namespace, later: str, warnings: list) -> None:
+def fetch_weights(target: Target, options: argparse.Namespace, later: str, warnings: list) -> bool:
+    """Whether there are weights that the demo can use."""
     given = os.environ.get("RVM_WEIGHTS")
     if options.no_weights or given:
         step(5, f"Weights: skipped ({'--no-weights' if options.no_weights else f'RVM_WEIGHTS is {given}'})")
-        return
+        return True
     step(5, "Weights: mobilenetv3")
     mirror = ["--mirror", options.mirror] if options.mirror else []
     if run_studio(target, "weights", "fetch", "mobilenetv3", *mirror) != 0:
         warnings.append(f"The weights could not be fetched. Later: {later} weights fetch mobilenetv3")
+        return False
+    return True
 
 
 def run_studio(target: Target, *arguments: str) -> int:
@@ -759,6 +763,7 @@ def parse(arguments: list | None) -> argparse.Namespace:
     parser.add_argument("--demo", action="store_true", help="then matte the bundled sample clip")
     parser.add_argument("--obs", action="store_true", help="then make the script for OBS ready, and say what to click")
     parser.add_argument("--check", action="store_true", help="with --obs: install nothing, only tell what is wrong")
+    parser.add_argument("--train", action="store_true", help="with what shows a training's curves and pictures")
     rest = "then run every check; what follows goes to pytest"
     parser.add_argument("--test", nargs=argparse.REMAINDER, metavar="ARG", help=rest)
     options = parser.parse_args(arguments)
@@ -769,7 +774,8 @@ def parse(arguments: list | None) -> argparse.Namespace:
     return options
 
 
-def set_up(options: argparse.Namespace) -> Target:
+def set_up(options: argparse.Namespace) -> tuple:
+    """(the environment, whether its weights are there)"""
     start, warnings = time.monotonic(), []
     target = choose_target(options.venv)
     who = identify(target.python)
@@ -782,7 +788,8 @@ def set_up(options: argparse.Namespace) -> Target:
         warnings.append(f"{python} is newer than those RVM Studio is tested with (3.10-3.13).")
     step(1, f"{python} in {target.home}")
 
-    requirements = core_requirements() + (test_requirements() if options.test is not None else [])
+    extras = test_requirements() if options.test is not None else extra_requirements("train") if options.train else []
+    requirements = core_requirements() + extras
     asked = Build("cpu", "--cpu") if options.cpu else Build(options.cuda, "--cuda") if options.cuda else None
     state = look_into(target.python)
     changed = install_packages(target, state, requirements)
@@ -800,7 +807,7 @@ def set_up(options: argparse.Namespace) -> Target:
     if changed or (Path(state.prefix) / MARKER).is_file():
         install_fast(target, state)
     studio = studio_command(state.scripts)
-    fetch_weights(target, options, studio, warnings)
+    fetched = fetch_weights(target, options, studio, warnings)
 
     torch = f"PyTorch {state.versions['torch']} ({'CUDA ' + state.cuda if state.cuda else 'no CUDA'})"
     print(f"\nReady after {time.monotonic() - start:.0f} s: RVM Studio {project_version()}, {torch}, in {target.home}.")
@@ -811,7 +818,7 @@ def set_up(options: argparse.Namespace) -> Target:
     else:
         print(f"Next: {studio} matte clip.mp4 -o matte.mov")
     sys.stdout.flush()
-    return target
+    return target, fetched
 
 
 def main(arguments: list | None = None) -> int:
@@ -825,10 +832,10 @@ def main(arguments: list | None = None) -> int:
             return check_obs()
         if options.test is not None:
             use_reference_data()
-        target = set_up(options)
+        target, fetched = set_up(options)
         if options.obs:
             prepare_obs(target)
-        if options.demo and run_studio(target, "demo") != 0:
+        if options.demo and run_studio(target, "demo", *([] if fetched else ["--weights", "starter"])) != 0:
             return 1
         return run_checks(target, options.test) if options.test is not None else 0
     except (InstallError, OSError) as problem:  # OSError: a folder that cannot be written, a full disk

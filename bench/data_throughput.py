@@ -1,12 +1,14 @@
 """Samples a second of the training data path (decode, augment, composite), on one CPU core, beside the plain way: each
 frame on its own through Pillow and torchvision, with the same augmentation at the same odds.
 
-    python bench/data_throughput.py [--size 512] [--frames 15] [--samples 24] [--kind video]
+    python bench/data_throughput.py [--size 512] [--frames 15] [--samples 24] [--kind video] [--step]
 
 Both read the same small data set of VideoMatte240K's SD layout (768x432 JPEG) with backgrounds half pictures, half
 clips (1280x720), written to a temporary folder. Runs alternate sample by sample in this process, one thread each, and
 the same addresses are used by both, so both decode the same frames. A third column renders synthetic persons and
-augments them. CPU seconds are the process's own: other programs on the machine hardly change them.
+augments them. CPU seconds are the process's own: other programs on the machine hardly change them. --step: after each
+sample the network trains on it (forward, losses, backward, Adam), and the whole step is told too: data and training one
+after the other on one core, as the plain way has it; with workers or a graphics card they run side by side.
 """
 
 import argparse
@@ -19,14 +21,17 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from rvm_studio.core.network import MattingNetwork
 from rvm_studio.core.torchvision_import import models  # noqa: F401 - makes torchvision importable anywhere
-from rvm_studio.training.augmentation import augment_matting, ease
+from rvm_studio.training.augmentation import MattingBatch, augment_matting, ease
 from rvm_studio.training.datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K
 from rvm_studio.training.datasets.pictures import PICTURES, draw_frames, find
 from rvm_studio.training.datasets.samples import collate
 from rvm_studio.training.datasets.synthesis.randomness import Dice
 from rvm_studio.training.datasets.synthetic import SyntheticMatting
-from rvm_studio.training.recipe import MattingAugmentation, augmentation_for
+from rvm_studio.training.distributed import World
+from rvm_studio.training.recipe import STAGES, MattingAugmentation, augmentation_for
+from rvm_studio.training.step import Trainer, make_optimiser, train_mode
 from torchvision.transforms import functional as tv
 
 FOREGROUND, BACKGROUND = (768, 432), (1280, 720)
@@ -181,6 +186,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=15)
     parser.add_argument("--samples", type=int, default=24)
     parser.add_argument("--kind", choices=("video", "image"), default="video")
+    parser.add_argument("--step", action="store_true", help="train on what comes, too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings = augmentation_for(arguments.kind)
@@ -195,8 +201,10 @@ def main() -> None:
         rendered = SyntheticMatting(1, arguments.frames, arguments.size, still=arguments.kind == "image")
 
         def ours(source, epoch: int, index: int) -> torch.Tensor:
-            batch = collate([source[epoch, index]])
-            return augment_matting(batch["fgr"], batch["pha"], batch["bgr"], arguments.size, generator, settings).src
+            nonlocal batch
+            sample = collate([source[epoch, index]])
+            batch = augment_matting(sample["fgr"], sample["pha"], sample["bgr"], arguments.size, generator, settings)
+            return batch.src
 
         ways = {
             "plain, frame by frame": plain,
@@ -204,6 +212,8 @@ def main() -> None:
             "batched, synthetic persons": lambda epoch, index: ours(rendered, epoch, index),
         }
         took = {way: ([], []) for way in ways}
+        batch: MattingBatch | None = None
+        trainer, trained = make_trainer() if arguments.step else None, []
         for sample in range(-1, arguments.samples):
             for way, run in ways.items():
                 wall, cpu = time.perf_counter(), time.process_time()
@@ -212,6 +222,11 @@ def main() -> None:
                 if sample >= 0:  # the first one warms up
                     took[way][0].append(time.perf_counter() - wall)
                     took[way][1].append(time.process_time() - cpu)
+            if trainer is not None:
+                cpu = time.process_time()
+                trainer.run_pass("low", [(batch, ["sample"])], 1)
+                if sample >= 0:
+                    trained.append(time.process_time() - cpu)
     print(f"{arguments.kind} data, {arguments.frames} frames, S = {arguments.size}, one thread")
     print("| data path | samples/s | CPU s a sample | frames/s | against plain (CPU) |")
     print("|---|---|---|---|---|")
@@ -220,6 +235,23 @@ def main() -> None:
         wall, cpu = statistics.mean(walls), statistics.mean(cpus)
         rate = f"{1 / wall:.2f} | {cpu:.2f} | {arguments.frames / wall:.0f}"
         print(f"| {way} | {rate} | {reference / cpu:.2f}x |")
+    if trained:
+        step = statistics.mean(trained)
+        print(f"\ntraining on a sample: {step:.2f} CPU s (the same for all)")
+        print("| whole step | samples/s | share of the data path | against plain |")
+        print("|---|---|---|---|")
+        for way, (_, cpus) in took.items():
+            cpu = statistics.mean(cpus)
+            share = 100 * cpu / (cpu + step)
+            print(f"| {way} | {1 / (cpu + step):.3f} | {share:.0f} % | {(reference + step) / (cpu + step):.2f}x |")
+
+
+def make_trainer() -> Trainer:
+    network = MattingNetwork()
+    train_mode(network)
+    optimiser = make_optimiser(network, STAGES[0].rates)
+    assert optimiser is not None
+    return Trainer(network, optimiser, World())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """`rvm-studio demo`: the whole way on the bundled sample clip."""
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from .cli_matte import print_report
@@ -30,13 +32,22 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the ProRes file, a green composite and the contact sheet, and prints their paths."""
+    from .errors import DownloadError
     from .matting_session import MattingSession
     from .video_matting import ClipOptions, Output, matte_clip
+    from .weights import STARTER, STARTER_VARIANT
 
     folder: Path = arguments.output
     outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
     options = ClipOptions(overwrite=True, preview=folder / "contact_sheet.png")
-    engine = load_engine(arguments)
+    try:
+        engine = load_engine(arguments)
+    except DownloadError as error:
+        if arguments.variant != STARTER_VARIANT:
+            raise
+        print(f"{error}\n", file=sys.stderr)
+        arguments.weights = STARTER
+        engine = load_engine(arguments)
     session = MattingSession(engine, warm_up=WARM_UP)
     with stop_on_signal() as (stop, received), make_progress("auto", "sample") as progress:
         report = matte_clip(SAMPLE, outputs, session, options, on_progress=progress, stopped=stop.is_set)
@@ -50,4 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     meanings = ("ProRes 4444 with transparency, for editors", "the person over green", "source, alpha, composite")
     for path, meaning in zip(report.outputs, meanings, strict=True):
         print(f"  {path}  ({meaning})")
+    if STARTER in (arguments.weights, not arguments.weights and os.environ.get("RVM_WEIGHTS")):
+        print(
+            "These are the bundled starter weights, trained on drawn persons: a rough matte. The official ones, once "
+            "there is a network: rvm-studio weights fetch"
+        )
     return 0

@@ -26,7 +26,11 @@ def add_network_options(group: argparse._ArgumentGroup) -> None:
         default="mobilenetv3",
         help="mobilenetv3 (default, fast) or resnet50 (larger, a little better, slower)",
     )
-    group.add_argument("--weights", metavar="PATH", help="weights file (default: RVM_WEIGHTS, else downloaded once)")
+    group.add_argument(
+        "--weights",
+        metavar="PATH",
+        help='weights file, or "starter" for the bundled trial weights (default: RVM_WEIGHTS, else downloaded once)',
+    )
     group.add_argument("--mirror", metavar="URL", help="where to download weights from instead")
     group.add_argument(
         "--refiner",

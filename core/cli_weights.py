@@ -28,6 +28,7 @@ def add_parser(subparsers) -> None:
     command = commands.add_parser("convert", help="turn a .pth, .pt or .safetensors into our .safetensors")
     command.add_argument("src", type=Path, metavar="SRC")
     command.add_argument("dst", type=Path, metavar="DST", help="a .safetensors file; replaced where it exists")
+    command.add_argument("--half", action="store_true", help="in half precision: half as large")
     command.set_defaults(run=convert_weights)
 
     command = commands.add_parser("check", help="tell what weights files hold and whether they are intact")
@@ -51,6 +52,7 @@ def list_weights(_: argparse.Namespace) -> int:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print(f"models folder: {folder} (RVM_MODELS_DIR chooses another)")
+    print("starter: trial weights that come along, for --weights starter (see assets/starter_weights.md)")
     return 0
 
 
@@ -70,7 +72,7 @@ def convert_weights(arguments: argparse.Namespace) -> int:
     """Convert SRC to DST and print what DST holds."""
     from .weights import check, convert
 
-    print(check(convert(arguments.src, arguments.dst)))
+    print(check(convert(arguments.src, arguments.dst, half=arguments.half)))
     return 0
 
 

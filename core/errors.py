@@ -6,3 +6,7 @@ class StudioError(Exception):
 
     The command line, nodes and filter print its text alone, without a traceback.
     """
+
+
+class DownloadError(StudioError):
+    """A server could not be reached or did not give the file: something else may do in its place."""

@@ -1,6 +1,6 @@
 """Weights files: find or fetch them, read them strictly, build the network from them, save and convert.
 
-Our own format is safetensors with exactly the official state-dict names in float32 and these metadata strings:
+Our own format is safetensors with exactly the official state-dict names in float32, or half, and these metadata:
 format ("rvm-studio"), variant, refiner, source, source_sha256, licence, training_stage, tensors_sha256.
 PyTorch's .pth is read with weights_only, so a file can never run code.
 """
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
+STARTER, STARTER_VARIANT = "starter", "mobilenetv3"
+STARTER_PATH = Path(__file__).resolve().parent.parent / "assets" / "starter_mobilenetv3.safetensors"
 _SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
 
 
@@ -64,14 +66,19 @@ class Weights:
 def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mirror: str | None = None) -> Path:
     """The weights file to use: `path`, else `RVM_WEIGHTS`, else the models folder, else a download into it.
 
-    path and RVM_WEIGHTS: a file, or a folder that holds one for the variant (itself or in `weights/`).
-    Raises StudioError where nothing is found or the download fails.
+    path and RVM_WEIGHTS: a file, or a folder that holds one for the variant (itself or in `weights/`), or "starter":
+    the small ones that come along (assets/starter_weights.md). Raises StudioError where nothing is found, and its
+    kind DownloadError where the download fails.
     """
     if variant not in ENCODERS:
         raise StudioError(f"unknown variant {variant!r}; expected one of {', '.join(ENCODERS)}")
     chosen, said_by = (path, "the given weights path") if path else (os.environ.get("RVM_WEIGHTS"), "RVM_WEIGHTS")
     if not chosen:
         return fetch(variant, mirror)
+    if str(chosen) == STARTER:
+        if variant != STARTER_VARIANT:
+            raise StudioError(f"Starter weights are there for {STARTER_VARIANT}, not for {variant}. Ask for that one.")
+        return STARTER_PATH
     place = Path(chosen).expanduser()
     if not place.exists():
         raise StudioError(f"{said_by} names {place}, which does not exist. Correct it, or leave it out.")
@@ -198,9 +205,12 @@ def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str
     return path
 
 
-def convert(src: str | os.PathLike, dst: str | os.PathLike, metadata: Mapping[str, str] | None = None) -> Path:
+def convert(
+    src: str | os.PathLike, dst: str | os.PathLike, metadata: Mapping[str, str] | None = None, half: bool = False
+) -> Path:
     """Read any accepted weights file and save it in our format; the result is read back before this returns.
 
+    half: as float16, half as large; it is read as float32 again, each value off by at most 1/2048 of itself.
     Keeps the source's metadata, adds source and source_sha256, and the licence where the file is a catalogued one.
     Raises StudioError as `read` and `save`.
     """
@@ -213,7 +223,10 @@ def convert(src: str | os.PathLike, dst: str | os.PathLike, metadata: Mapping[st
     if entry := _catalogued(digest):
         kept |= {"source": entry.source, "source_url": entry.url, "licence": entry.licence}
         kept["training_stage"] = "final"
-    _write(weights.state_dict, weights.variant, weights.refiner, dst, kept | dict(metadata or {}))
+    tensors = weights.state_dict
+    if half:
+        tensors = {name: x.half() if x.is_floating_point() else x for name, x in tensors.items()}
+    _write(tensors, weights.variant, weights.refiner, dst, kept | dict(metadata or {}))
     read(dst)
     return dst
 

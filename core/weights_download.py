@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from .errors import StudioError
+from .errors import DownloadError, StudioError
 
 CHUNK = 1 << 18  # bytes read at once
 TIMEOUT = 30  # seconds without a byte
@@ -99,7 +99,8 @@ def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, pro
     mirror: base address (http, https, file) the file name is appended to, instead of the entry's own place;
         None: `RVM_MIRROR` where set.
     progress: a bar on a terminal, plain lines where stderr is none; False: silent.
-    The caller holds `lock(...)` on the file. Raises StudioError: unreachable, HTTP error, wrong hash, unwritable.
+    The caller holds `lock(...)` on the file. Raises DownloadError: unreachable, HTTP error; StudioError: wrong hash,
+    unwritable.
     """
     url = _address(entry, mirror)
     target = folder / entry.file_name
@@ -126,7 +127,7 @@ def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, pro
         failures = 0 if _size(partial) > received else failures + 1
         received = max(received, _size(partial))
         if not transient or failures > len(RETRY_PAUSES):
-            raise StudioError(f"{url} could not be downloaded: {problem}. {hints}")
+            raise DownloadError(f"{url} could not be downloaded: {problem}. {hints}")
         time.sleep(RETRY_PAUSES[max(failures - 1, 0)])
     if digest != entry.sha256:
         partial.unlink()

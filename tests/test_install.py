@@ -473,7 +473,7 @@ def test_the_requirements_are_read_as_a_toml_reader_does(install):
     for parsed, lines in (
         (
             install.test_requirements(),
-            project["optional-dependencies"]["test"] + project["optional-dependencies"]["export"],
+            [x for extra in ("test", "export", "train") for x in project["optional-dependencies"][extra]],
         ),
         (install.fast_requirements(), project["optional-dependencies"]["fast"]),
         (install.core_requirements(), (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]),
@@ -700,7 +700,7 @@ def test_weights_are_fetched_unless_given(install, theirs, monkeypatch, capsys, 
     calls = []
     monkeypatch.setattr(install, "run_studio", lambda target, *words: calls.append(list(words)) or 0)
     warnings = []
-    install.fetch_weights(theirs, install.parse(arguments), "rvm-studio", warnings)
+    assert install.fetch_weights(theirs, install.parse(arguments), "rvm-studio", warnings)
     assert calls == ([called] if called else [])
     assert ("skipped" in capsys.readouterr().out) is (called is None)
     assert warnings == []
@@ -710,8 +710,18 @@ def test_failing_weights_are_a_warning(install, theirs, monkeypatch):
     monkeypatch.delenv("RVM_WEIGHTS", raising=False)
     monkeypatch.setattr(install, "run_studio", lambda target, *words: 1)
     warnings = []
-    install.fetch_weights(theirs, install.parse([]), ".venv/bin/rvm-studio", warnings)
+    assert not install.fetch_weights(theirs, install.parse([]), ".venv/bin/rvm-studio", warnings)
     assert ".venv/bin/rvm-studio weights fetch mobilenetv3" in warnings[0]
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_the_demo_goes_on_with_starter_weights(install, theirs, monkeypatch, fetched):
+    """It would try the same download again, and fail again, before it took them by itself."""
+    calls = []
+    monkeypatch.setattr(install, "set_up", lambda options: (theirs, fetched))
+    monkeypatch.setattr(install, "run_studio", lambda target, *words: calls.append(list(words)) or 0)
+    assert install.main(["--demo"]) == 0
+    assert calls == [["demo"] if fetched else ["demo", "--weights", "starter"]]
 
 
 @pytest.mark.parametrize("failing", ["", "ruff", "basedpyright", "pytest"])

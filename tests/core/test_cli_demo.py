@@ -120,6 +120,29 @@ def test_missing_weights_are_one_line(studio, tmp_path, monkeypatch):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
+def test_offline_it_goes_on_with_the_starter_weights(studio, tmp_path, monkeypatch):
+    """Nothing answers at that address. The matte is rough, but it is one: of the drawn sample's person."""
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path / "models"))
+    folder = tmp_path / "results"
+    code, out, err = studio("demo", "-o", folder, "--device", "cpu", "--mirror", "http://127.0.0.1:9")
+    assert code == 0
+    assert "rvm_mobilenetv3.pth could not be downloaded" in err
+    assert "bundled starter weights, trained on drawn persons" in out.splitlines()[-1]
+    alpha = prores_alpha(folder / "matte.mov")
+    assert alpha.shape == (FRAMES, 360, 640)
+    assert alpha.std() > 0.1
+
+
+def test_offline_there_is_nothing_to_go_on_with_for_the_large_network(studio, tmp_path, monkeypatch):
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path / "models"))
+    code, out, err = studio("demo", "--variant", "resnet50", "-o", tmp_path, "--mirror", "http://127.0.0.1:9")
+    assert (code, out) == (1, "")
+    assert "rvm_resnet50.pth could not be downloaded" in err
+
+
 def test_stopping_says_what_is_left(red_studio, make_clip, tmp_path, monkeypatch):
     monkeypatch.setattr(cli_demo, "SAMPLE", Path(make_clip(tmp_path / "sample.mp4", frames=20)))
 

@@ -44,12 +44,13 @@ def mirror(monkeypatch, tmp_path) -> Path:
 
 def test_list(models, capsys):
     assert _run("list") == 0
-    header, mobile, resnet, place = capsys.readouterr().out.splitlines()
+    header, mobile, resnet, place, starter = capsys.readouterr().out.splitlines()
     assert header.split() == ["NAME", "VARIANT", "SIZE", "LICENCE", "STATE"]
     assert mobile.split()[:5] == ["mobilenetv3", "mobilenetv3", "15", "MB", "GPL-3.0"]
     assert resnet.split()[:5] == ["resnet50", "resnet50", "108", "MB", "GPL-3.0"]
     assert "not there (rvm-studio weights fetch mobilenetv3)" in mobile
     assert str(models) in place
+    assert "--weights starter" in starter
     assert not models.exists()
 
     models.mkdir()

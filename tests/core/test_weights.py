@@ -156,6 +156,30 @@ def test_convert_knows_the_official_file_by_its_hash(state, tmp_path, monkeypatc
         assert "origin      PeterL1n/RobustVideoMatting, release v1.0.0: rvm_mobilenetv3.pth" in check(file)
 
 
+def test_convert_to_half_precision(network, state, tmp_path):
+    src = save(network, tmp_path / "a.safetensors", {"source": "test"})
+    dst = convert(src, tmp_path / "b.safetensors", half=True)
+    assert dst.stat().st_size < 0.51 * src.stat().st_size
+    halved = read(dst).state_dict
+    assert halved.keys() == state.keys()
+    for name, x in state.items():
+        assert halved[name].dtype == x.dtype
+        torch.testing.assert_close(halved[name], x, rtol=2**-11, atol=2**-24)
+
+
+def test_the_starter_weights_by_their_name(monkeypatch):
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    path = find(path="starter")
+    assert path.stat().st_size < 10e6
+    weights = read(path)
+    assert (weights.variant, weights.refiner, weights.has_segmentation) == ("mobilenetv3", "deep_guided_filter", True)
+    assert "synthetic persons" in weights.metadata["training_data"]
+    monkeypatch.setenv("RVM_WEIGHTS", "starter")
+    assert find() == path
+    with pytest.raises(StudioError, match="for mobilenetv3, not for resnet50"):
+        find("resnet50")
+
+
 def test_convert_does_not_replace_its_source(network, tmp_path):
     path = save(network, tmp_path / "x.safetensors", {})
     content = path.read_bytes()

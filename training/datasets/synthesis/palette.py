@@ -3,6 +3,7 @@
 # C channels; colours are reflected shares 0..1 as a display encodes them
 
 import colorsys
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -94,24 +95,43 @@ def draw_cloth(
     color = draw_color(dice) if color is None else color
     pattern = pattern or dice.one_of(tuple(_PATTERNS), tuple(weight for weight, _ in _PATTERNS.values()))
     metres = dice.ratio(0.5, 1.1)
-    base = np.broadcast_to(color[:, None, None], (3, TILE, TILE)).copy()
+    base = np.broadcast_to(color[:, None, None].astype(np.float32), (3, TILE, TILE)).copy()
     base = _PATTERNS[pattern][1](dice, base, metres)
     named = tiles()
     cloud = dice.one_of(named["cloud"])
     weave = named["grain"][-1]
-    base *= 1 + 0.05 * dice.between(0.2, 1) * cloud + 0.03 * dice.between(0, 1) * weave
+    shade = 1 + np.float32(0.05 * dice.between(0.2, 1)) * cloud + np.float32(0.03 * dice.between(0, 1)) * weave
     depth = dice.ratio(0.07, 0.5) if folds is None else folds
-    fold = dice.one_of(named["fold"])
-    if dice.happens(0.4):
-        fold = fold.T
-    bump_x, bump_y = slope(fold)
-    rough_x, rough_y = slope(weave)
+    bumps, hollows = _folds()[dice.one_of(range(len(named["fold"])))][int(dice.happens(0.4))]
     rough = dice.one_of((0.0, 0.02, 0.08), (3, 3, 1))
-    base *= 1 - 0.10 * depth * np.tanh(fold - 0.5)  # hollows are darker
-    bump = np.stack((bump_x, -bump_y)) * depth * 2.0 + np.stack((rough_x, -rough_y)) * rough
-    gloss = np.full((1, TILE, TILE), dice.one_of((0.0, 0.06, 0.35), (6, 3, 1)))
-    texture = np.concatenate((base.clip(0.01, 1), bump, gloss)).astype(np.float32)
+    shade *= 1 - np.float32(0.10 * depth) * hollows  # they are darker
+    texture = np.empty((6, TILE, TILE), np.float32)
+    np.clip(base * shade, 0.01, 1, out=texture[:3])
+    np.multiply(bumps, depth * 2.0, out=texture[3:5])
+    if rough:
+        texture[3:5] += _weave_bumps() * np.float32(rough)
+    texture[5] = dice.one_of((0.0, 0.06, 0.35), (6, 3, 1))
     return Cloth(texture, metres, (dice.between(0, 1), dice.between(0, 1)))
+
+
+@functools.cache
+def _folds() -> list[tuple[tuple[np.ndarray, np.ndarray], ...]]:
+    """Of each tile of folds, as it is and turned by a right angle: (bumps [2, TILE, TILE], how deep it lies)."""
+    return [tuple((_bumps(x), np.tanh(x - 0.5)) for x in (fold, fold.T)) for fold in tiles()["fold"]]
+
+
+@functools.cache
+def _weave_bumps() -> np.ndarray:
+    return _bumps(tiles()["grain"][-1])
+
+
+def _bumps(tile: np.ndarray) -> np.ndarray:
+    along_x, along_y = slope(tile)
+    return np.stack((along_x, -along_y))
+
+
+def _tint(dice: Dice) -> np.ndarray:
+    return draw_color(dice)[:, None, None].astype(np.float32)
 
 
 def _plain(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
@@ -121,9 +141,9 @@ def _plain(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
 def _stripes(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
     count = max(2, round(metres / dice.ratio(0.012, 0.12)))
     wave = np.sin(2 * np.pi * count * np.arange(TILE) / TILE) - dice.between(-0.7, 0.7)
-    band = np.clip(wave * 4 + 0.5, 0, 1)
+    band = np.clip(wave * 4 + 0.5, 0, 1).astype(np.float32)
     band = np.broadcast_to(band[:, None] if dice.happens(0.6) else band[None], (TILE, TILE))
-    return base + band * (draw_color(dice)[:, None, None] - base)
+    return base + band * (_tint(dice) - base)
 
 
 def _plaid(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
@@ -131,10 +151,10 @@ def _plaid(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
         count = max(2, round(metres / dice.ratio(0.03, 0.15)))
         wave = np.clip(
             (np.sin(2 * np.pi * (count * np.arange(TILE) / TILE + dice.between(0, 1))) - dice.between(0, 0.8)) * 4, 0, 1
-        )
-        color = draw_color(dice)[:, None, None]
+        ).astype(np.float32)
+        color = _tint(dice)
         for band in (wave[None, :, None], wave[None, None, :]):
-            base = base + 0.45 * band * (color - base)
+            base = base + np.float32(0.45) * band * (color - base)
     return base
 
 
@@ -144,15 +164,15 @@ def _blotches(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
     for _ in range(dice.whole(1, 3)):
         mask = np.clip((dice.one_of(cloud[:2]) - dice.between(0.3, 1.2)) * dice.ratio(2, 12), 0, 1)
         mask = np.roll(mask, (dice.whole(0, TILE), dice.whole(0, TILE)), (0, 1))
-        base = base + mask * (draw_color(dice)[:, None, None] - base)
+        base = base + mask * (_tint(dice) - base)
     return base
 
 
 def _dots(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
     count = max(3, round(metres / dice.ratio(0.02, 0.08)))
     wave = np.cos(2 * np.pi * count * np.arange(TILE) / TILE)
-    mask = np.clip((wave[:, None] + wave[None] - dice.between(0.6, 1.4)) * 6, 0, 1)
-    return base + mask * (draw_color(dice)[:, None, None] - base)
+    mask = np.clip((wave[:, None] + wave[None] - dice.between(0.6, 1.4)) * 6, 0, 1).astype(np.float32)
+    return base + mask * (_tint(dice) - base)
 
 
 def _mottled(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
@@ -165,7 +185,7 @@ def _knit(dice: Dice, base: np.ndarray, metres: float) -> np.ndarray:
     count = max(8, round(metres / dice.between(0.008, 0.02)))
     rib = np.sin(2 * np.pi * count * np.arange(TILE) / TILE)
     rib = np.broadcast_to(rib[None] if dice.happens(0.7) else rib[:, None], (TILE, TILE))
-    return base * (1 + 0.12 * rib)
+    return base * (1 + 0.12 * rib).astype(np.float32)
 
 
 _PATTERNS: dict[str, tuple[float, Callable]] = {

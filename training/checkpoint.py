@@ -1,0 +1,95 @@
+"""Checkpoints of a run: complete or not there at all, known to be intact when read, the last few kept."""
+
+import hashlib
+import io
+import logging
+import os
+import re
+from pathlib import Path
+
+import torch
+
+from ..core.errors import StudioError
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+_MAGIC = b"RVM training 1\n"
+_NAME = re.compile(r"step-(\d{8})\.pt")
+_DIGEST_BYTES = 32
+
+
+def save_checkpoint(run: Path, step: int, content: dict, keep: int) -> Path:
+    """Writes <run>/checkpoints/step-NNNNNNNN.pt and deletes all but the last `keep`.
+
+    content: of tensors, numbers, strings, lists and dicts. step: of the whole run; orders the files.
+    Raises StudioError where it cannot be written; the ones before stay.
+    """
+    assert keep > 0, keep
+    path = run / FOLDER / f"step-{step:08d}.pt"
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getbuffer()
+    partial = path.with_suffix(".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(_MAGIC)
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+        for old in checkpoints(run)[:-keep]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise StudioError(
+            f"The checkpoint {path} cannot be written ({error}). Make space, then go on with --resume."
+        ) from error
+    return path
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Those of a run, oldest first."""
+    folder = run / FOLDER
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
+
+
+def load_newest(run: Path) -> tuple[Path, dict]:
+    """The newest intact checkpoint, on the CPU; a damaged one is told and the one before is taken.
+
+    Raises StudioError where there is none.
+    """
+    found = checkpoints(run)
+    for path in reversed(found):
+        try:
+            return path, read_checkpoint(path)
+        except StudioError as error:
+            logger.warning("%s The one before is tried.", error)
+    if found:
+        raise StudioError(f"None of the {len(found)} checkpoints in {run / FOLDER} is intact. Start the run anew.")
+    raise StudioError(f"There is no checkpoint in {run / FOLDER}, so nothing to resume. Leave out --resume.")
+
+
+def read_checkpoint(path: Path) -> dict:
+    """Raises StudioError where the file is damaged, cut short or none of ours."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StudioError(f"{path} cannot be read ({error}).") from error
+    head = len(_MAGIC) + _DIGEST_BYTES
+    payload = memoryview(data)[head:]
+    if not data.startswith(_MAGIC) or hashlib.sha256(payload).digest() != data[len(_MAGIC) : head]:
+        raise StudioError(f"{path} is damaged or cut short.")
+    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the renaming last through a power cut, where the system has such a thing."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,231 @@
+"""Test clips with known alpha, as the paper makes them: persons over other backgrounds, pictures given a motion.
+
+    python -m rvm_studio.training.evaluation_set --output FOLDER [--videomatte FOLDER] [--imagematte FOLDER]
+        [--synthetic N] [--background-images FOLDER] [--background-videos FOLDER] [--size low | high | WxH]
+
+writes FOLDER/DATA SET/CLIP/{com,pha,fgr,bgr}/0000.png ..., which `rvm-studio eval` takes. The same options and files
+give the same clips. A clip is written under a name with a dot and renamed when complete; complete ones are left alone,
+so a run that was stopped is gone on with by running it again.
+"""
+
+import argparse
+import gc
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ..core.alpha_ops import composite
+from ..core.cli_model import at_least
+from ..core.errors import StudioError
+from ..core.pixel_format import pictures_from_frames, quantise, to_float
+from .datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K
+from .datasets.synthesis.randomness import Dice
+from .evaluation_frames import Behind, Frame, Person, over_background, scene
+
+SIZES = {"low": (512, 288), "high": (1920, 1080)}  # width, height
+FRAMES = 100
+BACKGROUNDS = 10  # of every person, half pictures and half videos where there are both
+LAYERS = ("com", "pha", "fgr", "bgr")
+_COLLECTED = 16  # frames: those of PyAV and their side data refer to each other, and Python frees them far too late
+_SYNTHETIC = 2002  # keeps these scenes apart from those of training and validation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A clip to be made. address: numbers that all that is random about it depends on."""
+
+    dataset: str
+    name: str
+    person: Person | None  # None: a synthetic scene
+    behind: Behind | None
+    address: tuple[int, ...]
+
+    def frames(self, frames: int, size: tuple[int, int]) -> Iterator[Frame]:
+        if self.person is None:
+            return scene(self.address, frames, size)
+        assert self.behind is not None
+        return over_background(self.person, self.behind, self.address, frames, size)
+
+    def facts(self, frames: int, size: tuple[int, int]) -> dict[str, object]:
+        """What it is made of, kept beside its frames."""
+        source = "synthetic" if self.person is None else f"{self.person.dataset}/{self.person.name}"
+        path = self.behind and self.behind.path
+        background = "rendered" if path is None else path.name
+        return {
+            "source": source,
+            "background": background,
+            "frames": frames,
+            "size": list(size),
+            "address": list(self.address),
+        }
+
+
+def make_set(plans: list[Plan], output: Path, frames: int, size: tuple[int, int]) -> Iterator[tuple[Plan, str | None]]:
+    """Makes clip after clip that is not there yet; yields each with what kept it from being made (None: it is there).
+
+    size: (W, H). Raises StudioError where a clip is there that was made of something else, or the folder cannot be
+    written.
+    """
+    for plan in plans:
+        folder = output / plan.dataset / plan.name
+        facts = plan.facts(frames, size)
+        if folder.exists():
+            _refuse_another(folder, facts)
+            yield plan, None
+            continue
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            for layer in LAYERS:
+                (partial / layer).mkdir(parents=True)
+            count = 0
+            for number, frame in enumerate(plan.frames(frames, size)):
+                _write(partial, number, frame)
+                count = number + 1
+                if not count % _COLLECTED:
+                    gc.collect()
+            (partial / "clip.json").write_text(json.dumps(facts | {"written": count}) + "\n", encoding="utf-8")
+            partial.rename(folder)
+        except StudioError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            yield plan, str(error)
+            continue
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise StudioError(f"{folder} cannot be written ({error}). Check the folder and the disk.") from error
+        yield plan, None
+
+
+def plan_set(persons: list[Person], backgrounds: Backgrounds, per_person: int, synthetic: int, seed: int) -> list[Plan]:
+    """Every person over `per_person` backgrounds, pictures and videos in turn, and `synthetic` scenes of their own."""
+    plans = []
+    for person in persons:
+        number = sum(plan.dataset == person.dataset for plan in plans)
+        for turn in range(per_person):
+            address = (seed, *person.name.encode(), turn)
+            behind = _choose(backgrounds, Dice(*address, 0), turn)
+            plans.append(Plan(person.dataset, f"{number + turn:04d}", person, behind, address))
+    plans += [Plan("synthetic", f"{k:04d}", None, None, (seed, _SYNTHETIC, 0, k)) for k in range(synthetic)]
+    return plans
+
+
+def find_persons(videomatte: Path | None, imagematte: Path | None) -> list[Person]:
+    """The test clips of VideoMatte240K, or all clips of any folder with fgr and pha in it, and likewise the pairs of
+    pictures. Where there is no folder test, what training holds back for validation. Raises StudioError for none."""
+    persons, none = [], Backgrounds()
+    if videomatte:
+        split = "test" if (videomatte / "test").is_dir() else "valid"
+        data = VideoMatte240K(videomatte, 0, 1, 64, none, split)
+        if not data.clips:
+            raise StudioError(str(data.check()))
+        persons += [Person(data.name, clip.name, clip.fgr, clip.pha) for clip in data.clips]
+    if imagematte:
+        # pairs right in the folder are all meant; the data set would share them out
+        own = (imagematte / "fgr").is_dir()
+        splits = ("train", "valid") if own else ("test",) if (imagematte / "test").is_dir() else ("valid",)
+        sets = [ImageMatte(imagematte, 0, 1, 64, none, split) for split in splits]
+        pairs = sorted({pair for data in sets for pair in data.pairs})
+        if not pairs:
+            raise StudioError(str(sets[0].check()))
+        persons += [Person(ImageMatte.name, fgr.stem, (fgr,), (pha,), still=True) for fgr, pha in pairs]
+    return persons
+
+
+def _choose(backgrounds: Backgrounds, dice: Dice, turn: int) -> Behind:
+    if not backgrounds.images and not backgrounds.videos:
+        return Behind(None, False)
+    moves = bool(turn % 2) if backgrounds.images and backgrounds.videos else bool(backgrounds.videos)
+    return Behind(dice.one_of(backgrounds.videos if moves else backgrounds.images), moves)
+
+
+def _write(folder: Path, number: int, frame: Frame) -> None:
+    """The composite is made of the 8-bit layers, so that it is theirs to a step."""
+    fgr, pha, bgr = (quantise(x, torch.uint8) for x in frame)
+    com = quantise(composite(to_float(fgr), to_float(pha), to_float(bgr)), torch.uint8)
+    for layer, x in zip(LAYERS, (com, pha, fgr, bgr), strict=True):
+        picture = pictures_from_frames(x)[0]
+        image = Image.fromarray(picture[..., 0] if layer == "pha" else picture)
+        image.save(folder / layer / f"{number:04d}.png", compress_level=1)
+
+
+def _refuse_another(folder: Path, facts: dict[str, object]) -> None:
+    try:
+        found = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+        same = all(found.get(key) == value for key, value in facts.items())
+    except (OSError, ValueError, AttributeError):
+        same = False
+    if not same:
+        raise StudioError(
+            f"{folder} is there already and was made of something else, with another size, number of frames or seed. "
+            "Use another --output, or the options of then."
+        )
+
+
+def _size(text: str) -> tuple[int, int]:
+    if text in SIZES:
+        return SIZES[text]
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; use low, high or such as 1280x720, at least 16x16")
+    return int(width), int(height)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="evaluation_set", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    data = parser.add_argument_group("persons, at least one of")
+    data.add_argument("--videomatte", type=Path, metavar="FOLDER", help="VideoMatte240K, or any clips in fgr and pha")
+    data.add_argument("--imagematte", type=Path, metavar="FOLDER", help="pictures in fgr and pha, which get a motion")
+    data.add_argument("--synthetic", type=at_least(0), default=0, metavar="N", help="N rendered clips: no files needed")
+    behind = parser.add_argument_group("backgrounds, without any of these rendered places")
+    behind.add_argument("--background-images", type=Path, metavar="FOLDER", help="pictures without persons")
+    behind.add_argument("--background-videos", type=Path, metavar="FOLDER", help="videos, or a folder of frames each")
+    behind.add_argument(
+        "--backgrounds", type=at_least(1), default=BACKGROUNDS, metavar="N", help=f"of every person ({BACKGROUNDS})"
+    )
+    parser.add_argument("--size", type=_size, default="low", help="low (512x288), high (1920x1080) or WxH")
+    parser.add_argument("--frames", type=at_least(1), default=FRAMES, metavar="T", help=f"a clip, at most ({FRAMES})")
+    parser.add_argument("--seed", type=at_least(0), default=0)
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    options = _parser().parse_args(words)
+    torch.set_num_threads(1)  # many small operations: more threads only wait for each other
+    failed = 0
+    try:
+        persons = find_persons(options.videomatte, options.imagematte)
+        if not persons and not options.synthetic:
+            raise StudioError("There is nobody to composite. Give --videomatte, --imagematte or --synthetic N.")
+        backgrounds = Backgrounds(options.background_images, options.background_videos, "test")
+        if options.background_images or options.background_videos:
+            missing = backgrounds.check().missing
+            if missing:
+                raise StudioError("\n".join(missing))
+        plans = plan_set(persons, backgrounds, options.backgrounds, options.synthetic, options.seed)
+        for done, (plan, fault) in enumerate(make_set(plans, options.output, options.frames, options.size), 1):
+            name = f"{plan.dataset}/{plan.name}"
+            if fault:
+                failed += 1
+                print(f"{name}: {fault}", file=sys.stderr, flush=True)
+            else:
+                print(f"{done}/{len(plans)} {name}", flush=True)
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. Run it again with the same options to go on.", file=sys.stderr)
+        return 130
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""The network a run starts from: fresh, or from a weights file."""
+
+import logging
+
+import torch
+from torch import nn
+
+from ..core import weights
+from ..core.errors import StudioError
+from ..core.network import MattingNetwork
+from ..core.network.matting_network import ENCODERS
+
+logger = logging.getLogger(__name__)
+
+PARTS = ("backbone", "aspp", "decoder", "refiner")
+
+
+def start_network(
+    variant: str, seed: int, init: str | None, statistics: str = "auto"
+) -> tuple[MattingNetwork, tuple[str, ...]]:
+    """(network with a deep guided filter, names of the parts whose batch statistics stay fixed).
+
+    init: None for random weights; "imagenet" for an encoder that knows pictures, as the paper begins (downloaded by
+    torchvision); "official" (downloaded), "starter" (bundled) or a path for a network that mattes.
+    statistics: "train": learnt on everywhere; "eval": fixed in every part that came from a matting network; "auto":
+    fixed where the file's batch normalisation is folded into the convolutions, for there the statistics are made up.
+    Raises StudioError as `weights.read`, and where torchvision's file cannot be had.
+    """
+    torch.manual_seed(seed)
+    network = MattingNetwork(variant)
+    if init is None:
+        return network, ()
+    if init == "imagenet":
+        network.backbone.load_state_dict(_imagenet_encoder(variant).state_dict())
+        return network, ()
+    path = weights.find(variant, None if init == "official" else init)
+    loaded = weights.load_network(path, variant)
+    state = {
+        name: x
+        for name, x in loaded.state_dict().items()
+        if loaded.has_segmentation or not name.startswith("project_seg.")
+    }
+    network.load_state_dict(state, strict=False)
+    if not loaded.has_segmentation:
+        logger.warning("%s has no segmentation head: a fresh one is trained", path)
+    with_refiner = loaded.refiner_name == network.refiner_name
+    if not with_refiner:
+        logger.warning("%s has no refiner: a fresh one is trained, in stages 3 and 4", path)
+    there = [part for part in PARTS if part != "refiner" or with_refiner]
+    if statistics == "train":
+        return network, ()
+    fixed = tuple(part for part in there if statistics == "eval" or is_folded(getattr(network, part)))
+    if fixed:
+        logger.info("batch statistics stay fixed in: %s", ", ".join(fixed))
+    return network, fixed
+
+
+def _imagenet_encoder(variant: str) -> nn.Module:
+    try:
+        return ENCODERS[variant](pretrained=True)
+    except Exception as error:  # no network, or a damaged file, which raises nearly anything
+        raise StudioError(
+            f"torchvision cannot bring its ImageNet weights ({error}). Put the file into {torch.hub.get_dir()}"
+            "/checkpoints by hand, or start from something else: --init scratch, official, starter or a file."
+        ) from error
+
+
+def is_folded(module: nn.Module) -> bool:
+    """Whether the statistics of all batch normalisation in a module are made up: mean 0, variance 1 - eps."""
+    norms = [x for x in module.modules() if isinstance(x, nn.BatchNorm2d)]
+    return bool(norms) and all(
+        x.running_mean is not None
+        and x.running_var is not None
+        and not bool(x.running_mean.any())
+        and bool(((x.running_var + x.eps - 1).abs() < 1e-6).all())
+        for x in norms
+    )
