@@ -22,7 +22,7 @@ from .cli_matte import VIDEO_SUFFIXES
 from .errors import StudioError
 from .frame_reader import FrameReader
 from .matting_session import MattingSession, Stopped
-from .metrics import matting_metrics
+from .metrics import MetricAccumulator
 from .picture_sequence import find_pictures
 from .pixel_format import frames_from_pictures, quantise, to_float
 from .video_reader import open_reader
@@ -110,11 +110,7 @@ def score_clip(
     for path in paths.values():
         for picture in (find_pictures(path) or ()) if path.is_dir() else ():
             refuse_cut_picture(picture.path)
-    # Kept as Python's floats: small tensors kept from chunk to chunk would lie in the holes that the large ones leave,
-    # and every chunk would take new memory (measured at HD: 60 to 150 MB a frame).
-    values: dict[str, list[float]] = {}
-    previous: tuple[Tensor, Tensor] | None = None
-    done = 0
+    metrics = MetricAccumulator(high_resolution)
     with ExitStack() as stack:
         readers = {name: stack.enter_context(open_reader(path)) for name, path in paths.items()}
         _refuse_misfits(readers)
@@ -126,14 +122,14 @@ def score_clip(
             if session is not None:
                 chunk = chunk | _matted(session, chunk.pop("com"), "true fgr" in chunk, clip, device)
             found = {name: frames.to(device) for name, frames in chunk.items()}
-            pred, true = found["predicted pha"][:, :1], found["true pha"][:, :1]
-            foregrounds = found.get("predicted fgr"), found.get("true fgr")
-            for name, value in matting_metrics(pred, true, *foregrounds, high_resolution, previous).items():
-                values.setdefault(name, []).extend(value.tolist())
-            previous = pred[-1].clone(), true[-1].clone()
-            done += len(pred)
-            on_progress(done, info.frame_count)
-    return Score(clip, done, {name: sum(value) / done for name, value in values.items()})
+            metrics.update(
+                found["predicted pha"][:, :1],
+                found["true pha"][:, :1],
+                found.get("predicted fgr"),
+                found.get("true fgr"),
+            )
+            on_progress(metrics.frame_count, info.frame_count)
+    return Score(clip, metrics.frame_count, metrics.result())
 
 
 def score_table(scores: Sequence[Score], clips: int) -> tuple[list[str], list[list[object]]]:

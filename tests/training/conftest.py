@@ -1,10 +1,20 @@
 """A recipe so small that all four stages take seconds."""
 
 import importlib.util
+import logging
 from pathlib import Path
 
 import pytest
 from rvm_studio.training.recipe import Preset
+
+
+@pytest.fixture(autouse=True)
+def same_log():
+    """The commands put a handler on the package's log; other tests' notes would be told twice."""
+    log = logging.getLogger("rvm_studio")
+    handlers, level = list(log.handlers), log.level
+    yield
+    log.handlers, log.level = handlers, level
 
 
 @pytest.fixture(scope="session")
