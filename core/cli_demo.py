@@ -11,6 +11,7 @@ from .cli_model import add_model_options, load_engine
 from .progress import make_progress
 from .stop_signals import stop_on_signal
 
+STARTER_RATIO = 0.3  # of the sample: about the size of the pictures that the starter weights were trained on
 SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
 
 
@@ -48,7 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{error}\n", file=sys.stderr)
         arguments.weights = STARTER
         engine = load_engine(arguments)
-    session = MattingSession(engine, warm_up=WARM_UP)
+    is_starter = STARTER in (arguments.weights, not arguments.weights and os.environ.get("RVM_WEIGHTS"))
+    ratio = STARTER_RATIO if is_starter else "auto"
+    session = MattingSession(engine, downsample_ratio=ratio, warm_up=WARM_UP)
     with stop_on_signal() as (stop, received), make_progress("auto", "sample") as progress:
         report = matte_clip(SAMPLE, outputs, session, options, on_progress=progress, stopped=stop.is_set)
     if report.stopped:
@@ -61,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     meanings = ("ProRes 4444 with transparency, for editors", "the person over green", "source, alpha, composite")
     for path, meaning in zip(report.outputs, meanings, strict=True):
         print(f"  {path}  ({meaning})")
-    if STARTER in (arguments.weights, not arguments.weights and os.environ.get("RVM_WEIGHTS")):
+    if is_starter:
         print(
             "These are the bundled starter weights, trained on drawn persons: a rough matte. The official ones, once "
             "there is a network: rvm-studio weights fetch"
