@@ -3,7 +3,7 @@ own numbers and memory order. Each byte of a frame is read once and each of a re
 stay in the cache.
 """
 
-# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false
+# pyright: reportMissingImports=false, reportGeneralTypeIssues=false, reportArgumentType=false, reportIndexIssue=false
 # (Triton is not everywhere, and its kernels are a language of its own)
 
 # T frames, C channels, H, W full size, h, w small size
