@@ -7,7 +7,6 @@ mean over the clips.
 
 # T frames, C channels, H, W
 
-import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -269,8 +268,6 @@ def _in_step(readers: Mapping[str, FrameReader], at_once: int) -> Iterator[dict[
         done += len(images[shortest])
         frames = {name: frames_from_pictures(pictures) for name, pictures in images.items()}
         yield {name: x if x.dtype == torch.uint8 else to_float(x) for name, x in frames.items()}
-        # PyAV's frames and their side data refer to each other: megabytes that Python would collect far too late.
-        gc.collect()
 
 
 def _matted(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from PIL import Image
 
 _EXIF_ORIENTATION = 0x0112
@@ -44,7 +44,8 @@ def upright(frame: av.VideoFrame, orientation: Orientation, aspect: Fraction | N
 def display_orientation(frame: av.VideoFrame) -> Orientation:
     """From the display matrix that mov, mkv and others carry, to the nearest quarter turn."""
     try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        # Not frame.side_data: the frame would keep what refers to it, and megabytes wait for Python's collector.
+        data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except ValueError:  # PyAV does not know the type of some side data (EXIF), and then shows none
         return Orientation(-round(frame.rotation / 90) * 90 % 360, False)
     return Orientation(0, False) if data is None else _matrix_orientation(np.frombuffer(bytes(data), np.int32))

@@ -9,7 +9,6 @@ so a run that was stopped is gone on with by running it again.
 """
 
 import argparse
-import gc
 import json
 import shutil
 import sys
@@ -32,7 +31,6 @@ SIZES = {"low": (512, 288), "high": (1920, 1080)}  # width, height
 FRAMES = 100
 BACKGROUNDS = 10  # of every person, half pictures and half videos where there are both
 LAYERS = ("com", "pha", "fgr", "bgr")
-_COLLECTED = 16  # frames: those of PyAV and their side data refer to each other, and Python frees them far too late
 _SYNTHETIC = 2002  # keeps these scenes apart from those of training and validation
 
 
@@ -88,8 +86,6 @@ def make_set(plans: list[Plan], output: Path, frames: int, size: tuple[int, int]
             for number, frame in enumerate(plan.frames(frames, size)):
                 _write(partial, number, frame)
                 count = number + 1
-                if not count % _COLLECTED:
-                    gc.collect()
             (partial / "clip.json").write_text(json.dumps(facts | {"written": count}) + "\n", encoding="utf-8")
             partial.rename(folder)
         except StudioError as error:

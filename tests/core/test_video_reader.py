@@ -1,5 +1,6 @@
 """Reading videos, sequences and stills: pixels, exact times, rotation, damage and every bad input."""
 
+import gc
 import itertools
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 from rvm_studio.core import video_reader
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.picture_orientation import display_orientation
 from rvm_studio.core.picture_sequence import find_pictures
 from rvm_studio.core.video_color import ColorTags, FromRGB
 from rvm_studio.core.video_reader import FrameReader, SourceFrame, open_reader
@@ -744,3 +746,18 @@ def test_nothing_to_read(tmp_path: Path):
 def test_bad_frame_rate(sequence: Path, rate: Fraction):
     with pytest.raises(StudioError, match="above 0"):
         open_reader(sequence, rate)
+
+
+def test_a_picture_is_freed_when_it_is_let_go(tmp_path):
+    """Nothing about it waits for Python's collector, which comes after hundreds of pictures, megabytes each."""
+    Image.fromarray(np.zeros((8, 6, 3), np.uint8)).save(tmp_path / "0.png")
+    with av.open(str(tmp_path / "0.png")) as container:
+        frame = next(container.decode(video=0))
+    gc.collect()
+    gc.disable()
+    try:
+        assert display_orientation(frame) == (0, False)
+        del frame
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
