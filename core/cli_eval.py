@@ -1,8 +1,6 @@
 """`rvm-studio eval`: how good mattes are, measured against the truth."""
 
 import argparse
-import contextlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from .cli_model import add_model_options, load_engine
 from .errors import StudioError
 from .progress import make_progress
 from .stop_signals import stop_on_signal
+from .whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,13 +157,10 @@ def _scorer(arguments: argparse.Namespace, matted: bool) -> "Callable[[Clip, Cal
 
 
 def _write(output: Path, content: str) -> None:
-    partial = output.with_name(f"{output.stem}.partial{output.suffix}")
     try:
-        partial.write_text(content, encoding="utf-8", newline="")
-        os.replace(partial, output)
+        with whole_file(output) as partial:
+            partial.write_text(content, encoding="utf-8", newline="")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StudioError(f"The table cannot be written to {output} ({error}). Check the folder.") from error
 
 

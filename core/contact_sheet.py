@@ -2,8 +2,6 @@
 
 # C channels, H, W
 
-import contextlib
-import os
 from pathlib import Path
 
 import torch
@@ -14,6 +12,7 @@ from torch import Tensor
 from .alpha_ops import composite
 from .errors import StudioError
 from .pixel_format import pictures_from_frames, quantise
+from .whole_file import whole_file
 
 ROWS = 6
 GREEN = (0, 177, 64)
@@ -70,14 +69,10 @@ class ContactSheet:
             draw.text((_GAP, top), f"frame {index}\n{seconds:.2f} s", _INK, font)
             for column, picture in enumerate(pictures):
                 sheet.paste(picture, (_SIDE + column * (width + _GAP), top))
-        partial = path.with_name(f"{path.stem}.partial{path.suffix}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            sheet.save(partial)
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                sheet.save(partial)
         except (OSError, ValueError) as error:  # ValueError: a suffix that Pillow cannot write
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise StudioError(
                 f"The contact sheet cannot be written to {path}: {error}. Use a writable .png path."
             ) from error

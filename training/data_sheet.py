@@ -6,8 +6,6 @@ python -m rvm_studio.training.data_sheet sheet.png [--kind image] [--segmentatio
 # B clips, T frames, h, w
 
 import argparse
-import contextlib
-import os
 import sys
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from torch.nn import functional as F
 
 from ..core.errors import StudioError
 from ..core.pixel_format import pictures_from_frames, quantise
+from ..core.whole_file import whole_file
 from .augmentation import augment_matting, augment_segmentation
 from .data_config import DataConfig, add_data_options, config_from_options, matting_data, segmentation_data
 from .datasets.samples import collate
@@ -36,14 +35,10 @@ def draw_sheet(pairs: list[tuple[Tensor, Tensor]], path: Path, columns: int = CO
     tiles += [torch.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [torch.cat(tiles[k : k + columns], 2) for k in range(0, len(tiles), columns)]
     sheet = pictures_from_frames(quantise(torch.cat(rows, 1)[None].cpu(), torch.uint8))[0]
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(sheet).save(partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            Image.fromarray(sheet).save(partial)
     except (OSError, ValueError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StudioError(f"The sheet cannot be written to {path}: {error}. Use a writable .png path.") from error
     return path
 

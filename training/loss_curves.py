@@ -1,13 +1,12 @@
 """Curves of a run's scalars as PNG files, a file per group of losses. matplotlib is optional and imported here only."""
 
-import contextlib
 import itertools
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import StudioError
+from ..core.whole_file import whole_file
 
 LACKS_MATPLOTLIB = (
     "Curves were not drawn: matplotlib is not installed. `pip install matplotlib`, then "
@@ -65,13 +64,10 @@ def draw_curves(records: list[dict[str, Any]], folder: Path) -> dict[str, Path] 
         axes.grid(alpha=0.25)
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         path = folder / f"curves_{group}.png"
-        partial = folder / f"curves_{group}.partial.png"
         try:
-            canvas.print_png(partial)
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                canvas.print_png(partial)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             raise StudioError(f"The curves cannot be written to {path} ({error}). Check the folder.") from error
         files[title] = path
     return files

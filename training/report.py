@@ -8,7 +8,6 @@ missing is said in the report. python -m rvm_studio.training.report RUN_FOLDER w
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..core.errors import StudioError
 from ..core.evaluation_table import MEANINGS, markdown
+from ..core.whole_file import whole_file
 from .loss_curves import LACKS_MATPLOTLIB, draw_curves
 from .run_log import SCALARS, scan_scalars
 
@@ -60,10 +60,9 @@ def write_report(run_folder: str | Path) -> Path:
         _ingredients(run),
     ]
     path = folder / "report.md"
-    partial = folder / "report.partial.md"
     try:
-        partial.write_text("\n".join(line for part in parts for line in part), encoding="utf-8")
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_text("\n".join(line for part in parts for line in part), encoding="utf-8")
     except OSError as error:
         raise StudioError(f"The report cannot be written to {path} ({error}). Check the folder.") from error
     return path

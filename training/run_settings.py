@@ -1,13 +1,13 @@
 """What a run was asked to do, as it is kept in run.json and compared when the run goes on."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import StudioError
+from ..core.whole_file import whole_file
 from .data_config import DataConfig
 from .recipe import Preset
 
@@ -34,12 +34,9 @@ class RunSettings:
         """
         path = run / FILE
         try:
-            run.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f"{FILE}.partial")
-            partial.write_text(
-                json.dumps({**asdict(self), **(notes or {})}, default=str, indent=2) + "\n", encoding="utf-8"
-            )
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                content = {**asdict(self), **(notes or {})}
+                partial.write_text(json.dumps(content, default=str, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise StudioError(f"{path} cannot be written ({error}). Choose another --output.") from error
 

@@ -7,7 +7,6 @@ from the stage on that trains the refiner also at the high one, through the refi
 # B = 1 clip, T frames, S side of the square pictures
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from ..core.device import no_autocast
 from ..core.errors import StudioError
 from ..core.metrics import MetricAccumulator
 from ..core.network import MattingNetwork
+from ..core.whole_file import whole_file
 from .augmentation import prepare_matting
 from .data_config import DataConfig, matting_data
 from .datasets.samples import collate
@@ -57,11 +57,9 @@ class ValidationResult:
         name = folder / f"validation_stage{self.stage}"
         record = {key: value for key, value in vars(self).items() if key != "pictures"}
         path = name.with_suffix(".json")
-        partial = path.with_suffix(".partial.json")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise StudioError(f"The validation cannot be written to {path} ({error}). Check the folder.") from error
         return path, draw_rows(self.pictures, name.with_suffix(".png"))

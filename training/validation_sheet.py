@@ -2,8 +2,6 @@
 
 # C channels, h, w
 
-import contextlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from ..core.alpha_ops import composite
 from ..core.contact_sheet import GREEN
 from ..core.errors import StudioError
 from ..core.pixel_format import pictures_from_frames, quantise
+from ..core.whole_file import whole_file
 
 TITLES = ("source", "true alpha", "predicted alpha", "composite")
 SIDE = 224  # of a picture's longer side
@@ -60,13 +59,9 @@ def draw_rows(rows: list[SheetRow], path: Path) -> Path:
             image = Image.fromarray(pictures_from_frames(picture[None])[0])
             sheet.paste(image, (_MARGIN + column * (SIDE + _GAP), top))
         top += row.pictures[0].shape[1] + _GAP
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(partial)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            sheet.save(partial)
     except (OSError, ValueError) as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise StudioError(f"The sheet cannot be written to {path}: {error}. Use a writable .png path.") from error
     return path
