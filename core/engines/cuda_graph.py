@@ -175,21 +175,14 @@ class GraphEngine:
         self, downsample_ratio: float, out: torch.dtype, foreground: bool, frames: Tensor, *rec: Tensor
     ) -> list[Tensor]:
         """[fgr (or, where not asked for, pha again), pha, r1..r4], all on the device."""
-        refiner = self.network.refiner
-        refines = downsample_ratio != 1
-        learned = refines and isinstance(refiner, DeepGuidedFilterRefiner)
+        refiner = None if downsample_ratio == 1 else self.network.refiner
+        learned = isinstance(refiner, DeepGuidedFilterRefiner)
         small = self._kernels.reduce(frames, downsample_ratio)
         x = small.to(self.dtype, memory_format=torch.channels_last)
         matte, *rest = self._decoder(foreground or learned, learned)(x, *self._encoder(x), *rec)
         hid = rest.pop(0) if learned else None
-        matte = matte.float()
-        if not refines:
-            solved = torch.cat([torch.zeros_like(matte), matte], 1)
-        elif hid is None:
-            solved = coefficients(refiner, small, matte)
-        else:
-            slope = self._slope(foreground)
-            solved = coefficients(refiner, small, matte, lambda given: slope(given.to(self.dtype), hid).float())
+        slope = None if hid is None else lambda x: self._slope(foreground)(x.to(self.dtype), hid).float()
+        solved = coefficients(refiner, small, matte.float(), slope)
         fgr, pha = self._kernels.apply(solved, frames, out, foreground)
         return [pha if fgr is None else fgr, pha, *rest]
 

@@ -21,13 +21,16 @@ from .kernel_runner import compiled_kernels, run_rows
 
 
 def coefficients(
-    refiner: GuidedFilterRefiner, small: Tensor, matte: Tensor, slope: Callable[[Tensor], Tensor] | None = None
+    refiner: GuidedFilterRefiner | None, small: Tensor, matte: Tensor, slope: Callable[[Tensor], Tensor] | None = None
 ) -> Tensor:
     """small [N, 3, h, w] and matte [N, C, h, w], float32 -> [N, 2C, h, w]: A, then b.
 
+    refiner: None where the small size is the full one: A = 0.
     slope: for the deep guided filter, its learned part: statistics [N, 2C, h, w] -> A [N, C or less, h, w], of the
     last channels.
     """
+    if refiner is None:
+        return torch.cat([torch.zeros_like(matte), matte], 1)
     statistics, means = neighbourhoods(small, matte, box_weights(refiner, small.device))
     if slope is not None:
         A = slope(statistics)  # noqa: N806 - the papers' name

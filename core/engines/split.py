@@ -59,22 +59,17 @@ class SplitEngine:
         drawing: Drawing | None = None,
     ) -> EngineOutput:
         colors = foreground or drawing is not None
-        network, refiner = self.parts.network, self.parts.network.refiner
+        network = self.parts.network
+        refiner = None if downsample_ratio == 1 else network.refiner
         small = full_size.reduce(frames, downsample_ratio)
         if rec is None:
             rec = first_states(network, *small.shape[-2:])
         r1, r2, r3, r4 = (r.to("cpu", torch.float32) for r in rec)
-        refines = downsample_ratio != 1
-        learned = refines and isinstance(refiner, DeepGuidedFilterRefiner)
+        learned = isinstance(refiner, DeepGuidedFilterRefiner)
         # The learned filter looks at all channels, whatever is asked for.
         matte, hid, rec = self.parts.run(small, (r1, r2, r3, r4), colors or learned, learned)
-        if not refines:
-            # At the full size already: A = 0.
-            solved = torch.cat([torch.zeros_like(matte), matte], 1)
-        elif hid is None:
-            solved = coefficients(refiner, small, matte)
-        else:
-            solved = coefficients(refiner, small, matte, lambda statistics: self.parts.slope(statistics, hid, colors))
+        slope = None if hid is None else lambda statistics: self.parts.slope(statistics, hid, colors)
+        solved = coefficients(refiner, small, matte, slope)
         if drawing is not None:
             pictures, pha = full_size.draw(solved, frames, drawing, out)
             fgr = full_size.apply(solved, frames, out)[0] if foreground else None
