@@ -8,7 +8,6 @@ from torch import nn
 from ..core import weights
 from ..core.errors import StudioError
 from ..core.network import MattingNetwork
-from ..core.network.matting_network import ENCODERS
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +26,8 @@ def start_network(
     Raises StudioError as `weights.read`, and where torchvision's file cannot be had.
     """
     torch.manual_seed(seed)
-    network = MattingNetwork(variant)
-    if init is None:
-        return network, ()
-    if init == "imagenet":
-        network.backbone.load_state_dict(_imagenet_encoder(variant).state_dict())
+    network = _on_imagenet(variant) if init == "imagenet" else MattingNetwork(variant)
+    if init in (None, "imagenet"):
         return network, ()
     path = weights.find(variant, None if init == "official" else init)
     loaded = weights.load_network(path, variant)
@@ -55,9 +51,9 @@ def start_network(
     return network, fixed
 
 
-def _imagenet_encoder(variant: str) -> nn.Module:
+def _on_imagenet(variant: str) -> MattingNetwork:
     try:
-        return ENCODERS[variant](pretrained=True)
+        return MattingNetwork(variant, pretrained_backbone=True)
     except Exception as error:  # no network, or a damaged file, which raises nearly anything
         raise StudioError(
             f"torchvision cannot bring its ImageNet weights ({error}). Put the file into {torch.hub.get_dir()}"
