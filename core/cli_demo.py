@@ -1,7 +1,6 @@
 """`rvm-studio demo`: the whole way on the bundled sample clip."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .errors import DownloadError
     from .matting_session import MattingSession
     from .video_matting import ClipOptions, Output, matte_clip
-    from .weights import STARTER, STARTER_VARIANT
+    from .weights import STARTER, STARTER_VARIANT, asks_for_starter
 
     folder: Path = arguments.output
     outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{error}\n", file=sys.stderr)
         arguments.weights = STARTER
         engine = load_engine(arguments)
-    is_starter = STARTER in (arguments.weights, not arguments.weights and os.environ.get("RVM_WEIGHTS"))
+    is_starter = asks_for_starter(arguments.weights)
     ratio = STARTER_RATIO if is_starter else "auto"
     session = MattingSession(engine, downsample_ratio=ratio, warm_up=WARM_UP)
     with stop_on_signal() as (stop, received), make_progress("auto", "sample") as progress:

@@ -72,10 +72,10 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
     """
     if variant not in ENCODERS:
         raise StudioError(f"unknown variant {variant!r}; expected one of {', '.join(ENCODERS)}")
-    chosen, said_by = (path, "the given weights path") if path else (os.environ.get("RVM_WEIGHTS"), "RVM_WEIGHTS")
+    chosen, said_by = path or os.environ.get("RVM_WEIGHTS"), "the given weights path" if path else "RVM_WEIGHTS"
     if not chosen:
         return fetch(variant, mirror)
-    if str(chosen) == STARTER:
+    if asks_for_starter(path):
         if variant != STARTER_VARIANT:
             raise StudioError(f"Starter weights are there for {STARTER_VARIANT}, not for {variant}. Ask for that one.")
         return STARTER_PATH
@@ -91,6 +91,11 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
         f"{said_by} names the folder {place}, which holds no {variant} weights ({', '.join(SUFFIXES)}), neither "
         f"itself nor in weights/. Name a file, put the weights there, or leave it out to have them fetched."
     )
+
+
+def asks_for_starter(path: str | os.PathLike | None = None) -> bool:
+    """Whether `find` would take the starter weights: by `path`, else by RVM_WEIGHTS."""
+    return str(path or os.environ.get("RVM_WEIGHTS")) == STARTER
 
 
 def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: Path | None = None) -> Path:
