@@ -14,7 +14,7 @@ from .cli_errors import report_failure
 from .cli_matte_options import DESCRIPTION, EPILOG, add_options
 from .cli_model import load_engine
 from .errors import StudioError
-from .picture_sequence import is_picture
+from .picture_sequence import VIDEO_SUFFIXES, is_picture
 from .progress import make_progress
 from .stop_signals import stop_on_signal
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .engines import Engine
     from .video_matting import ClipReport, Output
 
-VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv".split())  # noqa: SIM905
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 log = logging.getLogger(__name__)

@@ -17,12 +17,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .cli_matte import VIDEO_SUFFIXES
 from .errors import StudioError
 from .frame_reader import FrameReader
 from .matting_session import MattingSession, Stopped
 from .metrics import MetricAccumulator
-from .picture_sequence import find_pictures
+from .picture_sequence import VIDEO_SUFFIXES, find_pictures
 from .pixel_format import frames_from_pictures, quantise, to_float
 from .video_reader import open_reader
 

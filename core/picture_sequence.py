@@ -12,6 +12,8 @@ from .errors import StudioError
 _COMMON_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _RARE_SUFFIXES = (".dpx", ".tga", ".ppm", ".pgm", ".pnm", ".pbm", ".jp2", ".jxl", ".avif")
 PICTURE_SUFFIXES = frozenset((*_COMMON_SUFFIXES, *_RARE_SUFFIXES))
+# what a folder's other entries must end in to be taken for clips
+VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv".split())  # noqa: SIM905
 _PATTERN = re.compile(r"%(0?)(\d*)d")
 
 
