@@ -21,21 +21,22 @@ from .kernel_runner import compiled_kernels, run_rows
 
 
 def reduce(frames: Tensor, downsample_ratio: float) -> Tensor:
-    """frames [T, 3, H, W] uint8, uint16 or float -> [T, 3, h, w] float32 0..1, as MattingNetwork.reduce gives it."""
+    """frames [T, 3, H, W] uint8, uint16 or float -> [T, 3, h, w] float32 0..1, as MattingNetwork.reduce gives it, but
+    in channels-last order, which is how the engines go on with it."""
     frames = _widened(frames)
     T, _, H, W = frames.shape  # noqa: N806
     h, w = small_size(H, W, downsample_ratio)
     columns, rows = reducing_taps(W, w, downsample_ratio), reducing_taps(H, h, downsample_ratio)
     kernels = compiled_kernels()
     if kernels is None:
-        return full_size_torch.reduce(frames, columns, rows)
-    small = torch.empty(T, 3, h, w)
+        return full_size_torch.reduce(frames, columns, rows).contiguous(memory_format=torch.channels_last)
+    small = torch.empty(T, h, w, 3)
     scale = np.float32(1 / INTEGER_SCALE.get(frames.dtype, 1))
     for frame, target in zip(frames, small.numpy(), strict=True):
         picture, interleaved = _memory(frame)
         kernel = kernels.reduce_interleaved if interleaved else kernels.reduce_planar
         run_rows(kernel, h, picture, tuple(columns), tuple(rows), scale, target)
-    return small
+    return small.permute(0, 3, 1, 2)
 
 
 def apply(

@@ -31,22 +31,21 @@ def coefficients(
     """
     if refiner is None:
         return torch.cat([torch.zeros_like(matte), matte], 1)
-    statistics, means = neighbourhoods(small, matte, box_weights(refiner, small.device))
-    if slope is not None:
-        A = slope(statistics)  # noqa: N806 - the papers' name
-        mean_x, mean_y = (mean[:, -A.shape[1] :] for mean in means.chunk(2, 1))
-        return torch.cat([A, torch.addcmul(mean_y, A, mean_x, value=-1)], 1)
     kernels = compiled_kernels() if matte.device.type == "cpu" else None
-    if kernels is None:
+    if slope is None and kernels is not None:
+        out = torch.empty(len(matte), 2 * matte.shape[1], *matte.shape[-2:])
+        epsilon = np.float32(FastGuidedFilterRefiner.epsilon)
+        for x, y, target in zip(_interleaved(small), _interleaved(matte), out.numpy(), strict=True):
+            run_rows(kernels.least_squares, out.shape[2], x, y, epsilon, target)
+        return out
+    statistics, means = neighbourhoods(small, matte, box_weights(refiner, small.device))
+    if slope is None:
         (cov, var), (mean_x, mean_y) = statistics.chunk(2, 1), means.chunk(2, 1)
-        A = cov / (var + FastGuidedFilterRefiner.epsilon)  # noqa: N806
-        return torch.cat([A, mean_y - A * mean_x], 1)
-    out = torch.empty_like(statistics)
-    epsilon = np.float32(FastGuidedFilterRefiner.epsilon)
-    for n in range(len(out)):
-        arrays = statistics[n].numpy(), means[n].numpy()
-        run_rows(kernels.coefficients_by_least_squares, out.shape[2], *arrays, epsilon, out[n].numpy())
-    return out
+        A = cov / (var + FastGuidedFilterRefiner.epsilon)  # noqa: N806 - the papers' name
+    else:
+        A = slope(statistics)  # noqa: N806
+        mean_x, mean_y = (mean[:, -A.shape[1] :] for mean in means.chunk(2, 1))
+    return torch.cat([A, torch.addcmul(mean_y, A, mean_x, value=-1)], 1)
 
 
 def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,13 +62,17 @@ def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tenso
         mean_x, mean_y = box(x), box(matte)
         cov, var = box(x * matte) - mean_x * mean_y, box(x * x) - mean_x * mean_x
         return torch.cat([cov, var], 1), torch.cat([mean_x, mean_y], 1)
-    small, matte = small.contiguous(), matte.contiguous()
     statistics = torch.empty(len(matte), 2 * C, *matte.shape[-2:])
     means = torch.empty_like(statistics)
-    for n in range(len(matte)):
-        arrays = small[n].numpy(), matte[n].numpy(), weights.numpy(), statistics[n].numpy(), means[n].numpy()
-        run_rows(kernels.statistics, matte.shape[2], *arrays)
+    arrays = zip(_interleaved(small), _interleaved(matte), statistics.numpy(), means.numpy(), strict=True)
+    for x, y, out, out_means in arrays:
+        run_rows(kernels.statistics, matte.shape[2], x, y, weights.numpy(), out, out_means)
     return statistics, means
+
+
+def _interleaved(x: Tensor) -> np.ndarray:
+    """[N, C, h, w] -> [N, h, w, C], copied only if it does not lie so."""
+    return x.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def box_weights(refiner: GuidedFilterRefiner, device: torch.device) -> Tensor:

@@ -188,16 +188,16 @@ def draw(picture, coefficients, columns, rows, gains, offsets, most, bgr, over, 
 
 @_kernel
 def reduce_interleaved(picture, columns, rows, scale, small, begin, end):
-    """Rows begin..end of small [3, h, w] = picture [H, W * 3], interpolated at the taps and multiplied by scale."""
+    """Rows begin..end of small [h, w, 3] = picture [H, W * 3], interpolated at the taps and multiplied by scale."""
     for y in range(begin, end):
         above, below, down = picture[rows[0][y]], picture[rows[1][y]], rows[2][y]
-        for x in range(small.shape[2]):
+        for x in range(small.shape[1]):
             left, right, part = 3 * columns[0][x], 3 * columns[1][x], columns[2][x]
             for c in range(3):
                 a, b = np.float32(above[left + np.uint32(c)]), np.float32(above[right + np.uint32(c)])
                 d, e = np.float32(below[left + np.uint32(c)]), np.float32(below[right + np.uint32(c)])
                 upper, lower = a + part * (b - a), d + part * (e - d)
-                small[c, y, x] = (upper + down * (lower - upper)) * scale
+                small[y, x, c] = (upper + down * (lower - upper)) * scale
 
 
 @_kernel
@@ -207,27 +207,50 @@ def reduce_planar(picture, columns, rows, scale, small, begin, end):
         down = rows[2][y]
         for c in range(3):
             above, below = picture[c, rows[0][y]], picture[c, rows[1][y]]
-            for x in range(small.shape[2]):
+            for x in range(small.shape[1]):
                 left, right, part = columns[0][x], columns[1][x], columns[2][x]
                 a, b = np.float32(above[left]), np.float32(above[right])
                 d, e = np.float32(below[left]), np.float32(below[right])
                 upper, lower = a + part * (b - a), d + part * (e - d)
-                small[c, y, x] = (upper + down * (lower - upper)) * scale
+                small[y, x, c] = (upper + down * (lower - upper)) * scale
+
+
+@_kernel
+def halve(picture, out, begin, end):
+    """Rows begin..end of out [h, w, 3]: means of 2x2 pixels of picture [up to 2h, up to 2w, 3]; where a last odd row or
+    column is alone, of those that are there."""
+    rows, columns = picture.shape[0], picture.shape[1]
+    whole = columns // 2
+    for y in range(begin, end):
+        top = picture[2 * y]
+        bottom = picture[min(2 * y + 1, rows - 1)]
+        for x in range(whole):
+            for c in range(3):
+                left, right = top[2 * x, c] + bottom[2 * x, c], top[2 * x + 1, c] + bottom[2 * x + 1, c]
+                out[y, x, c] = (left + right) * np.float32(0.25)
+        if whole < out.shape[1]:
+            for c in range(3):
+                out[y, whole, c] = (top[columns - 1, c] + bottom[columns - 1, c]) * np.float32(0.5)
 
 
 @_part
-def _add_moments(small, matte, y, c, weights, sums):
-    """Adds a row's part of the 3x3 weighted sums of x, y, x * y and x * x to `sums` [4, w]; c: channel of `weights`."""
-    w = sums.shape[1]
-    x, m = np.zeros(w + 2, np.float32), np.zeros(w + 2, np.float32)  # with the zeros beyond the border
-    if c < 3:
-        x[1:-1] = small[c, y]
-    else:
-        for i in range(w):
-            x[i + 1] = (small[0, y, i] + small[1, y, i] + small[2, y, i]) / np.float32(3)
-    m[1:-1] = matte[c - 4, y]  # counted from the end: alpha is the last channel, whether alone or not
-    left, middle, right = weights[0], weights[1], weights[2]
+def _guide_and_matte(small, matte, y, c, x, m):
+    """Channel c of 0..3 of the guide and of the matte in row y -> x, m [w + 2], with the zeros beyond the border."""
+    w, C = matte.shape[1], matte.shape[2]  # noqa: N806
+    x[0] = m[0] = x[w + 1] = m[w + 1] = 0
     for i in range(w):
+        if c < 3:
+            x[i + 1] = small[y, i, c]
+        else:
+            x[i + 1] = (small[y, i, 0] + small[y, i, 1] + small[y, i, 2]) / np.float32(3)
+        m[i + 1] = matte[y, i, C - 4 + c]  # alpha is the last channel, whether alone or not
+
+
+@_part
+def _add_moments(x, m, weights, sums):
+    """Adds a row's part of the 3x3 weighted sums of x, m, x * m and x * x to `sums` [4, w]."""
+    left, middle, right = weights[0], weights[1], weights[2]
+    for i in range(sums.shape[1]):
         sums[0, i] += left * x[i] + middle * x[i + 1] + right * x[i + 2]
         sums[1, i] += left * m[i] + middle * m[i + 1] + right * m[i + 2]
         sums[2, i] += left * (x[i] * m[i]) + middle * (x[i + 1] * m[i + 1]) + right * (x[i + 2] * m[i + 2])
@@ -238,18 +261,19 @@ def _add_moments(small, matte, y, c, weights, sums):
 def statistics(small, matte, weights, out, means, begin, end):
     """Rows begin..end of the guided filter's statistics.
 
-    small [3, h, w] and matte [C, h, w]; x is R, G, B and their mean, y the matte, both of its C channels (the last
+    small [h, w, 3] and matte [h, w, C]; x is R, G, B and their mean, y the matte, both of its C channels (the last
     ones of four). weights [4, 3, 3]: the box filter's. out [2C, h, w]: covariance of x and y, then the variance of x;
     means [2C, h, w]: of x, then of y.
     """
-    C, h, w = matte.shape  # noqa: N806
-    sums = np.empty((4, w), np.float32)
+    h, w, C = matte.shape  # noqa: N806
+    sums, x, m = np.empty((4, w), np.float32), np.empty(w + 2, np.float32), np.empty(w + 2, np.float32)
     for y in range(begin, end):
         for k in range(C):
             c = 4 - C + k
             sums[:] = 0
             for row in range(max(y - 1, 0), min(y + 2, h)):
-                _add_moments(small, matte, row, c, weights[c, row - y + 1], sums)
+                _guide_and_matte(small, matte, row, c, x, m)
+                _add_moments(x, m, weights[c, row - y + 1], sums)
             for i in range(w):
                 out[k, y, i] = sums[2, i] - sums[0, i] * sums[1, i]
                 out[C + k, y, i] = sums[3, i] - sums[0, i] * sums[0, i]
@@ -258,12 +282,28 @@ def statistics(small, matte, weights, out, means, begin, end):
 
 
 @_kernel
-def coefficients_by_least_squares(statistics, means, epsilon, out, begin, end):
-    """Rows begin..end of out [2C, h, w]: A = covariance / (variance + epsilon), then b = mean y - A * mean x."""
-    C, w = out.shape[0] // 2, out.shape[2]  # noqa: N806
-    for y in range(begin, end):
-        for c in range(C):
+def least_squares(small, matte, epsilon, out, begin, end):
+    """Rows begin..end of out [2C, h, w], of small [h, w, 3] and matte [h, w, C]: A = covariance / (variance + epsilon)
+    over 3x3 pixels (zeros beyond the border count), then b = mean y - A * mean x; x and y as in `statistics`."""
+    h, w, C = matte.shape  # noqa: N806
+    x, m, ninth = np.empty(w + 2, np.float32), np.empty(w + 2, np.float32), np.full(3, 1 / 9, np.float32)
+    rows = np.zeros((3, C, 4, w), np.float32)  # a row's part of the sums, in slot row % 3
+    for row in range(begin - 1, end + 1):
+        for k in range(C):
+            sums = rows[row % 3, k]
+            sums[:] = 0
+            if 0 <= row < h:
+                _guide_and_matte(small, matte, row, 4 - C + k, x, m)
+                _add_moments(x, m, ninth, sums)
+        y = row - 1
+        if y < begin:
+            continue
+        for k in range(C):
+            p, q, r = rows[0, k], rows[1, k], rows[2, k]
             for i in range(w):
-                A = statistics[c, y, i] / (statistics[C + c, y, i] + epsilon)  # noqa: N806
-                out[c, y, i] = A
-                out[C + c, y, i] = means[C + c, y, i] - A * means[c, y, i]
+                mean_x, mean_y = p[0, i] + q[0, i] + r[0, i], p[1, i] + q[1, i] + r[1, i]
+                covariance = p[2, i] + q[2, i] + r[2, i] - mean_x * mean_y
+                variance = p[3, i] + q[3, i] + r[3, i] - mean_x * mean_x
+                A = covariance / (variance + epsilon)  # noqa: N806
+                out[k, y, i] = A
+                out[C + k, y, i] = mean_y - A * mean_x

@@ -1,8 +1,5 @@
-"""The small network in OpenVINO: every part compiled for one size, kept in memory for the last few sizes and on disk
-for the next start.
-
-Static shapes, since dynamic ones cost 12 to 19 %. States and features pass in channels-last order, which is how
-OpenVINO keeps them.
+"""The small network in OpenVINO: compiled for one size, kept in memory for the last few sizes and on disk for the next
+start. Static shapes, since dynamic ones cost 12 to 19 %.
 """
 
 # N frames of one stream, C channels, h, w small size
@@ -19,20 +16,29 @@ from typing import Any, Literal
 
 import openvino
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..network import MattingNetwork, Rec, matting_network
 from . import artefact_cache
 from .folded import FoldedParts
-from .small_network import Decoder, Encoder, folded, new_slope
+from .kernel_runner import compiled_kernels, run_rows
+from .openvino_network import SmallNetwork
+from .small_network import folded, new_slope
 
 log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "mixed", "bf16"]
 """mixed: bf16 but for the encoder, which carries nearly all of bf16's error."""
 
+DTYPES = {
+    "fp32": {"encoder": torch.float32, "decoder": torch.float32},
+    "mixed": {"encoder": torch.float32, "decoder": torch.bfloat16},
+    "bf16": {"encoder": torch.bfloat16, "decoder": torch.bfloat16},
+}
+
 SMALLEST = 5  # pixels a side: pooling three times fails in OpenVINO below
-PARTS_KEPT = 6  # compiled, in memory: those of two or three sizes
+PARTS_KEPT = 4  # compiled, in memory: those of two or more sizes
 
 
 @functools.cache
@@ -52,8 +58,9 @@ class OpenVINOParts:
     def __init__(self, network: MattingNetwork, precision: Precision = "fp32"):
         self.network = folded(network)
         self.precision: Precision = precision
-        self._encoder = Encoder(self.network)
-        self._decoder = functools.cache(lambda *how: Decoder(self.network, *how))
+        self._whole = functools.cache(
+            lambda foreground, hidden: SmallNetwork(self.network, foreground, hidden, **DTYPES[precision])
+        )
         self._slope = functools.cache(lambda foreground: new_slope(self.network, foreground))
         self._compiled: OrderedDict[tuple, CompiledPart] = OrderedDict()
         self._lock = threading.Lock()
@@ -63,45 +70,71 @@ class OpenVINOParts:
         """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
         if min(small.shape[-2:]) < SMALLEST:
             return self._tiny.run(small, rec, foreground, hidden)
-        states: Sequence[Tensor] = rec
+        states = [_channels_last(r) for r in rec]
         mattes, hids = [], []
         with self._lock:
-            for frame in small.split(1):
-                features = self._run(("encoder",), self._encoder, (frame,))
-                decoder = self._decoder(foreground, hidden)
-                matte, *rest = self._run(("decoder", foreground, hidden), decoder, (frame, *features, *states))
+            for frame in _channels_last(small).split(1):
+                pictures = _halved_thrice(frame)
+                part = self._whole(foreground, hidden)
+                matte, *states = self._run(("network", foreground, hidden), part, (*pictures, *states), "f32")
                 mattes.append(matte)
                 if hidden:
-                    hids.append(rest.pop(0))
-                states = rest
-        r1, r2, r3, r4 = states
-        return torch.cat(mattes), torch.cat(hids) if hidden else None, (r1, r2, r3, r4)
+                    hids.append(states.pop(0))
+        r1, r2, r3, r4 = (r.permute(0, 3, 1, 2) for r in states)
+        return _joined(mattes), _joined(hids) if hidden else None, (r1, r2, r3, r4)
 
     def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor:
         """statistics [N, 8, h, w] and hid -> A [N, 4 or 1, h, w]."""
         if min(statistics.shape[-2:]) < SMALLEST:
             return self._tiny.slope(statistics, hid, foreground)
-        part = self._slope(foreground)
+        part, hint = self._slope(foreground), "f32" if self.precision == "fp32" else "bf16"
         with self._lock:
             pairs = zip(statistics.split(1), hid.split(1), strict=True)
-            return torch.cat([self._run(("slope", foreground), part, pair)[0] for pair in pairs])
+            return torch.cat([self._run(("slope", foreground), part, pair, hint)[0] for pair in pairs])
 
     @functools.cached_property
     def _tiny(self) -> FoldedParts:
         return FoldedParts(self.network)
 
-    def _run(self, name: tuple, part: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    def _run(self, name: tuple, part: nn.Module, inputs: tuple[Tensor, ...], hint: str) -> list[Tensor]:
         threads = torch.get_num_threads()
         key = (name, tuple(x.shape for x in inputs), threads)
         if key not in self._compiled:
-            in_half = self.precision == "bf16" or (self.precision == "mixed" and name[0] != "encoder")
             shapes = [tuple(x.shape) for x in inputs]
-            config = {"INFERENCE_PRECISION_HINT": "bf16" if in_half else "f32", "INFERENCE_NUM_THREADS": threads}
-            self._compiled[key] = CompiledPart(part, shapes, config, (name, self._digest))
+            config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
+            self._compiled[key] = CompiledPart(part, shapes, config, (name, self.precision, self._digest))
         self._compiled.move_to_end(key)
         while len(self._compiled) > PARTS_KEPT:
             self._compiled.popitem(last=False)
         return self._compiled[key](inputs)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """[N, C, h, w] -> [N, h, w, C], copied only if it does not lie so."""
+    return x.permute(0, 2, 3, 1).contiguous()
+
+
+def _joined(frames: list[Tensor]) -> Tensor:
+    """[1, h, w, C] each -> [N, C, h, w]"""
+    return (torch.cat(frames) if len(frames) > 1 else frames[0]).permute(0, 3, 1, 2)
+
+
+def _halved_thrice(small: Tensor) -> list[Tensor]:
+    """[1, h, w, 3] -> itself, and at 1/2, 1/4, 1/8, as RecurrentDecoder.pool reduces it: OpenVINO takes five times as
+    long for three channels."""
+    pictures = [small]
+    kernels = compiled_kernels()
+    for _ in range(3):
+        larger = pictures[-1]
+        if kernels is None:
+            planes = larger.permute(0, 3, 1, 2)
+            halved = F.avg_pool2d(planes, 2, 2, ceil_mode=True, count_include_pad=False)
+            pictures.append(_channels_last(halved))
+            continue
+        height, width = (-(-size // 2) for size in larger.shape[1:3])
+        pictures.append(torch.empty(1, height, width, 3))
+        run_rows(kernels.halve, height, larger[0].numpy(), pictures[-1][0].numpy())
+    return pictures
 
 
 class CompiledPart:
@@ -165,7 +198,8 @@ def _converted(part: nn.Module, shapes: Sequence[tuple[int, ...]]) -> openvino.M
 def _environment() -> tuple:
     """What compiled artefacts depend on besides the network: OpenVINO, PyTorch, the processor, our own source."""
     here = Path(__file__).parent
-    files = [*sorted(Path(matting_network.__file__).parent.glob("*.py")), here / "small_network.py", Path(__file__)]
+    ours = (here / "small_network.py", here / "openvino_network.py", Path(__file__))
+    files = [*sorted(Path(matting_network.__file__).parent.glob("*.py")), *ours]
     source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return openvino.get_version(), torch.__version__, core().get_property("CPU", "FULL_DEVICE_NAME"), source
 

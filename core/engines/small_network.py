@@ -73,7 +73,7 @@ class Decoder(nn.Module):
     def __init__(self, network: MattingNetwork, foreground: bool, hidden: bool):
         super().__init__()
         self.decoder, self.hidden = network.decoder, hidden
-        self.head = _last_channel(network.project_mat.conv) if not foreground else network.project_mat.conv
+        self.head = head_of(network, foreground)
 
     def forward(
         self,
@@ -112,6 +112,11 @@ def new_slope(network: MattingNetwork, foreground: bool) -> Slope:
     """The Slope of a network that has the deep guided filter."""
     assert isinstance(network.refiner, DeepGuidedFilterRefiner)
     return Slope(network.refiner, foreground)
+
+
+def head_of(network: MattingNetwork, foreground: bool) -> nn.Conv2d:
+    """The 1x1 convolution that gives `matte`."""
+    return network.project_mat.conv if foreground else _last_channel(network.project_mat.conv)
 
 
 def _last_channel(conv: nn.Conv2d) -> nn.Conv2d:

@@ -34,8 +34,11 @@ class MobileNetV3Encoder(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, src: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = (src - self.mean) / self.std
-        f1 = self.features[:2](x)
+        return self.features_of((src - self.mean) / self.std)
+
+    def features_of(self, normalised: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """f1..f4 of a picture that is normalised already."""
+        f1 = self.features[:2](normalised)
         f2 = self.features[2:4](f1)
         f3 = self.features[4:7](f2)
         f4 = self.features[7:](f3)

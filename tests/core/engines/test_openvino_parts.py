@@ -42,7 +42,7 @@ def matte(parts, network):
 
 def test_the_second_start_converts_nothing(parts, network, folder, monkeypatch):
     first = matte(parts, network)
-    assert len(list(folder.iterdir())) == 2  # encoder and decoder
+    assert len(list(folder.iterdir())) == 1
     monkeypatch.setattr(parts, "_converted", lambda *_: pytest.fail("converted again"))
     assert (matte(parts, network) - first).abs().max() < 1e-6
 
@@ -51,10 +51,10 @@ def test_another_network_or_version_is_made_anew(parts, network, folder, monkeyp
     matte(parts, network)
     other = MattingNetwork(refiner="fast_guided_filter").eval()
     matte(parts, other)
-    assert len(list(folder.iterdir())) == 4
+    assert len(list(folder.iterdir())) == 2
     monkeypatch.setattr(parts, "_environment", lambda: ("another version",))
     matte(parts, network)
-    assert len(list(folder.iterdir())) == 6
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_what_is_broken_repairs_itself(parts, network, folder, caplog):
@@ -111,6 +111,22 @@ def test_few_compiled_parts_are_held(parts, network):
     for width in range(20, 60, 8):
         engine.run(FRAMES[..., :width], None, 0.5)
     assert len(engine.parts._compiled) == parts.PARTS_KEPT
+
+
+@pytest.mark.parametrize("numba", [True, False])
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (37, 53), (5, 9), (6, 5)])
+def test_pictures_are_halved_as_the_decoder_does(parts, monkeypatch, height, width, numba):
+    if not numba:
+        monkeypatch.setattr(parts, "compiled_kernels", lambda: None)
+    elif parts.compiled_kernels() is None:
+        pytest.skip("numba is not installed")
+    small = torch.rand(1, height, width, 3)
+    expected = small.permute(0, 3, 1, 2)
+    pool = MattingNetwork().decoder.pool
+    for halved in parts._halved_thrice(small):
+        assert halved.is_contiguous()
+        assert (halved.permute(0, 3, 1, 2) - expected).abs().max() < 1e-6
+        expected = pool(expected)
 
 
 def test_artefacts_are_kept_and_forgotten(folder, monkeypatch):
