@@ -67,8 +67,11 @@ class SmallNetwork(nn.Module):
     def encode(self, small: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         backbone = self.backbone
         if isinstance(backbone, MobileNetV3Encoder):
-            # While the colours are the last dimension: OpenVINO would put them first for it, and back again.
-            normalised = (small - backbone.mean.flatten()) / backbone.std.flatten()
+            # In whole rows: OpenVINO would bring the colours to the front for it and back again, and three numbers at a
+            # time do not fill a vector.
+            width = small.shape[2]
+            mean, std = (x.flatten().repeat(width) for x in (backbone.mean, backbone.std))
+            normalised = ((small.flatten(2) - mean) / std).unflatten(2, (width, 3))
             f1, f2, f3, f4 = backbone.features_of(normalised.permute(0, 3, 1, 2))
         else:
             f1, f2, f3, f4 = backbone(small.permute(0, 3, 1, 2))
