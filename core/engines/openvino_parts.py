@@ -10,7 +10,7 @@ import logging
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,9 +59,11 @@ class OpenVINOParts:
         self.network = folded(network)
         self.precision: Precision = precision
         self._whole = functools.cache(
-            lambda foreground, hidden: SmallNetwork(self.network, foreground, hidden, **DTYPES[precision])
+            lambda *how: Part(lambda: SmallNetwork(self.network, *how, **DTYPES[precision]), ("network", *how))
         )
-        self._slope = functools.cache(lambda foreground: new_slope(self.network, foreground))
+        self._slope = functools.cache(
+            lambda foreground: Part(lambda: new_slope(self.network, foreground), ("slope", foreground))
+        )
         self._compiled: OrderedDict[tuple, CompiledPart] = OrderedDict()
         self._lock = threading.Lock()
         self._digest = _digest(self.network)
@@ -74,9 +76,8 @@ class OpenVINOParts:
         mattes, hids = [], []
         with self._lock:
             for frame in _channels_last(small).split(1):
-                pictures = _halved_thrice(frame)
-                part = self._whole(foreground, hidden)
-                matte, *states = self._run(("network", foreground, hidden), part, (*pictures, *states), "f32")
+                inputs = *_halved_thrice(frame), *states
+                matte, *states = self._run(self._whole(foreground, hidden), inputs, "f32")
                 mattes.append(matte)
                 if hidden:
                     hids.append(states.pop(0))
@@ -90,19 +91,19 @@ class OpenVINOParts:
         part, hint = self._slope(foreground), "f32" if self.precision == "fp32" else "bf16"
         with self._lock:
             pairs = zip(statistics.split(1), hid.split(1), strict=True)
-            return torch.cat([self._run(("slope", foreground), part, pair, hint)[0] for pair in pairs])
+            return torch.cat([self._run(part, pair, hint)[0] for pair in pairs])
 
     @functools.cached_property
     def _tiny(self) -> FoldedParts:
         return FoldedParts(self.network)
 
-    def _run(self, name: tuple, part: nn.Module, inputs: tuple[Tensor, ...], hint: str) -> list[Tensor]:
+    def _run(self, part: "Part", inputs: tuple[Tensor, ...], hint: str) -> list[Tensor]:
         threads = torch.get_num_threads()
-        key = (name, tuple(x.shape for x in inputs), threads)
+        shapes = tuple(tuple(x.shape) for x in inputs)
+        key = (part.name, shapes, threads)
         if key not in self._compiled:
-            shapes = [tuple(x.shape) for x in inputs]
             config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
-            self._compiled[key] = CompiledPart(part, shapes, config, (name, self.precision, self._digest))
+            self._compiled[key] = CompiledPart(part, shapes, config, (self.precision, self._digest))
         self._compiled.move_to_end(key)
         while len(self._compiled) > PARTS_KEPT:
             self._compiled.popitem(last=False)
@@ -137,17 +138,32 @@ def _halved_thrice(small: Tensor) -> list[Tensor]:
     return pictures
 
 
+class Part:
+    """A part of a network, as an OpenVINO model: converted from PyTorch when first needed, once for all sizes."""
+
+    def __init__(self, make: Callable[[], nn.Module], name: tuple):
+        self.name = name
+        self._make = make
+        self._converted: openvino.Model | None = None
+
+    def model(self, shapes: Sequence[tuple[int, ...]]) -> openvino.Model:
+        """For inputs of these static shapes."""
+        if self._converted is None:
+            self._converted = _converted(self._make(), shapes)
+        model = self._converted.clone()
+        model.reshape({index: openvino.PartialShape(list(shape)) for index, shape in enumerate(shapes)})
+        return model
+
+
 class CompiledPart:
-    """A part compiled for one size: loaded from disk, or converted from PyTorch, compiled and stored there.
+    """A part compiled for one size: loaded from disk, or compiled and stored there. key: what it depends on besides
+    the part's name and the shapes."""
 
-    key: what makes the part another one than any other of the same shapes.
-    """
-
-    def __init__(self, part: nn.Module, shapes: Sequence[tuple[int, ...]], config: dict[str, Any], key: tuple):
-        stored_as = (*key, tuple(shapes), config["INFERENCE_PRECISION_HINT"], *_environment())
+    def __init__(self, part: Part, shapes: Sequence[tuple[int, ...]], config: dict[str, Any], key: tuple):
+        stored_as = (part.name, *key, tuple(shapes), config["INFERENCE_PRECISION_HINT"], *_environment())
         compiled = _imported(stored_as, config)
         if compiled is None:
-            compiled = core().compile_model(_converted(part, shapes), "CPU", config)
+            compiled = core().compile_model(part.model(shapes), "CPU", config)
             artefact_cache.store(stored_as, compiled.export_model().getvalue())
         self._request = compiled.create_infer_request()
         self.threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
@@ -177,7 +193,7 @@ def _imported(key: tuple, config: dict[str, Any]) -> openvino.CompiledModel | No
 
 
 def _converted(part: nn.Module, shapes: Sequence[tuple[int, ...]]) -> openvino.Model:
-    """The part as an OpenVINO model of these static input shapes.
+    """The part as an OpenVINO model; traced with inputs of these shapes, which may be changed afterwards.
 
     Through the PyTorch frontend itself: `openvino.convert_model` does the same and reports it to its makers.
     """
@@ -189,9 +205,7 @@ def _converted(part: nn.Module, shapes: Sequence[tuple[int, ...]]) -> openvino.M
         traced = torch.jit.trace(part, tuple(torch.zeros(shape) for shape in shapes), check_trace=False)
         decoder = TorchScriptPythonDecoder(traced, shared_memory=False)  # has to live until the conversion is done
         frontend = FrontEndManager().load_by_framework("pytorch")
-        model = frontend.convert(frontend.load(decoder))
-    model.reshape({index: openvino.PartialShape(list(shape)) for index, shape in enumerate(shapes)})
-    return model
+        return frontend.convert(frontend.load(decoder))
 
 
 @functools.cache
