@@ -2,6 +2,7 @@
 
 # T frames, C channels, H, W
 
+import functools
 import json
 
 import numpy as np
@@ -133,22 +134,36 @@ def test_golden_vectors(name, case, golden, networks, engine_of):
         assert (r - tensors[f"r{i}"]).abs().max() < 2e-4
 
 
+@pytest.fixture(scope="session")
+def eager_on_portrait(portrait, networks):
+    """`eager_on_portrait(refiner, ratio)`: the eager engine's outputs, frame by frame."""
+
+    @functools.cache
+    def get(refiner, ratio):
+        engine, rec, outputs = EagerEngine(networks(refiner=refiner), CPU, torch.float32), None, []
+        for frame in frames_of(portrait).split(1):
+            outputs.append(engine.run(frame, rec, ratio))
+            rec = outputs[-1].rec
+        return outputs
+
+    return get
+
+
 @pytest.mark.parametrize("refiner", ["fast_guided_filter", "deep_guided_filter"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 @pytest.mark.parametrize("name", EXACT)
-def test_portrait_over_frames(name, ratio, refiner, portrait, networks, engine_of, eager_of):
+def test_portrait_over_frames(name, ratio, refiner, portrait, networks, engine_of, eager_on_portrait):
     network = networks(refiner=refiner)
-    engine, eager = engine_of(name, network), eager_of(network)
-    frames = frames_of(portrait)
-    rec = expected_rec = rec_8 = None
-    for frame in frames.split(1):
-        output, expected = engine.run(frame, rec, ratio), eager.run(frame, expected_rec, ratio)
+    engine = engine_of(name, network)
+    rec = rec_8 = None
+    for frame, expected in zip(frames_of(portrait).split(1), eager_on_portrait(refiner, ratio), strict=True):
+        output = engine.run(frame, rec, ratio)
         assert_close(output, expected, 2e-3)
         eight = engine.run(frame, rec_8, ratio, out=torch.uint8)
         most = 3 if is_fast(network) and ratio < 1 else 1
         for result, truth in ((eight.fgr, expected.fgr), (eight.pha, expected.pha)):
             assert (result.int() - quantise(truth, torch.uint8).int()).abs().max() <= most
-        rec, expected_rec, rec_8 = output.rec, expected.rec, eight.rec
+        rec, rec_8 = output.rec, eight.rec
     assert 0.1 < expected.pha.mean() < 0.9
 
 
@@ -229,41 +244,44 @@ def test_number_formats(name, dtype, out, portrait, networks, engine_of, eager_o
 
 @pytest.mark.parametrize("refiner", ["fast_guided_filter", "deep_guided_filter"])
 @pytest.mark.parametrize("name", COARSE)
-def test_bf16_is_close_on_the_portrait(name, refiner, portrait, networks, engine_of, eager_of):
-    network = networks(refiner=refiner)
-    engine, eager = engine_of(name, network), eager_of(network)
-    rec = expected_rec = None
-    for frame in frames_of(portrait).split(1):
-        output, expected = engine.run(frame, rec, 0.5), eager.run(frame, expected_rec, 0.5)
+def test_bf16_is_close_on_the_portrait(name, refiner, portrait, networks, engine_of, eager_on_portrait):
+    engine = engine_of(name, networks(refiner=refiner))
+    rec = None
+    for frame, expected in zip(frames_of(portrait).split(1), eager_on_portrait(refiner, 0.5), strict=True):
+        output = engine.run(frame, rec, 0.5)
         assert (output.pha - expected.pha).abs().mean() < 1 / 255
-        rec, expected_rec = output.rec, expected.rec
+        rec = output.rec
         assert all(r.dtype == torch.float32 for r in rec)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["openvino mixed", "openvino bf16"])
-def test_bf16_does_not_drift(name, reference, networks, engine_of, eager_of):
+def test_bf16_does_not_drift(reference, networks, engine_of, eager_of):
     """Over 300 frames neither the alpha nor the states go further and further from float32. The portrait moves round
     in 100 frames, so that the last round shows the pictures of the first."""
     network = networks()
-    engine, eager = engine_of(name, network), eager_of(network)
+    engines, eager = [engine_of(f"openvino {how}", network) for how in ("mixed", "bf16")], eager_of(network)
     image = Image.open(reference / "sample_person.png").convert("RGB").crop((0, 0, 512, 340)).resize((300, 200))
     pixels = np.array(image)
-    alphas, states = [], []
-    rec = expected_rec = None
+    alphas, states = [[], []], [[], []]
+    recs, expected_rec = [None, None], None
     for t in range(300):
         turn = 2 * np.pi * t / 100
         x, y = round(20 + 19 * np.sin(turn)), round(10 + 9 * np.cos(turn))
         frame = frames_of(pixels[None, y : y + 180, x : x + 256])
-        output, expected = engine.run(frame, rec, 0.7), eager.run(frame, expected_rec, 0.7)
-        alphas.append((output.pha - expected.pha).abs().mean().item())
-        states.append(max((a - b).abs().mean().item() for a, b in zip(output.rec, expected.rec, strict=True)))
-        rec, expected_rec = output.rec, expected.rec
-    assert np.mean(alphas) < 1 / 255
-    assert max(alphas) < 2 / 255
+        expected = eager.run(frame, expected_rec, 0.7)
+        expected_rec = expected.rec
+        for i, engine in enumerate(engines):
+            output = engine.run(frame, recs[i], 0.7)
+            recs[i] = output.rec
+            alphas[i].append((output.pha - expected.pha).abs().mean().item())
+            pairs = zip(output.rec, expected.rec, strict=True)
+            states[i].append(max((a - b).abs().mean().item() for a, b in pairs))
     early, late = slice(0, 100), slice(200, 300)
-    assert np.mean(alphas[late]) < 1.5 * np.mean(alphas[early])
-    assert np.mean(states[late]) < 1.5 * np.mean(states[early])
+    for of_alpha, of_states in zip(alphas, states, strict=True):
+        assert np.mean(of_alpha) < 1 / 255
+        assert max(of_alpha) < 2 / 255
+        assert np.mean(of_alpha[late]) < 1.5 * np.mean(of_alpha[early])
+        assert np.mean(of_states[late]) < 1.5 * np.mean(of_states[early])
 
 
 def test_a_network_stays_as_it_is(networks, engine_of):
