@@ -707,20 +707,28 @@ def use_reference_data() -> None:
 
 
 def run_checks(target: Target, pytest_arguments: list) -> int:
-    """Lint, format, types, tests: all of them, whatever fails; pytest is last, so that its closing line is too."""
+    """Lint, format, types, tests: all of them, whatever fails; pytest is last, so that its closing line is too.
+
+    Without arguments of one's own the tests' files are shared out among the cores, after those that need all of them.
+    """
+    together = ["-m", "not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
     checks = {
         "ruff check": ["ruff", "check", "."],
         "ruff format": ["ruff", "format", "--check", "."],
         "basedpyright": ["basedpyright", "--pythonpath", str(target.python)],
-        "pytest": ["pytest", *pytest_arguments],
+        "pytest, one by one": ["pytest", "-m", "alone"],
+        "pytest": ["pytest", *(pytest_arguments or together)],
     }
+    if pytest_arguments:
+        del checks["pytest, one by one"]
+    tests = next(name for name in checks if name.startswith("pytest"))
     failed = []
     for name, command in checks.items():
-        if name == "pytest":
+        if name == tests:
             print(f"\nBefore pytest: {', '.join(failed) + ' failed' if failed else 'all checks passed'}")
         print(f"\n{name}", flush=True)
         command = [str(target.python), "-m", *command]
-        env = environ_for(target.python)
+        env = {"OMP_WAIT_POLICY": "PASSIVE", **environ_for(target.python)}  # no spinning while another test computes
         if subprocess.run(command, cwd=HERE, stdin=subprocess.DEVNULL, env=env).returncode != 0:
             failed.append(name)
     if failed:

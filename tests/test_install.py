@@ -741,6 +741,16 @@ def test_all_checks_run_and_any_failure_counts(install, theirs, monkeypatch, cap
     assert failing in out
 
 
+def test_without_arguments_every_test_runs_once(install, theirs, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        install.subprocess, "run", lambda command, **_: ran.append(command[2:]) or SimpleNamespace(returncode=0)
+    )
+    assert install.run_checks(theirs, []) == 0
+    assert ran[-2] == ["pytest", "-m", "alone"]
+    assert ran[-1][:3] == ["pytest", "-m", "not alone"]
+
+
 def test_reference_data_beside_the_checkout_is_a_default_only(install, monkeypatch, tmp_path):
     monkeypatch.setattr(install, "HERE", tmp_path / "checkout")
     monkeypatch.delenv("RVM_REFERENCE", raising=False)

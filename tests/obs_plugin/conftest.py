@@ -90,6 +90,12 @@ def read_report(obs) -> dict:
     return json.loads(path.read_text())
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "start_obs" in getattr(item, "fixturenames", ()):
+            item.add_marker("alone")
+
+
 @pytest.fixture
 def start_obs(tmp_path):
     """start_obs(sources, mask=None, delay_ms=0, control=False, scripts=(), **options of HeadlessObs): OBS with the
