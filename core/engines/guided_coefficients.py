@@ -44,6 +44,11 @@ def coefficients(
         A = cov / (var + FastGuidedFilterRefiner.epsilon)  # noqa: N806 - the papers' name
     else:
         A = slope(statistics)  # noqa: N806
+        if kernels is not None:
+            out = torch.empty(len(A), 2 * A.shape[1], *A.shape[-2:])
+            for slopes, their_means, target in zip(_interleaved(A), means.numpy(), out.numpy(), strict=True):
+                run_rows(kernels.offsets, out.shape[2], slopes, their_means, target)
+            return out
         mean_x, mean_y = (mean[:, -A.shape[1] :] for mean in means.chunk(2, 1))
     return torch.cat([A, torch.addcmul(mean_y, A, mean_x, value=-1)], 1)
 
@@ -62,12 +67,12 @@ def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tenso
         mean_x, mean_y = box(x), box(matte)
         cov, var = box(x * matte) - mean_x * mean_y, box(x * x) - mean_x * mean_x
         return torch.cat([cov, var], 1), torch.cat([mean_x, mean_y], 1)
-    statistics = torch.empty(len(matte), 2 * C, *matte.shape[-2:])
-    means = torch.empty_like(statistics)
+    N, h, w = len(matte), *matte.shape[-2:]  # noqa: N806
+    statistics, means = torch.empty(N, h, w, 2 * C), torch.empty(N, 2 * C, h, w)
     arrays = zip(_interleaved(small), _interleaved(matte), statistics.numpy(), means.numpy(), strict=True)
     for x, y, out, out_means in arrays:
-        run_rows(kernels.statistics, matte.shape[2], x, y, weights.numpy(), out, out_means)
-    return statistics, means
+        run_rows(kernels.statistics, h, x, y, weights.numpy(), out, out_means)
+    return statistics.permute(0, 3, 1, 2), means
 
 
 def _interleaved(x: Tensor) -> np.ndarray:

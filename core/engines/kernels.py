@@ -262,7 +262,7 @@ def statistics(small, matte, weights, out, means, begin, end):
     """Rows begin..end of the guided filter's statistics.
 
     small [h, w, 3] and matte [h, w, C]; x is R, G, B and their mean, y the matte, both of its C channels (the last
-    ones of four). weights [4, 3, 3]: the box filter's. out [2C, h, w]: covariance of x and y, then the variance of x;
+    ones of four). weights [4, 3, 3]: the box filter's. out [h, w, 2C]: covariance of x and y, then the variance of x;
     means [2C, h, w]: of x, then of y.
     """
     h, w, C = matte.shape  # noqa: N806
@@ -275,10 +275,23 @@ def statistics(small, matte, weights, out, means, begin, end):
                 _guide_and_matte(small, matte, row, c, x, m)
                 _add_moments(x, m, weights[c, row - y + 1], sums)
             for i in range(w):
-                out[k, y, i] = sums[2, i] - sums[0, i] * sums[1, i]
-                out[C + k, y, i] = sums[3, i] - sums[0, i] * sums[0, i]
+                out[y, i, k] = sums[2, i] - sums[0, i] * sums[1, i]
+                out[y, i, C + k] = sums[3, i] - sums[0, i] * sums[0, i]
                 means[k, y, i] = sums[0, i]
                 means[C + k, y, i] = sums[1, i]
+
+
+@_kernel
+def offsets(slope, means, out, begin, end):
+    """Rows begin..end of out [2C, h, w]: A as in slope [h, w, C], then b = mean y - A * mean x, of the last C channels
+    of means [2D, h, w]."""
+    D, w, C = means.shape[0] // 2, slope.shape[1], slope.shape[2]  # noqa: N806
+    for y in range(begin, end):
+        for k in range(C):
+            mean_x, mean_y = means[D - C + k, y], means[2 * D - C + k, y]
+            for i in range(w):
+                out[k, y, i] = slope[y, i, k]
+                out[C + k, y, i] = mean_y[i] - slope[y, i, k] * mean_x[i]
 
 
 @_kernel

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..network import MattingNetwork
 from ..network.backbone import MobileNetV3Encoder
 from ..network.recurrent_decoder import ConvGRU, UpsamplingBlock, double_to
-from .small_network import head_of
+from .small_network import head_of, new_slope
 
 
 class SmallNetwork(nn.Module):
@@ -76,6 +76,17 @@ class SmallNetwork(nn.Module):
         else:
             f1, f2, f3, f4 = backbone(small.permute(0, 3, 1, 2))
         return f1, f2, f3, self.aspp(f4)
+
+
+class ChannelsLastSlope(nn.Module):
+    """Slope (see small_network.py), of statistics [N, h, w, 8] and hid [N, h, w, 16] -> A [N, h, w, C]."""
+
+    def __init__(self, network: MattingNetwork, foreground: bool):
+        super().__init__()
+        self.slope = new_slope(network, foreground)
+
+    def forward(self, statistics: Tensor, hid: Tensor) -> Tensor:
+        return self.slope(statistics.permute(0, 3, 1, 2), hid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
 class Block(nn.Module):

@@ -23,8 +23,8 @@ from ..network import MattingNetwork, Rec, matting_network
 from . import artefact_cache
 from .folded import FoldedParts
 from .kernel_runner import compiled_kernels, run_rows
-from .openvino_network import SmallNetwork
-from .small_network import folded, new_slope
+from .openvino_network import ChannelsLastSlope, SmallNetwork
+from .small_network import folded
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class OpenVINOParts:
             lambda *how: Part(lambda: SmallNetwork(self.network, *how, **DTYPES[precision]), ("network", *how))
         )
         self._slope = functools.cache(
-            lambda foreground: Part(lambda: new_slope(self.network, foreground), ("slope", foreground))
+            lambda foreground: Part(lambda: ChannelsLastSlope(self.network, foreground), ("slope", foreground))
         )
         self._compiled: OrderedDict[tuple, CompiledPart] = OrderedDict()
         self._lock = threading.Lock()
@@ -90,8 +90,8 @@ class OpenVINOParts:
             return self._tiny.slope(statistics, hid, foreground)
         part, hint = self._slope(foreground), "f32" if self.precision == "fp32" else "bf16"
         with self._lock:
-            pairs = zip(statistics.split(1), hid.split(1), strict=True)
-            return torch.cat([self._run(part, pair, hint)[0] for pair in pairs])
+            pairs = zip(_channels_last(statistics).split(1), _channels_last(hid).split(1), strict=True)
+            return _joined([self._run(part, pair, hint)[0] for pair in pairs])
 
     @functools.cached_property
     def _tiny(self) -> FoldedParts:
