@@ -11,14 +11,17 @@
 from .choice import Choice, build, choose, load_ahead
 from .eager import EagerEngine, SegmentationEngine
 from .engine import Drawing, Engine, EngineOutput
+from .transfers import Download, Transfers
 
 __all__ = [
     "Choice",
+    "Download",
     "Drawing",
     "EagerEngine",
     "Engine",
     "EngineOutput",
     "SegmentationEngine",
+    "Transfers",
     "build",
     "choose",
     "load_ahead",

@@ -16,6 +16,7 @@ from .engine import Engine
 from .folded import FoldedParts
 from .kernel_runner import compiled_kernels, load_kernels_ahead
 from .split import SplitEngine
+from .transfers import Transfers
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,9 @@ def _automatic(device: torch.device) -> tuple[str, str]:
 def _graph_engine(network: MattingNetwork, choice: Choice) -> GraphEngine:
     record = CudaGraph if choice.device.type == "cuda" else None
     dtype = DTYPES[choice.precision]
-    return GraphEngine(network, choice.device, dtype, record=record, kernels=_triton_for(choice.device))
+    transfers = Transfers(choice.device) if choice.device.type == "cuda" else None
+    kernels = _triton_for(choice.device)
+    return GraphEngine(network, choice.device, dtype, record=record, kernels=kernels, transfers=transfers)
 
 
 def _triton_for(device: torch.device) -> ModuleType | None:
