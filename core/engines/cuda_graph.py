@@ -28,6 +28,8 @@ from . import full_size_gpu
 from .eager import EagerEngine
 from .engine import EngineOutput
 from .guided_coefficients import coefficients
+from .inductor import Compute
+from .kernel_runner import compiled_kernels
 from .small_network import Decoder, Encoder, first_states, folded, new_slope
 from .transfers import Transfers
 
@@ -35,8 +37,6 @@ log = logging.getLogger(__name__)
 
 GRAPHS_KEPT = 4  # each holds the memory of a whole run
 TOLERANCE = 0.03  # of half precision against half precision, at the largest
-
-Compute = Callable[..., list[Tensor]]
 
 
 class Recorded(Protocol):
@@ -136,7 +136,8 @@ class GraphEngine:
             frames = self._on_device(frames)
             if rec is None:
                 rec = first_states(self.network, *small_size(H, W, downsample_ratio))
-            given = [frames, *(r.to(self.device, self.dtype) for r in rec)]
+            order = torch.channels_last  # also of the first states: what is compiled or recorded is for one order
+            given = [frames, *(r.to(self.device, self.dtype, memory_format=order) for r in rec)]
             fgr, pha, *states = self._recorded((downsample_ratio, out, foreground), given)(given)
         r1, r2, r3, r4 = states
         return EngineOutput(fgr if foreground else None, pha, (r1, r2, r3, r4))
@@ -217,7 +218,7 @@ class GraphEngine:
         if compiles:
             assert self._compile is not None
             network = self._compile(matted)
-            if self.device.type != "cpu":  # where numba does it
+            if self.device.type != "cpu" or compiled_kernels() is None:  # else numba does it
                 solve = self._compile(solved)
 
         def compute(frames: Tensor, *rec: Tensor) -> list[Tensor]:
