@@ -15,6 +15,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Protocol
 
@@ -54,15 +55,13 @@ class CudaGraph:
         device = given[0].device
         beside = torch.cuda.Stream(device)
         beside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(
-            beside
-        ):  # libraries choose their kernels and Triton compiles before anything is recorded
-            for _ in range(3):
+        with torch.cuda.stream(beside):
+            for _ in range(3):  # libraries choose their kernels and Triton compiles before anything is recorded
                 compute(*self._inputs)
         torch.cuda.current_stream(device).wait_stream(beside)
         self._graph = torch.cuda.CUDAGraph()
         # thread_local: a thread that waits for a download meanwhile must not spoil the recording.
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(self._graph, stream=beside, capture_error_mode="thread_local"):
             self._outputs = compute(*self._inputs)
 
     def __call__(self, given: Sequence[Tensor]) -> list[Tensor]:
@@ -132,15 +131,18 @@ class GraphEngine:
     ) -> EngineOutput:
         assert len(frames), "at least one frame"
         H, W = frames.shape[-2:]  # noqa: N806
-        with self._lock:
+        with self._lock, self._current_device():
             frames = self._on_device(frames)
             if rec is None:
                 rec = first_states(self.network, *small_size(H, W, downsample_ratio))
             order = torch.channels_last  # also of the first states: what is compiled or recorded is for one order
             given = [frames, *(r.to(self.device, self.dtype, memory_format=order) for r in rec)]
-            fgr, pha, *states = self._recorded((downsample_ratio, out, foreground), given)(given)
-        r1, r2, r3, r4 = states
-        return EngineOutput(fgr if foreground else None, pha, (r1, r2, r3, r4))
+            pha, r1, r2, r3, r4, *fgr = self._recorded((downsample_ratio, out, foreground), given)(given)
+        return EngineOutput(fgr[0] if foreground else None, pha, (r1, r2, r3, r4))
+
+    def _current_device(self) -> AbstractContextManager:
+        """Of several cards, Triton and CUDA graphs use the current one."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     def _on_device(self, frames: Tensor) -> Tensor:
         """uint8, uint16 or float32, on the device, in their memory order."""
@@ -196,7 +198,7 @@ class GraphEngine:
         return True
 
     def _computation(self, downsample_ratio: float, out: torch.dtype, foreground: bool, compiles: bool) -> Compute:
-        """frames, r1..r4 -> [fgr (or, where not asked for, pha again), pha, r1..r4], all on the device."""
+        """frames, r1..r4 -> [pha, r1..r4, and fgr where asked for], all on the device."""
         refiner = None if downsample_ratio == 1 else self.network.refiner
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
         encoder, decoder = self._encoder, self._decoder(foreground or learned, learned)
@@ -227,7 +229,7 @@ class GraphEngine:
             hid = [rest.pop(0)] if learned else []
             (maps,) = solve(small, matte, *hid)
             fgr, pha = self._kernels.apply(maps, frames, out, foreground)
-            return [pha if fgr is None else fgr, pha, *rest]
+            return [pha, *rest, *([] if fgr is None else [fgr])]
 
         return compute
 
