@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES)
+    parser.add_argument("--engines", nargs="+", choices=(*ENGINES, "compile-fp32"), default=ENGINES)
     parser.add_argument("--foreground", action="store_true", help="the foreground too, not only alpha")
     parser.add_argument("--passive", action="store_true", help="for a busy machine: waiting threads sleep in all")
     parser.add_argument("--child", metavar="KIND", help=argparse.SUPPRESS)

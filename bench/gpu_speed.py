@@ -1,16 +1,24 @@
-"""Frames per second on a GPU, 8-bit frames on the card in, 8-bit alpha and foreground out: the graph engine beside the
-same network run plainly (eager and frozen TorchScript, both fp16), in one process, in turns.
+"""Frames per second on a graphics card, 8-bit frames in, 8-bit alpha and foreground out: the engines graph and compile
+beside the same network run plainly (eager and frozen TorchScript, both fp16), in one process, in turns.
 
     python bench/gpu_speed.py [--sizes 720p 1080p 4K] [--rounds 5] [--frames 60] [--chunks 1 12] [--alpha-only]
+        [--engines graph compile compile-max] [--save [FOLDER]] [--device cpu]
 
-Every kind mattes `frames` frames in a round; a round's time runs from the first launch to the card's being done.
-Medians, and the median of the ratios round by round. Then the two kernels of the full-size pass beside the bytes that
-they must move at the measured rate of a copy. Peak memory is the allocator's, of one kind at a time. A few minutes in
-all; what comes out belongs into bench/results/ with date and card.
+Three tables. The network: frames on the card in, results on the card; every kind mattes `frames` frames in a round, and
+a round's time runs from the first launch to the card's being done. There and back: frames in the CPU's memory in, as a
+decoder leaves them, results in the CPU's memory: what users see; with the transfers beside the computing and without.
+The kernels: the full-size pass beside the bytes that it must move at the measured rate of a copy.
+
+Medians, and medians of the ratios round by round. Peak memory is the allocator's, of one kind at a time. "ready" is the
+first round: recording, compiling (all sizes reduce to one, so only the first is slow) and all. Below five minutes in
+all with the engines graph and compile; compile-max (Inductor's autotuning) takes longer. --save writes what is printed
+into bench/results/, named by date and device. --device cpu, with few frames, tries the script out without a card.
 """
 
 import argparse
 import datetime
+import functools
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -21,21 +29,79 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from clips import SIZES
 from engine_speed import RATIOS, load_frames
-from rvm_studio.core.engines import EagerEngine, build, choose
-from rvm_studio.core.engines.cuda_graph import GraphEngine, triton_kernels
+from rvm_studio.core.device import DTYPE_NAMES, describe
+from rvm_studio.core.engines import EagerEngine, Transfers, full_size_gpu
+from rvm_studio.core.engines.cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
+from rvm_studio.core.engines.inductor import Compiled, by_inductor, compile_problem
 from rvm_studio.core.export import ExportedNetwork
 from rvm_studio.core.network import small_size
 from rvm_studio.core.pixel_format import quantise, to_float
 from rvm_studio.core.weights import find, load_network
 
-HALF = torch.float16
+ENGINES = ("graph", "compile", "compile-max")
+RESULTS = Path(__file__).parent / "results"
+COPIED = 2**30  # bytes, to measure the rate; on a CPU a sixteenth
 
 
-def torchscript_of(network, frames, ratio: float, foreground: bool) -> Callable:
-    """A frozen TorchScript of the plain network in half precision, called frame by frame."""
+class Report:
+    """Prints lines, and keeps them."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def __call__(self, line: str = "") -> None:
+        print(line, flush=True)
+        self.lines.append(line)
+
+    def row(self, *cells) -> None:
+        self(f"| {' | '.join(map(str, cells))} |")
+
+    def head(self, title: str, *cells: str) -> None:
+        self(f"\n{title}\n")
+        self.row(*cells)
+        self("|" + "---|" * len(cells))
+
+    def save(self, folder: Path, device_name: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"[^a-z0-9]+", "-", device_name.lower()).strip("-")
+        path = folder / f"gpu_speed_{datetime.date.today()}_{name}.md"
+        path.write_text("\n".join(["# bench/gpu_speed.py", "", *self.lines, ""]), encoding="utf-8")
+        return path
+
+
+def new_engine(name: str, network, device, dtype, overlaps: bool) -> GraphEngine:
+    """As core.engines.choice builds it, but for the transfers and Inductor's mode."""
+    card = device.type == "cuda"
+    more = {"record": CudaGraph if card else None, "kernels": triton_kernels() if card else None}
+    if overlaps:
+        more["transfers"] = Transfers(device)
+    if name != "graph":
+        options = None
+        if name == "compile-max":
+            import torch._inductor
+
+            options = torch._inductor.list_mode_options("max-autotune-no-cudagraphs")
+        more["compile"] = functools.partial(Compiled, compiler=functools.partial(by_inductor, options=options))
+    return GraphEngine(network, device, dtype, **more)
+
+
+def usable_engines(network, device, dtype, names, report) -> list[str]:
+    """Those that work here; what keeps the others from it is reported."""
+    problem = agrees_with_eager(new_engine("graph", network, device, dtype, device.type == "cuda"), network)
+    if problem:
+        report(f"The engine graph cannot be used here, and compile neither: {problem}")
+        return []
+    missing = compile_problem(device.type) if any(name != "graph" for name in names) else None
+    if missing:
+        report(f"The engine compile cannot be used here: {missing}")
+    return [name for name in names if name == "graph" or not missing]
+
+
+def torchscript_of(network, dtype, frames, ratio: float, foreground: bool) -> Callable:
+    """A frozen TorchScript of the plain network, called frame by frame."""
     module = ExportedNetwork(network, ratio, is_static=True, onnx=False).eval()
-    example = [x.to(frames.device, HALF) for x in module.example(*frames.shape[-2:])]
-    module.to(frames.device, HALF)
+    example = [x.to(frames.device, dtype) for x in module.example(*frames.shape[-2:])]
+    module.to(frames.device, dtype)
     with torch.no_grad():
         program = torch.jit.freeze(torch.jit.trace(module, tuple(example), check_trace=False).eval())
     first = example[1:]
@@ -43,7 +109,7 @@ def torchscript_of(network, frames, ratio: float, foreground: bool) -> Callable:
     def run(state):
         states = first if state is None else state
         for frame in frames:
-            fgr, pha, *states = program(to_float(frame[None], frames.device, HALF), *states)
+            fgr, pha, *states = program(to_float(frame[None], frames.device, dtype), *states)
             quantise(pha, torch.uint8)
             if foreground:
                 quantise(fgr, torch.uint8)
@@ -61,77 +127,158 @@ def engine_of(engine, frames, ratio: float, foreground: bool, chunk: int) -> Cal
     return run
 
 
-def seconds_of(run: Callable, state) -> tuple[float, object]:
-    torch.cuda.synchronize()
+def there_and_back(engine, frames, ratio: float, foreground: bool, chunk: int) -> Callable:
+    """Frames in the CPU's memory to results there."""
+
+    def run(state):
+        def outputs():
+            nonlocal state
+            for part in frames.split(chunk):
+                output = engine.run(part, state, ratio, out=torch.uint8, foreground=foreground)
+                state = output.rec
+                yield output
+
+        transfers = getattr(engine, "transfers", None)
+        for output in transfers.downloads(outputs()) if transfers else outputs():
+            output.pha.cpu()
+            if output.fgr is not None:
+                output.fgr.cpu()
+        return state
+
+    return run
+
+
+def settle(device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds_of(device, run: Callable, state) -> tuple[float, object]:
+    settle(device)
     started = time.perf_counter()
     with torch.inference_mode():
         state = run(state)
-    torch.cuda.synchronize()
+    settle(device)
     return time.perf_counter() - started, state
 
 
-def milliseconds_of(task: Callable[[], object], repeats: int = 50) -> float:
+def milliseconds_of(device, task: Callable[[], object], repeats: int = 50) -> float:
     """Of one launch on the card: the best of five rounds."""
     task()
     best = float("inf")
     for _ in range(5):
-        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        begin.record()
-        for _ in range(repeats):
+        if device.type == "cuda":
+            begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            begin.record()
+            for _ in range(repeats):
+                task()
+            end.record()
+            torch.cuda.synchronize(device)
+            best = min(best, begin.elapsed_time(end) / repeats)
+        else:
+            started = time.perf_counter()
             task()
-        end.record()
-        torch.cuda.synchronize()
-        best = min(best, begin.elapsed_time(end) / repeats)
+            best = min(best, 1000 * (time.perf_counter() - started))
     return best
 
 
-def speeds(network, device, arguments) -> None:
-    print("| size (ratio) | kind | frames a second | ms a frame | against eager | against TorchScript | peak MB |")
-    print("|---|---|---|---|---|---|---|")
-    foreground = not arguments.alpha_only
-    graph = build(network, choose(device, "graph"))
-    if not isinstance(graph, GraphEngine):
-        print(f"(the engine chosen here is {graph.name})")
-    for size in arguments.sizes:
-        ratio, pictures = RATIOS[size], torch.stack([f.permute(1, 2, 0) for f in load_frames(size)]).to(device)
-        frames = pictures.repeat(-(-arguments.frames // len(pictures)), 1, 1, 1)[: arguments.frames].permute(0, 3, 1, 2)
-        kinds = {
-            "eager fp16": engine_of(EagerEngine(network, device, HALF), frames, ratio, foreground, 1),
-            "frozen TorchScript fp16": torchscript_of(network, frames, ratio, foreground),
-        }
-        for chunk in arguments.chunks:
-            kinds[f"{graph.name}, {chunk} at once"] = engine_of(graph, frames, ratio, foreground, chunk)
-        peaks, states, times = {}, {}, {kind: [] for kind in kinds}
-        for kind, run in kinds.items():  # warm-up, one at a time
+def compare(device, kinds: dict[str, Callable], baselines: int, frames: int, rounds: int, title: str, report) -> None:
+    """Rows of a table: kinds, of which the first `baselines` are what the others are compared with, in turns."""
+    peaks, ready, states, times = {}, {}, {}, {kind: [] for kind in kinds}
+    for kind, run in kinds.items():  # the first time, one at a time
+        if device.type == "cuda":
             torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            _, states[kind] = seconds_of(run, None)
-            peaks[kind] = (torch.cuda.max_memory_allocated() - before) / 2**20
-        for _ in range(arguments.rounds):
-            for kind, run in kinds.items():
-                took, states[kind] = seconds_of(run, states[kind])
-                times[kind].append(took / len(frames))
-        base = [times[kind] for kind in list(kinds)[:2]]
-        for kind, took in times.items():
-            ratios = [f"{median(a / b for a, b in zip(other, took, strict=True)):.1f}x" for other in base]
-            cells = [f"{size} ({ratio:g})", kind, f"{1 / median(took):.0f}", f"{1000 * median(took):.2f}", *ratios]
-            print(f"| {' | '.join(cells)} | {peaks[kind]:.0f} |", flush=True)
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
+        ready[kind], states[kind] = seconds_of(device, run, None)
+        if device.type == "cuda":
+            peaks[kind] = f"{(torch.cuda.max_memory_allocated(device) - before) / 2**20:.0f}"
+        _, states[kind] = seconds_of(device, run, states[kind])
+    for _ in range(rounds):
+        for kind, run in kinds.items():
+            took, states[kind] = seconds_of(device, run, states[kind])
+            times[kind].append(took / frames)
+    base = [times[kind] for kind in list(kinds)[:baselines]]
+    for kind, took in times.items():
+        ratios = [f"{median(a / b for a, b in zip(other, took, strict=True)):.2f}x" for other in base]
+        speed = f"{1 / median(took):.0f}" if median(took) < 0.1 else f"{1 / median(took):.1f}"
+        cells = [title, kind, speed, f"{1000 * median(took):.3f}", *ratios]
+        report.row(*cells, f"{ready[kind]:.1f}", peaks.get(kind, "-"))
 
 
-def kernels(device, arguments) -> None:
-    full_size = triton_kernels()
-    if full_size is None:
-        print("\nno Triton here: the full-size pass is plain PyTorch")
-        return
-    source = torch.empty(2**30, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    rate = 2 * 2**30 / milliseconds_of(lambda: target.copy_(source), 10)  # bytes a millisecond
-    print(f"\ncopies at {rate / 1e9:.2f} TB/s, read and written bytes counted")
-    print("| size | kernel | bytes it must move, MB | at that rate, us | takes, us | distance |")
-    print("|---|---|---|---|---|---|")
+def frames_for(size: str, count: int):
+    """[count, 3, H, W] uint8 in the order of decoded pictures, on the CPU."""
+    pictures = torch.stack([frame.permute(1, 2, 0) for frame in load_frames(size)])
+    return pictures.repeat(-(-count // len(pictures)), 1, 1, 1)[:count].permute(0, 3, 1, 2)
+
+
+def chunks_for(chunks: list[int], size: str) -> list[int]:
+    """As many frames at once as asked for, but no more than a session would take."""
+    W, H = SIZES[size]  # noqa: N806
+    return list(dict.fromkeys(min(chunk, max(1, 24_000_000 // (H * W))) for chunk in chunks))
+
+
+def round_of(arguments, size: str):
+    """The frames of a round: so many that no rest is left of the largest chunk, which would be recorded apart."""
+    largest = max(chunks_for(arguments.chunks, size))
+    return frames_for(size, max(1, arguments.frames // largest) * largest)
+
+
+def network_speeds(network, device, dtype, engines, arguments, report) -> None:
+    precision, foreground = DTYPE_NAMES[dtype], not arguments.alpha_only
+    report.head(
+        "The network",
+        *("size (ratio)", "kind", "frames a second", "ms a frame", "against eager", "against TorchScript"),
+        *("ready s", "peak MB"),
+    )
     for size in arguments.sizes:
-        frames = load_frames(size)[0][None].to(device)
+        ratio, frames = RATIOS[size], round_of(arguments, size).to(device)
+        how = ratio, foreground
+        kinds = {
+            f"eager {precision}": engine_of(EagerEngine(network, device, dtype), frames, *how, 1),
+            f"frozen TorchScript {precision}": torchscript_of(network, dtype, frames, *how),
+        }
+        for name in engines:
+            for chunk in chunks_for(arguments.chunks, size):
+                engine = new_engine(name, network, device, dtype, overlaps=False)
+                kinds[f"{name} {precision}, {chunk} at once"] = engine_of(engine, frames, *how, chunk)
+        compare(device, kinds, 2, len(frames), arguments.rounds, f"{size} ({ratio:g})", report)
+
+
+def round_trips(network, device, dtype, engines, arguments, report) -> None:
+    precision, foreground = DTYPE_NAMES[dtype], not arguments.alpha_only
+    report.head(
+        "There and back",
+        *("size (ratio)", "kind", "frames a second", "ms a frame", "against eager", "ready s", "peak MB"),
+    )
+    for size in arguments.sizes:
+        ratio, frames = RATIOS[size], round_of(arguments, size)
+        how = ratio, foreground
+        eager = EagerEngine(network, device, dtype)
+        kinds = {f"eager {precision}": there_and_back(eager, frames, *how, 1)}
+        for name in engines[:1]:  # the way is the same for all
+            for chunk in chunks_for(arguments.chunks, size):
+                for overlaps in (False, True) if device.type == "cuda" else (False,):
+                    engine = new_engine(name, network, device, dtype, overlaps)
+                    kind = f"{name} {precision}, {chunk} at once, {'with' if overlaps else 'without'} overlap"
+                    kinds[kind] = there_and_back(engine, frames, *how, chunk)
+        compare(device, kinds, 1, len(frames), arguments.rounds, f"{size} ({ratio:g})", report)
+
+
+def kernels(device, arguments, report) -> None:
+    card = device.type == "cuda"
+    full_size = (triton_kernels() if card else None) or full_size_gpu
+    by = "plain PyTorch" if full_size is full_size_gpu else "Triton"
+    count = COPIED if card else COPIED // 16
+    source = torch.zeros(count, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    rate = 2 * count / milliseconds_of(device, lambda: target.copy_(source), 10)  # bytes a millisecond
+    report.head(
+        f"The full-size pass by {by}; copies at {rate / 1e9:.3f} TB/s, read and written bytes counted",
+        *("size", "kernel", "bytes it must move, MB", "at that rate, us", "takes, us", "distance"),
+    )
+    for size in arguments.sizes:
+        frames = frames_for(size, 1).to(device)
         H, W = frames.shape[-2:]  # noqa: N806
         ratio = RATIOS[size]
         h, w = small_size(H, W, ratio)
@@ -146,29 +293,40 @@ def kernels(device, arguments) -> None:
             ),
         }
         for name, (count, task) in tasks.items():
-            floor, took = 1000 * count / rate, 1000 * milliseconds_of(task)
-            print(
-                f"| {size} | {name} | {count / 1e6:.1f} | {floor:.1f} | {took:.1f} | {took / floor:.1f}x |", flush=True
-            )
+            floor, took = 1000 * count / rate, 1000 * milliseconds_of(device, task)
+            report.row(size, name, f"{count / 1e6:.1f}", f"{floor:.1f}", f"{took:.1f}", f"{took / floor:.1f}x")
 
 
-def main() -> None:
+def main(given: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--chunks", type=int, nargs="+", default=[1, 12])
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["graph", "compile"])
     parser.add_argument("--alpha-only", action="store_true")
-    arguments = parser.parse_args()
-    if not torch.cuda.is_available():
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--save", nargs="?", type=Path, const=RESULTS, metavar="FOLDER")
+    arguments = parser.parse_args(given)
+    device = torch.device(arguments.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit("PyTorch finds no NVIDIA or AMD card here.")
-    device = torch.device("cuda")
-    name = torch.cuda.get_device_name(device)
-    print(f"{datetime.date.today()}, {name}, PyTorch {torch.__version__}, {arguments.rounds} rounds, medians")
+    started = time.perf_counter()
+    dtype = torch.float16 if device.type == "cuda" else torch.float32
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    report = Report()
+    what = "alpha" if arguments.alpha_only else "alpha and foreground"
+    report(f"{datetime.date.today()}, {describe(device)}, PyTorch {torch.__version__}, 8-bit {what},")
+    report(f"{arguments.frames} frames a round, {arguments.rounds} rounds, medians")
     network = load_network(find())
-    speeds(network, device, arguments)
+    engines = usable_engines(network, device, dtype, arguments.engines, report)
+    network_speeds(network, device, dtype, engines, arguments, report)
+    round_trips(network, device, dtype, engines, arguments, report)
     with torch.inference_mode():
-        kernels(device, arguments)
+        kernels(device, arguments, report)
+    report(f"\n{time.perf_counter() - started:.0f} s in all")
+    if arguments.save:
+        print(f"saved as {report.save(arguments.save, name)}")
 
 
 if __name__ == "__main__":

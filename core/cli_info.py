@@ -42,6 +42,7 @@ def _devices() -> list[str]:
 
     from .device import bf16_works, choose_device, describe
     from .engines import choose
+    from .engines.inductor import compile_problem
 
     best = choose_device("auto")
     lines = []
@@ -50,6 +51,7 @@ def _devices() -> list[str]:
         bf16 = "works" if bf16_works(device) else "not supported"
         lines.append(f"{device}: {describe(device)}; precision {precision} (bf16 {bf16})")
     lines.append(f"used: engine {choose(best)}")
+    lines.append(f"--engine compile: {compile_problem(best.type) or 'can be used, see the README'}")
     return lines
 
 

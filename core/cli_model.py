@@ -46,11 +46,12 @@ def add_engine_options(model: argparse._ArgumentGroup) -> None:
     model.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, xpu, mps")
     model.add_argument(
         "--engine",
-        choices=("auto", "eager", "folded", "openvino", "graph"),
+        choices=("auto", "eager", "folded", "openvino", "graph", "compile"),
         default="auto",
         help="how the network is run: auto (default: the fastest here, see `rvm-studio info`), eager (plain PyTorch), "
         "folded (plain PyTorch, reordered for the CPU), openvino (CPU), graph (graphics cards; experimental: not yet "
-        "tried on one)",
+        "tried on one), compile (as graph, and the network by torch.compile, which takes minutes at the first start; "
+        "also on the CPU, slower than openvino)",
     )
     model.add_argument(
         "--precision",

@@ -15,10 +15,10 @@ from .background import Background
 from .clip_options import ClipOptions, Kind, Output
 from .contact_sheet import ContactSheet
 from .decontaminate import decontaminate
-from .engines import Drawing
+from .engines import Download, Drawing
 from .mask_ops import refine_edges
 from .matting_session import MattingSession, Stopped
-from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
+from .pixel_format import frames_from_pictures, interleaved, interleaved_rgba, quantise, to_float
 from .video_reader import ClipInfo, SourceFrame
 
 PREVIEW_SIDE = 512  # pixels, at most
@@ -33,9 +33,9 @@ def preview_size(height: int, width: int) -> tuple[int, int]:
 
 @dataclass
 class Pictures:
-    """One frame's picture [H, W, C] for each output."""
+    """One frame's picture [H, W, C] for each output; from a card that is not waited for, one that is on its way."""
 
-    images: list[np.ndarray]
+    images: list[np.ndarray | Download]
     pts: int
     number: int
 
@@ -64,6 +64,7 @@ class FrameRenderer:
         self._needs_fgr = options.preview is not None or any(kind != "alpha" for kind in self.kinds)
         self._keeps_results = keeps_results
         self._plain = not options.edges and options.decontaminate == 1
+        self._transfers = session.transfers
         self._board = torch.empty(0)  # behind previews
         self._shown: tuple[SourceFrame, Tensor | None, Tensor] | None = None  # the last frame, its fgr and pha
 
@@ -76,7 +77,8 @@ class FrameRenderer:
 
         Frame by frame from the network on: a whole chunk's composites would take more of a card's memory than it.
         """
-        frames = frames_from_pictures([frame.image for frame in chunk])
+        pinned = self._transfers.pinned if self._transfers else None
+        frames = frames_from_pictures([frame.image for frame in chunk], new=pinned)
         depths = {depth for kind, depth in zip(self.kinds, bit_depths, strict=True) if kind != "preview"}
         if self._plain and len(depths) == 1:
             drawing = self._drawing()
@@ -129,17 +131,17 @@ class FrameRenderer:
                     assert fgr is not None
                     src = self._source(frame)
                     self.sheet.add(self.index, self._seconds(frame), src[0], to_float(fgr)[0], to_float(pha)[0])
-                images = []
+                images: list[np.ndarray | Download] = []
                 for kind in self.kinds:
                     if kind == "alpha":
-                        images.append(pictures_from_frames(pha)[0])
+                        images.append(self._fetched(interleaved(pha)[0]))
                     elif kind == "preview":
                         assert fgr is not None
                         board = self._over_board(to_float(fgr), to_float(pha))
-                        images.append(pictures_from_frames(quantise(board, torch.uint8))[0])
+                        images.append(self._fetched(interleaved(quantise(board, torch.uint8))[0]))
                     else:
                         assert result.pictures is not None
-                        images.append(result.pictures[t].cpu().numpy())
+                        images.append(self._fetched(result.pictures[t]))
                 self._seconds(frame)
                 self.index += 1
                 yield Pictures(images, frame.pts, frame.number)
@@ -161,7 +163,13 @@ class FrameRenderer:
 
     def _source(self, frame: SourceFrame) -> Tensor:
         """src [1, 3, H, W], float."""
-        return to_float(frames_from_pictures([frame.image]), self.session.engine.device)
+        frames = frames_from_pictures([frame.image])
+        if self._transfers:
+            frames = self._transfers.upload(frames)
+        return to_float(frames, self.session.engine.device)
+
+    def _fetched(self, picture: Tensor) -> np.ndarray | Download:
+        return self._transfers.download(picture) if self._transfers else picture.cpu().numpy()
 
     def _render_frame(self, frame: SourceFrame, fgr: Tensor | None, pha: Tensor, bit_depths: list[int]) -> Pictures:
         options, seconds = self.options, self._seconds(frame)
@@ -188,23 +196,23 @@ class FrameRenderer:
 
     def _picture(
         self, kind: Kind, src: Tensor | None, fgr: Tensor | None, pha: Tensor, seconds: float, dtype: torch.dtype
-    ) -> np.ndarray:
+    ) -> np.ndarray | Download:
         """One output's picture [H, W, C] from one frame's src, fgr [1, 3, H, W] and pha [1, 1, H, W]."""
         if kind == "alpha":
-            return pictures_from_frames(quantise(pha, dtype))[0]
+            return self._fetched(interleaved(quantise(pha, dtype))[0])
         assert fgr is not None
         if kind == "composite":
             assert self.background is not None
             bgr = self.background.frames(src, pha, [seconds], self.index)
-            return pictures_from_frames(quantise(composite(fgr, pha, bgr), dtype))[0]
+            return self._fetched(interleaved(quantise(composite(fgr, pha, bgr), dtype))[0])
         if kind == "preview":
-            return pictures_from_frames(quantise(self._over_board(fgr, pha), dtype))[0]
+            return self._fetched(interleaved(quantise(self._over_board(fgr, pha), dtype))[0])
         alpha = quantise(pha, dtype)
         if kind == "matte" and self.options.premultiplied:
             color = quantise(premultiply(fgr, pha), dtype)
         else:
             color = hide_invisible(quantise(fgr, dtype), alpha)
-        return (rgba_pictures(color, alpha) if kind == "matte" else pictures_from_frames(color))[0]
+        return self._fetched((interleaved_rgba(color, alpha) if kind == "matte" else interleaved(color))[0])
 
     def _over_board(self, fgr: Tensor, pha: Tensor) -> Tensor:
         """The small picture [1, 3, h, w] of a preview; scaled premultiplied, so that nothing hidden shows at edges."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .device import DTYPE_NAMES, choose_device, choose_dtype, is_out_of_memory, release_cached_memory
 from .downsample_ratio import choose_downsample_ratio
-from .engines import Drawing, EagerEngine, Engine, EngineOutput
+from .engines import Drawing, EagerEngine, Engine, EngineOutput, Transfers
 from .errors import StudioError
 from .network import MattingNetwork, Rec
 from .pixel_format import frames_from_pictures
@@ -144,6 +144,11 @@ class MattingSession:
         if self._detector:
             self._detector.state = state.scene
 
+    @property
+    def transfers(self) -> Transfers | None:
+        """The engine's, where it has them: copies beside its work (see core.engines.transfers)."""
+        return getattr(self.engine, "transfers", None)
+
     def reset(self) -> None:
         """Forgets the stream: the next frame is a first frame."""
         self._state = None
@@ -174,8 +179,11 @@ class MattingSession:
         fgr = torch.empty((T, 3, H, W) if foreground else (T, 3, 0, 0), dtype=out, device=out_device)
         before = self._state, self._frame_count, list(self.cuts), self._detector and self._detector.state
         done = 0
+        outputs = self.stream(frames, out=out, foreground=foreground)
+        if self.transfers and pha.device.type == "cpu":
+            outputs = self.transfers.downloads(outputs)
         try:
-            for output in self.stream(frames, out=out, foreground=foreground):
+            for output in outputs:
                 now = slice(done, done + len(output.pha))
                 pha[now] = output.pha
                 if output.fgr is not None:

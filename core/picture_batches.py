@@ -37,7 +37,10 @@ def matte_pictures(
     frames = frames_from_pictures(pictures[..., :3])
     result = torch.empty((T, H, W, 4) if foreground else (T, H, W), dtype=torch.float32, device=device)
     done = 0
-    for output in session.stream(frames, foreground=foreground):
+    outputs = session.stream(frames, foreground=foreground)
+    if session.transfers and result.device.type == "cpu":
+        outputs = session.transfers.downloads(outputs)
+    for output in outputs:
         fgr, pha = output.fgr, output.pha
         now = slice(done, done + len(pha))
         if foreground:

@@ -6,7 +6,7 @@ A *picture* is a numpy array or tensor [H, W, C] as files, ComfyUI and OBS hold 
 
 # T frames, C channels, H, W
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +15,16 @@ from torch import Tensor
 INTEGER_SCALE = {torch.uint8: 255, torch.uint16: 65535}
 
 
-def frames_from_pictures(pictures: Sequence[np.ndarray] | np.ndarray | Tensor, order: str = "rgb") -> Tensor:
+def frames_from_pictures(
+    pictures: Sequence[np.ndarray] | np.ndarray | Tensor,
+    order: str = "rgb",
+    new: Callable[[Sequence[int], torch.dtype], Tensor] | None = None,
+) -> Tensor:
     """Pictures [H, W, C] (a sequence of T, or one array [T, H, W, C]) -> frames [T, 3, H, W] of the same dtype.
 
     dtype uint8, uint16 or float; `order` names the channels ("rgb", "rgba", "bgra", ...), of which red, green
     and blue are kept. A single picture is not copied: the frames are a view of its memory.
+    new(shape, dtype): memory of the CPU into which several pictures are put together.
     Raises ValueError for another shape, dtype or pictures of differing sizes.
     """
     if isinstance(pictures, Tensor):
@@ -32,7 +37,11 @@ def frames_from_pictures(pictures: Sequence[np.ndarray] | np.ndarray | Tensor, o
         sizes = {picture.shape for picture in pictures}
         if len(sizes) != 1:
             raise ValueError(f"pictures differ in size: {sorted(sizes)}")
-        stacked = torch.from_numpy(np.stack(pictures))
+        if new is None:
+            stacked = torch.from_numpy(np.stack(pictures))
+        else:
+            stacked = new((len(pictures), *pictures[0].shape), torch.from_numpy(np.empty(0, pictures[0].dtype)).dtype)
+            np.stack(pictures, out=stacked.numpy())
     if stacked.ndim != 4 or stacked.shape[-1] != len(order):
         raise ValueError(f"expected pictures [T, H, W, {len(order)}] ({order}), got {list(stacked.shape)}")
     if not stacked.is_floating_point() and stacked.dtype not in INTEGER_SCALE:
@@ -62,7 +71,8 @@ def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
     scale = INTEGER_SCALE[dtype]
     # One pass to scale and add one half, one to clamp, one to cut off: cutting off then rounds to nearest.
     x = x.float()  # half precision holds neither 65535 nor every 8-bit step
-    scaled = torch.add(x.new_tensor(0.5), x, alpha=scale).clamp_(0, scale)
+    # new_full, since what new_tensor brings from the CPU a graphics card would be waited for.
+    scaled = torch.add(x.new_full((), 0.5), x, alpha=scale).clamp_(0, scale)
     if dtype == torch.uint8:
         return scaled.to(torch.uint8)
     whole = scaled.to(torch.int32)
@@ -71,15 +81,25 @@ def quantise(x: Tensor, dtype: torch.dtype) -> Tensor:
 
 def pictures_from_frames(frames: Tensor) -> np.ndarray:
     """Frames [T, C, H, W] -> contiguous pictures [T, H, W, C] of the same dtype, on the CPU."""
-    return frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return interleaved(frames).cpu().numpy()
+
+
+def interleaved(frames: Tensor) -> Tensor:
+    """As `pictures_from_frames`, where the frames are."""
+    return frames.permute(0, 2, 3, 1).contiguous()
 
 
 def rgba_pictures(fgr: Tensor, pha: Tensor) -> np.ndarray:
     """fgr [T, 3, H, W] and pha [T, 1, H, W] of one dtype -> contiguous pictures [T, H, W, 4], on the CPU."""
+    return interleaved_rgba(fgr, pha).cpu().numpy()
+
+
+def interleaved_rgba(fgr: Tensor, pha: Tensor) -> Tensor:
+    """As `rgba_pictures`, where the frames are."""
     T, _, H, W = fgr.shape  # noqa: N806
     rgba = torch.empty(T, H, W, 4, dtype=fgr.dtype, device=fgr.device)
     write_rgba(rgba, fgr, pha)
-    return rgba.cpu().numpy()
+    return rgba
 
 
 def write_rgba(rgba: Tensor, fgr: Tensor, pha: Tensor) -> None:

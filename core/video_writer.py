@@ -27,6 +27,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
@@ -36,6 +37,9 @@ from .output_files import ContainerFile, EncoderSetup, OutputFile, PictureFiles,
 from .output_formats import Content, format_for
 from .track_copy import TrackCopy
 from .video_color import MATRIX_BT709, RANGE_LIMITED, ColorTags, FromRGB
+
+if TYPE_CHECKING:
+    from .engines import Download  # which needs PyTorch; writing alone does not
 
 _MANY_IN_MEMORY = 300  # frames
 _CHANNELS: dict[Content, int] = {"rgba": 4, "rgb": 3, "gray": 1}
@@ -236,7 +240,8 @@ class FrameWriter:
 
 
 class WriterThread:
-    """A writer in a thread of its own, up to `queue` frames behind.
+    """A writer in a thread of its own, up to `queue` frames behind. Pictures that come from a graphics card are waited
+    for in that thread.
 
     from_zero: the first frame that is put gets the pts 0, the others follow it."""
 
@@ -248,12 +253,15 @@ class WriterThread:
         self._thread = ThreadPoolExecutor(1, "rvm-write")
         self._waiting: deque[Future[None]] = deque()
 
-    def put(self, picture: np.ndarray, pts: int, number: int) -> None:
+    def put(self, picture: "np.ndarray | Download", pts: int, number: int) -> None:
         """Queues a frame; waits while the queue is full. Raises what writing an earlier one raised."""
         while len(self._waiting) >= self._queue:
             self._waiting.popleft().result()
         self._zero = pts if self._zero is None else self._zero
-        self._waiting.append(self._thread.submit(self.writer.write, picture, pts - self._zero, number))
+        self._waiting.append(self._thread.submit(self._write, picture, pts - self._zero, number))
+
+    def _write(self, picture: "np.ndarray | Download", pts: int, number: int) -> None:
+        self.writer.write(picture if isinstance(picture, np.ndarray) else picture.numpy(), pts, number)
 
     def finish(self) -> Path:
         while self._waiting:

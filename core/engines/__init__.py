@@ -4,6 +4,7 @@
     folded      CPU: cut at the refiner, BatchNorm folded, channels-last, in plain PyTorch
     openvino    CPU: cut at the refiner, the small network in OpenVINO
     graph       GPU, experimental: cut at the refiner, folded, recorded as a CUDA graph, the full size in Triton
+    compile     as graph, the small network compiled by torch.compile; on the CPU, too
 
 `choose` picks one for a device and says why, `build` makes it.
 """
@@ -11,14 +12,17 @@
 from .choice import Choice, build, choose, load_ahead
 from .eager import EagerEngine, SegmentationEngine
 from .engine import Drawing, Engine, EngineOutput
+from .transfers import Download, Transfers
 
 __all__ = [
     "Choice",
+    "Download",
     "Drawing",
     "EagerEngine",
     "Engine",
     "EngineOutput",
     "SegmentationEngine",
+    "Transfers",
     "build",
     "choose",
     "load_ahead",

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -10,20 +11,24 @@ import torch
 from ..device import DTYPE_NAMES, DTYPES, choose_dtype
 from ..errors import StudioError
 from ..network import MattingNetwork
+from . import full_size
 from .cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
 from .eager import EagerEngine
 from .engine import Engine
 from .folded import FoldedParts
+from .inductor import Compiled, Compute, compile_problem
 from .kernel_runner import compiled_kernels, load_kernels_ahead
 from .split import SplitEngine
+from .transfers import Transfers
 
 log = logging.getLogger(__name__)
 
-ENGINES = ("auto", "eager", "folded", "openvino", "graph")
+ENGINES = ("auto", "eager", "folded", "openvino", "graph", "compile")
 ON_CPU = ("folded", "openvino")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
 GET_THEM = "pip install openvino numba, or run install.py"
-EXPERIMENTAL = ("graph",)  # never run on a card so far: only where asked for
+ON_CARDS = ("graph", "compile")
+EXPERIMENTAL = ON_CARDS  # never run on a card so far: only where asked for
 
 
 class Choice(NamedTuple):
@@ -36,11 +41,11 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         full_size = ""
-        if self.engine == "graph":
+        if self.engine in ON_CARDS and self.device.type != "cpu":
             full_size = f", full size by {'Triton' if _triton_for(self.device) else 'plain PyTorch'}"
         elif self.engine != "eager":
             full_size = f", full size by {'numba' if compiled_kernels() else 'plain PyTorch'}"
-        note = ", experimental" if self.engine in EXPERIMENTAL else ""
+        note = ", experimental" if self.engine in EXPERIMENTAL and self.device.type != "cpu" else ""
         return f"{self.engine} on {self.device}, {self.precision}{full_size} ({self.why}{note})"
 
 
@@ -64,6 +69,8 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     why = "as asked for"
     if engine == "auto":
         engine, why = _automatic(device)
+    elif engine == "compile" and (missing := compile_problem(device.type)):
+        raise StudioError(f"The engine compile cannot be used: {missing}. Get what is missing, or use --engine auto.")
     elif engine == "openvino" and (missing := openvino_problem()):
         raise StudioError(f"The engine openvino cannot be used: {missing}. Get it ({GET_THEM}), or use --engine auto.")
     if engine == "openvino":
@@ -77,19 +84,22 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
 
 def load_ahead(choice: Choice) -> None:
     """Begins loading in a thread what the engine will need, while the caller reads the weights."""
-    if choice.engine in ON_CPU:
+    if choice.engine != "eager" and choice.device.type == "cpu":
         load_kernels_ahead()
 
 
 def build(network: MattingNetwork, choice: Choice) -> Engine:
-    """The engine that was chosen, for a network (which it copies); eager, with a warning, where a graph goes wrong."""
-    if choice.engine == "graph":
+    """The engine that was chosen, for a network (which it copies); eager, with a warning, where one for cards goes
+    wrong."""
+    if choice.engine in ON_CARDS:
         engine = _graph_engine(network, choice)
         problem = agrees_with_eager(engine, network)
+        if problem is None and choice.engine == "compile":  # what is compiled is checked as it is made, size by size
+            engine = _graph_engine(network, choice, Compiled)
         if problem is None:
             return engine
-        log.warning("the engine graph cannot be used here (%s): eager PyTorch is used instead", problem)
-    if choice.engine in ("eager", "graph"):
+        log.warning("the engine %s cannot be used here (%s): eager PyTorch is used instead", choice.engine, problem)
+    if choice.engine in ("eager", *ON_CARDS):
         return EagerEngine(network, choice.device, DTYPES[choice.precision])
     name = f"{choice.engine} {choice.precision}"
     if choice.engine == "folded":
@@ -99,7 +109,9 @@ def build(network: MattingNetwork, choice: Choice) -> Engine:
 
 def _automatic(device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
-        return "eager", "plain PyTorch; --engine graph may be faster, and is experimental: not yet tried on a card"
+        return "eager", (
+            "plain PyTorch; --engine graph may be faster, and is experimental: not yet tried on a card; so is compile"
+        )
     if device.type != "cpu":
         return "eager", f"plain PyTorch: no faster engine for {device.type} is built yet"
     if problem := openvino_problem():
@@ -107,10 +119,16 @@ def _automatic(device: torch.device) -> tuple[str, str]:
     return "openvino", "the fastest on a CPU"
 
 
-def _graph_engine(network: MattingNetwork, choice: Choice) -> GraphEngine:
+def _graph_engine(
+    network: MattingNetwork, choice: Choice, compile: Callable[[Compute], Compute] | None = None
+) -> GraphEngine:
     record = CudaGraph if choice.device.type == "cuda" else None
     dtype = DTYPES[choice.precision]
-    return GraphEngine(network, choice.device, dtype, record=record, kernels=_triton_for(choice.device))
+    transfers = Transfers(choice.device) if choice.device.type == "cuda" else None
+    kernels = full_size if choice.engine == "compile" and choice.device.type == "cpu" else _triton_for(choice.device)
+    return GraphEngine(
+        network, choice.device, dtype, record=record, kernels=kernels, compile=compile, transfers=transfers
+    )
 
 
 def _triton_for(device: torch.device) -> ModuleType | None:

@@ -1,6 +1,9 @@
 """The engine for GPUs: the network cut at its refiner, BatchNorm folded, channels-last; recorded once for each size as
 a CUDA graph and replayed, since launching its 300 operations one by one takes longer than computing them.
 
+Nothing on its way waits for the card: frames from the CPU are brought by `transfers`, results are there when somebody
+looks at them. Only a stream's first state, zeros, comes from the CPU the plain way.
+
 Experimental: it has not been run on a card so far. Checked against eager PyTorch when it is built
 (`agrees_with_eager`): a driver, card or Triton on which it goes wrong gets the eager engine instead.
 """
@@ -12,6 +15,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Protocol
 
@@ -25,14 +29,15 @@ from . import full_size_gpu
 from .eager import EagerEngine
 from .engine import EngineOutput
 from .guided_coefficients import coefficients
+from .inductor import Compute
+from .kernel_runner import compiled_kernels
 from .small_network import Decoder, Encoder, first_states, folded, new_slope
+from .transfers import Transfers
 
 log = logging.getLogger(__name__)
 
 GRAPHS_KEPT = 4  # each holds the memory of a whole run
 TOLERANCE = 0.03  # of half precision against half precision, at the largest
-
-Compute = Callable[..., list[Tensor]]
 
 
 class Recorded(Protocol):
@@ -45,18 +50,18 @@ class CudaGraph:
     """`compute` recorded with inputs like `given`, which it may only read."""
 
     def __init__(self, compute: Compute, given: Sequence[Tensor]):
+        self._compute = compute  # the graph runs its kernels: they must not go
         self._inputs = [x.clone() for x in given]
         device = given[0].device
         beside = torch.cuda.Stream(device)
         beside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(
-            beside
-        ):  # libraries choose their kernels and Triton compiles before anything is recorded
-            for _ in range(3):
+        with torch.cuda.stream(beside):
+            for _ in range(3):  # libraries choose their kernels and Triton compiles before anything is recorded
                 compute(*self._inputs)
         torch.cuda.current_stream(device).wait_stream(beside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # thread_local: a thread that waits for a download meanwhile must not spoil the recording.
+        with torch.cuda.graph(self._graph, stream=beside, capture_error_mode="thread_local"):
             self._outputs = compute(*self._inputs)
 
     def __call__(self, given: Sequence[Tensor]) -> list[Tensor]:
@@ -80,7 +85,9 @@ class GraphEngine:
     """Runs a network on a GPU in `dtype`, which is that of its states, too.
 
     record: makes a recorded form of a computation; None: everything is run as it is, on any device.
-    kernels: the full-size pass, triton_kernels or full_size_gpu.
+    kernels: the full-size pass: triton_kernels, full_size_gpu, or full_size on a CPU.
+    compile: makes a compiled form of a computation at the small size; see inductor.py.
+    transfers: how frames come from the CPU; None: plain copies, which wait.
     Runs one call at a time; calls from several threads wait for each other.
     """
 
@@ -92,17 +99,21 @@ class GraphEngine:
         *,
         record: Callable[[Compute, Sequence[Tensor]], Recorded] | None = CudaGraph,
         kernels: ModuleType | None = None,
+        compile: Callable[[Compute], Compute] | None = None,
+        transfers: Transfers | None = None,
     ):
-        self.name = f"graph {DTYPE_NAMES[dtype]}"
+        self.name = f"{'compile' if compile else 'graph'} {DTYPE_NAMES[dtype]}"
+        self.transfers = transfers
         self.variant, self.device, self.dtype = network.variant, device, dtype
         self.network = folded(network).to(device, dtype)
-        self._record = record
+        self._record, self._compile = record, compile
         self._kernels = kernels or full_size_gpu
         self._encoder = self._ready(Encoder(self.network))
         self._decoder = functools.cache(lambda *how: self._ready(Decoder(self.network, *how)))
         self._slope = functools.cache(lambda foreground: self._ready(new_slope(self.network, foreground)))
         self._graphs: OrderedDict[tuple, Recorded] = OrderedDict()
-        self._pinned: dict[tuple, tuple[Tensor, torch.cuda.Event]] = {}
+        self._longest: dict[tuple, int] = {}  # chunk of each kind
+        self._rests: set[tuple] = set()  # shorter ones that came once
         self._lock = threading.Lock()
 
     def _ready(self, part: torch.nn.Module) -> torch.nn.Module:
@@ -120,71 +131,111 @@ class GraphEngine:
     ) -> EngineOutput:
         assert len(frames), "at least one frame"
         H, W = frames.shape[-2:]  # noqa: N806
-        with self._lock:
+        with self._lock, self._current_device():
             frames = self._on_device(frames)
             if rec is None:
                 rec = first_states(self.network, *small_size(H, W, downsample_ratio))
-            given = [frames, *(r.to(self.device, self.dtype) for r in rec)]
-            compute = functools.partial(self._compute, downsample_ratio, out, foreground)
-            key = (downsample_ratio, out, foreground, frames.shape, frames.stride(), frames.dtype)
-            fgr, pha, *states = self._recorded(key, compute, given)(given)
-        r1, r2, r3, r4 = states
-        return EngineOutput(fgr if foreground else None, pha, (r1, r2, r3, r4))
+            order = torch.channels_last  # also of the first states: what is compiled or recorded is for one order
+            given = [frames, *(r.to(self.device, self.dtype, memory_format=order) for r in rec)]
+            pha, r1, r2, r3, r4, *fgr = self._recorded((downsample_ratio, out, foreground), given)(given)
+        return EngineOutput(fgr[0] if foreground else None, pha, (r1, r2, r3, r4))
+
+    def _current_device(self) -> AbstractContextManager:
+        """Of several cards, Triton and CUDA graphs use the current one."""
+        return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     def _on_device(self, frames: Tensor) -> Tensor:
-        """uint8, uint16 or float32, on the device, in their memory order. From the CPU by way of pinned memory, which
-        the card reads by itself."""
+        """uint8, uint16 or float32, on the device, in their memory order."""
         if frames.is_floating_point():
             frames = frames.float()
-        if frames.device.type != "cpu" or self.device.type != "cuda":
+        if self.transfers is None or frames.device.type != "cpu":
             return frames.to(self.device)
-        picture = frames.permute(0, 2, 3, 1)
-        interleaved = picture.is_contiguous()
-        source = picture if interleaved else frames.contiguous()
-        key = (source.shape, source.dtype)
-        if key not in self._pinned:
-            if len(self._pinned) >= GRAPHS_KEPT:
-                self._pinned.clear()
-            self._pinned[key] = torch.empty(source.shape, dtype=source.dtype, pin_memory=True), torch.cuda.Event()
-        pinned, copied = self._pinned[key]
-        copied.synchronize()  # the card has read what was there
-        pinned.copy_(source)
-        moved = pinned.to(self.device, non_blocking=True)
-        copied.record()
-        return moved.permute(0, 3, 1, 2) if interleaved else moved
+        frames = self.transfers.upload(frames)
+        self.transfers.pace()
+        return frames
 
-    def _recorded(self, key: tuple, compute: Compute, given: Sequence[Tensor]) -> Recorded:
+    def _recorded(self, how: tuple[float, torch.dtype, bool], given: Sequence[Tensor]) -> Recorded:
         """The graph for this size, recorded when first needed; the computation itself where that cannot be done."""
-        if self._record is None:
-            return lambda given: compute(*given)
+        frames = given[0]
+        key = (*how, frames.shape, frames.stride(), frames.dtype)
         if key not in self._graphs:
-            while len(self._graphs) >= GRAPHS_KEPT:
-                self._graphs.popitem(last=False)
-            try:
-                self._graphs[key] = self._record(compute, given)
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise
-                log.warning("no CUDA graph could be recorded (%s): the network runs without, slower", error)
-                self._record = None
-                return lambda given: compute(*given)
+            compiles = self._compile is not None and not self._is_rest(key, len(frames))
+            compute = self._computation(*how, compiles)
+            recorded = None
+            if self._record and (compiles or not self._compile):
+                recorded = self._new_graph(compute, given)
+            if recorded is None:
+                recorded = _as_it_is(compute)
+                if not compiles:
+                    return recorded
+            self._graphs[key] = recorded
         self._graphs.move_to_end(key)
+        while len(self._graphs) > GRAPHS_KEPT:
+            self._graphs.popitem(last=False)
         return self._graphs[key]
 
-    def _compute(
-        self, downsample_ratio: float, out: torch.dtype, foreground: bool, frames: Tensor, *rec: Tensor
-    ) -> list[Tensor]:
-        """[fgr (or, where not asked for, pha again), pha, r1..r4], all on the device."""
+    def _new_graph(self, compute: Compute, given: Sequence[Tensor]) -> Recorded | None:
+        assert self._record is not None
+        while len(self._graphs) >= GRAPHS_KEPT:  # before it needs memory
+            self._graphs.popitem(last=False)
+        try:
+            return self._record(compute, given)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            log.warning("no CUDA graph could be recorded (%s): the network runs without, slower", error)
+            self._record = None
+            return None
+
+    def _is_rest(self, key: tuple, count: int) -> bool:
+        """Whether a chunk is shorter than others were, as a clip's last one, and comes for the first time: compiling
+        takes far longer than running it as it is."""
+        kind = (*key[:3], key[3][1:], key[5])
+        longest = self._longest[kind] = max(count, self._longest.get(kind, 0))
+        if count == longest or key in self._rests:
+            return False
+        self._rests.add(key)
+        return True
+
+    def _computation(self, downsample_ratio: float, out: torch.dtype, foreground: bool, compiles: bool) -> Compute:
+        """frames, r1..r4 -> [pha, r1..r4, and fgr where asked for], all on the device."""
         refiner = None if downsample_ratio == 1 else self.network.refiner
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
-        small = self._kernels.reduce(frames, downsample_ratio)
-        x = small.to(self.dtype, memory_format=torch.channels_last)
-        matte, *rest = self._decoder(foreground or learned, learned)(x, *self._encoder(x), *rec)
-        hid = rest.pop(0) if learned else None
-        slope = None if hid is None else lambda x: self._slope(foreground)(x.to(self.dtype), hid).float()
-        solved = coefficients(refiner, small, matte.float(), slope)
-        fgr, pha = self._kernels.apply(solved, frames, out, foreground)
-        return [pha if fgr is None else fgr, pha, *rest]
+        encoder, decoder = self._encoder, self._decoder(foreground or learned, learned)
+        slope = self._slope(foreground) if learned else None
+
+        def matted(small: Tensor, *rec: Tensor) -> list[Tensor]:
+            x = small.to(self.dtype, memory_format=torch.channels_last)
+            return [*decoder(x, *encoder(x), *rec)]
+
+        def solved(small: Tensor, matte: Tensor, *hid: Tensor) -> list[Tensor]:
+            def by_network(x: Tensor) -> Tensor:
+                assert slope is not None
+                return slope(x.to(self.dtype), *hid).float()
+
+            return [coefficients(refiner, small, matte.float(), by_network if learned else None)]
+
+        network: Compute = matted
+        solve: Compute = solved
+        if compiles:
+            assert self._compile is not None
+            network = self._compile(matted)
+            if self.device.type != "cpu" or compiled_kernels() is None:  # else numba does it
+                solve = self._compile(solved)
+
+        def compute(frames: Tensor, *rec: Tensor) -> list[Tensor]:
+            small = self._kernels.reduce(frames, downsample_ratio)
+            matte, *rest = network(small, *rec)
+            hid = [rest.pop(0)] if learned else []
+            (maps,) = solve(small, matte, *hid)
+            fgr, pha = self._kernels.apply(maps, frames, out, foreground)
+            return [pha, *rest, *([] if fgr is None else [fgr])]
+
+        return compute
+
+
+def _as_it_is(compute: Compute) -> Recorded:
+    return lambda given: compute(*given)
 
 
 def agrees_with_eager(engine: GraphEngine, network: MattingNetwork) -> str | None:
@@ -202,7 +253,9 @@ def agrees_with_eager(engine: GraphEngine, network: MattingNetwork) -> str | Non
                 if output.fgr is not None and expected.fgr is not None:
                     pairs.append((output.fgr, expected.fgr))
                 for result, truth in pairs:
-                    difference = (result.float() - truth.float()).abs().mean().item() / 255
+                    if engine.transfers:
+                        result = engine.transfers.download(result.contiguous()).tensor()
+                    difference = (result.cpu().float() - truth.cpu().float()).abs().mean().item() / 255
                     if not difference < TOLERANCE:
                         return f"its results differ from eager PyTorch's by {difference:.3f} on average"
             rec, expected_rec = output.rec, expected.rec

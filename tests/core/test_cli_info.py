@@ -18,6 +18,7 @@ def test_versions_devices_formats_and_weights(studio, tmp_path):
     assert f"torch        {torch.__version__}" in out
     assert f"av           {av.__version__}" in out
     assert "cpu: CPU, " in out
+    assert "\n  --engine compile: " in out
     for suffix in (".mov", ".webm", ".mkv", ".png", ".apng", ".webp", ".mp4"):
         assert any(line.startswith(f"  {suffix} ") and line.endswith(": works") for line in out.splitlines()), suffix
     assert "read:  h264, " in out
