@@ -7,6 +7,7 @@ from pathlib import Path
 from .cli_matte import print_report
 from .cli_matte_options import WARM_UP
 from .cli_model import add_model_options, load_engine
+from .process_tuning import loading
 from .progress import make_progress
 from .stop_signals import stop_on_signal
 
@@ -32,22 +33,23 @@ def add_parser(subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the ProRes file, a green composite and the contact sheet, and prints their paths."""
-    from .errors import DownloadError
-    from .matting_session import MattingSession
-    from .video_matting import ClipOptions, Output, matte_clip
-    from .weights import STARTER, STARTER_VARIANT, asks_for_starter
+    with loading():
+        from .errors import DownloadError
+        from .matting_session import MattingSession
+        from .video_matting import ClipOptions, Output, matte_clip
+        from .weights import STARTER, STARTER_VARIANT, asks_for_starter
 
-    folder: Path = arguments.output
-    outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
-    options = ClipOptions(overwrite=True, preview=folder / "contact_sheet.png")
-    try:
-        engine = load_engine(arguments)
-    except DownloadError as error:
-        if arguments.variant != STARTER_VARIANT:
-            raise
-        print(f"{error}\n", file=sys.stderr)
-        arguments.weights = STARTER
-        engine = load_engine(arguments)
+        folder: Path = arguments.output
+        outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
+        options = ClipOptions(overwrite=True, preview=folder / "contact_sheet.png")
+        try:
+            engine = load_engine(arguments)
+        except DownloadError as error:
+            if arguments.variant != STARTER_VARIANT:
+                raise
+            print(f"{error}\n", file=sys.stderr)
+            arguments.weights = STARTER
+            engine = load_engine(arguments)
     is_starter = asks_for_starter(arguments.weights)
     ratio = STARTER_RATIO if is_starter else "auto"
     session = MattingSession(engine, downsample_ratio=ratio, warm_up=WARM_UP)

@@ -15,6 +15,7 @@ from .cli_matte_options import DESCRIPTION, EPILOG, add_options
 from .cli_model import load_engine
 from .errors import StudioError
 from .picture_sequence import VIDEO_SUFFIXES, is_picture
+from .process_tuning import loading
 from .progress import make_progress
 from .stop_signals import stop_on_signal
 
@@ -51,12 +52,13 @@ class Job(NamedTuple):
 
 def run(arguments: argparse.Namespace) -> int:
     """Mattes every input; a failed one does not keep the others from being done."""
-    from .background import Background
+    with loading():
+        from .background import Background
 
-    jobs = plan(arguments)
-    if arguments.background is not None:
-        Background(arguments.background).close()  # refused now rather than in the middle of a batch
-    engine = load_engine(arguments)
+        jobs = plan(arguments)
+        if arguments.background is not None:
+            Background(arguments.background).close()  # refused now rather than in the middle of a batch
+        engine = load_engine(arguments)
     exit_code = 0
     with stop_on_signal() as (stop, received):
         for job in jobs:

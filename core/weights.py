@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .errors import StudioError
@@ -43,6 +43,7 @@ DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
 STARTER, STARTER_VARIANT = "starter", "mobilenetv3"
 STARTER_PATH = Path(__file__).resolve().parent.parent / "assets" / "starter_mobilenetv3.safetensors"
+_REFINER = "refiner."
 _SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
 
 
@@ -144,7 +145,7 @@ def read(path: str | os.PathLike) -> Weights:
             f"{path} holds no matting network: its names ({_some(tensors)}) fit no variant "
             f"({', '.join(ENCODERS)}). Is it the right file? {ANOTHER_COPY}"
         )
-    refiner = DEEP if any(name.startswith("refiner.") for name in tensors) else FAST
+    refiner = DEEP if any(name.startswith(_REFINER) for name in tensors) else FAST
     for key, found in (("variant", variant), ("refiner", refiner)):
         if metadata.get(key, found) != found:
             raise StudioError(
@@ -178,11 +179,14 @@ def load_network(path: str | os.PathLike, variant: str | None = None, refiner: s
             f"{path} holds no refiner.* weights, so it cannot run the deep guided filter. Ask for {FAST} or auto, "
             f"or name a file that has them (the official ones do)."
         )
-    network = MattingNetwork(weights.variant, refiner)
+    with _Unfilled():
+        network = MattingNetwork(weights.variant, refiner)
     state_dict = weights.state_dict
     if refiner == FAST:
-        state_dict = {name: x for name, x in state_dict.items() if not name.startswith("refiner.")}
-    network.load_state_dict(state_dict, strict=False)  # read has checked that no more than that head is missing
+        state_dict = {name: x for name, x in state_dict.items() if not name.startswith(_REFINER)}
+    missing, _ = network.load_state_dict(state_dict, strict=False, assign=True)
+    if missing:  # that head: read has checked that it is no more
+        network.project_seg.conv.reset_parameters()
     network.has_segmentation = weights.has_segmentation
     return network.eval()
 
@@ -194,7 +198,7 @@ def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str
     are added. Raises StudioError where the path is no .safetensors or cannot be written.
     """
     path = Path(path)
-    expected = _blueprint(network.variant, network.refiner_name).state_dict()
+    expected = _expected(network.variant, network.refiner_name)
     tensors = network.state_dict()
     _write(
         {
@@ -240,7 +244,8 @@ def check(path: str | os.PathLike) -> str:
     """A summary for people: variant, refiner, size, hash, origin, metadata. Raises StudioError where it is broken."""
     weights = read(path)
     digest = sha256_of(weights.path)
-    parameters = sum(parameter.numel() for parameter in _blueprint(weights.variant, weights.refiner).parameters())
+    expected = _expected(weights.variant, weights.refiner).values()
+    parameters = sum(tensor.numel() for tensor in expected if isinstance(tensor, nn.Parameter))
     lines = [
         f"{weights.path}: intact",
         f"  variant     {weights.variant}",
@@ -291,8 +296,8 @@ def _holds(path: Path, variant: str) -> bool:
 
 
 class _Unfilled(TorchFunctionMode):
-    """New parameters get no random values. Those without memory could not hold them, and drawing them nevertheless
-    would load PyTorch's compiler, which takes a second."""
+    """New parameters get no values, for networks that are loaded at once. Those without memory could not hold random
+    ones, and drawing them nevertheless would load PyTorch's compiler, which takes a second."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -302,10 +307,15 @@ class _Unfilled(TorchFunctionMode):
 
 
 @functools.cache
-def _blueprint(variant: str, refiner: str) -> MattingNetwork:
-    """The network without memory or values: the one source of names and shapes."""
+def _blueprint(variant: str) -> dict[str, Tensor]:
+    """The tensors of the network with the deep guided filter, without memory: the one source of names and shapes."""
     with torch.device("meta"), _Unfilled():
-        return MattingNetwork(variant, refiner)
+        return MattingNetwork(variant, DEEP).state_dict(keep_vars=True)
+
+
+def _expected(variant: str, refiner: str) -> dict[str, Tensor]:
+    tensors = _blueprint(variant)
+    return {name: like for name, like in tensors.items() if refiner == DEEP or not name.startswith(_REFINER)}
 
 
 def _recognise(names: Iterable[str]) -> str | None:
@@ -313,7 +323,9 @@ def _recognise(names: Iterable[str]) -> str | None:
     names = {name.removeprefix("module.") for name in names}
     shares = {}
     for variant in ENCODERS:
-        expected = _blueprint(variant, FAST).state_dict().keys()
+        expected = _expected(variant, FAST).keys()
+        if expected <= names:
+            return variant
         shares[variant] = len(names & expected) / len(expected)
     best = max(shares, key=shares.__getitem__)
     return best if shares[best] >= 0.5 else None
@@ -321,7 +333,7 @@ def _recognise(names: Iterable[str]) -> str | None:
 
 def _strict(tensors: Mapping[str, Tensor], variant: str, refiner: str, path: Path) -> dict[str, Tensor]:
     """The tensors in the network's order and dtypes; StudioError unless names, shapes and kinds are exactly its own."""
-    expected = _blueprint(variant, refiner).state_dict()
+    expected = _expected(variant, refiner)
     if not any(name.startswith(_SEGMENTATION) for name in tensors):
         expected = {name: like for name, like in expected.items() if not name.startswith(_SEGMENTATION)}
     problems = []

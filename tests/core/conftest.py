@@ -2,6 +2,7 @@
 
 # T frames, H, W
 
+import gc
 import logging
 from fractions import Fraction
 from typing import NamedTuple
@@ -109,6 +110,7 @@ def studio(capsys, monkeypatch):
 
     yield run
     log.handlers, log.level = handlers, level
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -150,3 +150,21 @@ def test_a_reader_that_went_away_is_no_traceback():
     os.close(writing)
     assert done.stderr == ""
     assert done.returncode == 1
+
+
+def test_the_process_ends_with_mains_exit_code_and_all_that_was_printed():
+    def run(arguments, returns):
+        code = (
+            "import sys\nfrom rvm_studio.core import cli, cli_info\n"
+            f"def run(_):\n    print('x' * 100000)\n    print('last', end='', file=sys.stderr)\n    {returns}\n"
+            "cli_info.run = run\ncli.program()"
+        )
+        return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+
+    for returns, code in (("return 0", 0), ("return 3", 3), ("raise KeyboardInterrupt", 130)):
+        done = run(["info"], returns)
+        assert (done.returncode, done.stdout) == (code, "x" * 100000 + "\n")
+        assert done.stderr.startswith("last")
+    assert run(["info", "--unknown"], "return 0").returncode == 2
+    assert run([], "return 0").returncode == 2
+    assert subprocess.run([*CLI, "matte", "nothing.mp4"], capture_output=True).returncode == 1

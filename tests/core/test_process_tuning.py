@@ -1,6 +1,7 @@
 """The settings are taken, or politely left out."""
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -39,3 +40,21 @@ def test_threads_are_told_to_sleep_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     process_tuning.tune_process()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_no_garbage_is_looked_for_while_loading():
+    assert gc.isenabled()
+    frozen = gc.get_freeze_count()
+    try:
+        with process_tuning.loading():
+            assert not gc.isenabled()
+            with process_tuning.loading():
+                pass
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
+    with pytest.raises(ZeroDivisionError), process_tuning.loading():
+        raise ZeroDivisionError
+    assert gc.isenabled()

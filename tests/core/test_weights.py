@@ -285,6 +285,7 @@ def test_a_segmentation_head_may_be_missing_as_a_whole(state, tmp_path):
     torch.save(bare, tmp_path / "x.pth")
     network = load_network(tmp_path / "x.pth")
     assert not network.has_segmentation
+    assert 0 < network.project_seg.conv.weight.abs().max() <= 1 / 4  # of 16 channels, as PyTorch begins any
     save(network, tmp_path / "again.safetensors", {})
     assert not any(name.startswith("project_seg.") for name in read(tmp_path / "again.safetensors").state_dict)
     assert not load_network(convert(tmp_path / "x.pth", tmp_path / "converted.safetensors")).has_segmentation
