@@ -8,6 +8,7 @@ its 24 frames is the start-up. Medians. Then where the time of one start goes: m
 """
 
 import argparse
+import importlib.util
 import os
 import subprocess
 import sys
@@ -20,31 +21,42 @@ sys.path.insert(0, str(Path(__file__).parent))
 from clips import SIZES, make_clip
 
 PARTS = """
-import sys, time
-clock = [("", time.perf_counter())]
-mark = lambda name: clock.append((name, time.perf_counter()))
-from rvm_studio.core import cli, cli_matte
-from rvm_studio.core.process_tuning import tune_process
+import os, sys, time
+clock = [("", float(sys.argv[4])), ("interpreter", time.time())]
+mark = lambda name: clock.append((name, time.time()))
+from rvm_studio.core import cli
+from rvm_studio.core.process_tuning import loading, tune_process
 tune_process()
-mark("command line")
-import torch
-mark("torch")
-import rvm_studio.core.video_matting
-mark("pipeline's modules")
-from rvm_studio.core.cli_model import find_network, load_engine
 parsed = cli.make_parser().parse_args(["matte", sys.argv[1], "-o", "a.mp4"])
-find_network(parsed)
-mark("network and weights")
-engine = load_engine(parsed)
-mark("engine (and the weights again)")
-frames = torch.zeros(1, 3, int(sys.argv[3]), int(sys.argv[2]), dtype=torch.uint8)
-ratio = 512 / max(frames.shape)
-state = engine.run(frames, None, ratio, out=torch.uint8, foreground=True).rec
-mark("first frame")
-engine.run(frames, state, ratio, out=torch.uint8, foreground=True)
-mark("second frame")
+mark("command line")
+with loading():
+    import torch
+    mark("torch")
+    import rvm_studio.core.video_matting
+    mark("pipeline's modules")
+    from rvm_studio.core.cli_model import find_network
+    from rvm_studio.core.device import choose_device
+    from rvm_studio.core.engines import Drawing, build, choose
+    from rvm_studio.core.engines.kernel_runner import compiled_kernels
+    choice = choose(choose_device())
+    mark("choice of the engine, OpenVINO")
+    network = find_network(parsed)
+    mark("network and weights")
+    engine = build(network, choice)
+    mark("engine")
+    compiled_kernels()
+    mark("numba (the command: in a thread)")
+width, height = map(int, sys.argv[2:4])
+frames = torch.zeros(1, height, width, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+drawing = {"drawing": Drawing("composite", torch.zeros(1, 3, 1, 1))} if getattr(engine, "draws", False) else {}
+ratio, state = 512 / max(width, height), None
+for name in ("first frame", "second frame"):
+    state = engine.run(frames, state, ratio, out=torch.uint8, foreground=not drawing, **drawing).rec
+    mark(name)
 for (_, before), (name, after) in zip(clock, clock[1:]):
     print(f"  {name:<32} {1000 * (after - before):6.0f} ms")
+sys.stdout.flush()
+os._exit(0)
 """
 
 
@@ -76,7 +88,11 @@ def main() -> None:
         )
         print(f"outside matting: {outside:.2f} s ({used:.2f} s of processor time, which a busy machine changes less)")
         command = [sys.executable, "-c", PARTS, str(clips[0]), *map(str, SIZES[arguments.size])]
-        print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
+        for _ in range(2):  # the first one may have to compile
+            done = subprocess.run([*command, str(time.time())], check=True, capture_output=True, text=True)
+        print(done.stdout, end="")
+        if importlib.util.find_spec("scipy"):
+            print("scipy is installed here, which users need not have: numba loads it, too (about 0.1 s)")
 
 
 if __name__ == "__main__":
