@@ -23,6 +23,8 @@ from collections.abc import Iterator
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _LARGEST = 2**31 - 1
 
+LARGE_PICTURE = 4_000_000  # pixels, from which on memory counts more than a few per cent of speed or of a file's size
+
 
 def tune_process() -> None:
     """Both settings; to be called before torch is imported, which reads the second one when it loads."""
@@ -45,7 +47,8 @@ def loading() -> Iterator[None]:
 
 
 def give_freed_memory_back() -> None:
-    """Once, after much memory was needed for a moment. Elsewhere than on Linux with glibc nothing happens."""
+    """For after much memory was needed for a moment, and now and then where little is needed for each frame: holes that
+    fit nothing any more are kept otherwise. Takes 3 to 8 ms. Elsewhere than on Linux with glibc nothing happens."""
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
         if hasattr(libc, "malloc_trim"):

@@ -36,6 +36,7 @@ _RANGE_NAMES = {RANGE_LIMITED: "tv", RANGE_FULL: "pc"}
 # matrix -> (primaries, transfer) of the standard that brought it, for what a file leaves open
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14), 10: (9, 14)}
 _EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_PIXELS_READ_AT_ONCE = 16  # by swscale, at most, of rgba; it would read past an array whose lines end elsewhere
 _WHITE_OF_16_BITS = 65280  # what swscale takes for white between 8-bit-based YUV and 16-bit RGB
 
 
@@ -221,7 +222,7 @@ class FromRGB:
         """`image` [H, W, C] uint8 or uint16 (white is 65535), full range, C = 1 gray, 3 RGB, 4 RGBA -> a new frame.
 
         A format with alpha gets an opaque one from an image without; a format without drops it. A gray format takes
-        C = 1 only. The frame has no pts.
+        C = 1 only. The frame has no pts. It may be a view of `image`, which must then stay as it is.
         """
         height, width, channels = image.shape
         assert channels in (1, 3, 4), image.shape
@@ -312,8 +313,12 @@ class FromRGB:
         height, width, channels = image.shape
         deep = image.dtype == np.uint16
         name = {(3, False): "rgb24", (4, False): "rgba", (3, True): "rgb48le", (4, True): "rgba64le"}[channels, deep]
-        source = av.VideoFrame(width, height, name)
-        _plane_view(source, 0, np.dtype("<u2") if deep else np.dtype(np.uint8), channels)[:] = image.reshape(height, -1)
+        if name == "rgba" and width % _PIXELS_READ_AT_ONCE == 0 and image.flags.c_contiguous:
+            source = av.VideoFrame.from_numpy_buffer(image, format=name)
+        else:
+            source = av.VideoFrame(width, height, name)
+            samples = _plane_view(source, 0, np.dtype("<u2") if deep else np.dtype(np.uint8), channels)
+            samples[:] = image.reshape(height, -1)
         if self._graph is None or self._key != (*image.shape, deep):
             self._graph, self._key = _build_graph(source, filters), (*image.shape, deep)
         frame = _through(self._graph, source)

@@ -18,13 +18,14 @@ from .errors import StudioError
 from .frame_renderer import FrameRenderer
 from .matting_session import MattingSession, Stopped
 from .output_files import NotResumable
-from .process_tuning import give_freed_memory_back
+from .process_tuning import LARGE_PICTURE, give_freed_memory_back
 from .video_reader import ClipInfo, FrameReader, SourceFrame, open_reader
 from .video_writer import WriterThread
 
 __all__ = ["ClipOptions", "ClipReport", "Output", "can_resume", "matte_clip"]
 
 OPENING_BYTES = 200_000_000  # a clip's opening of more than that is decoded a second time, rather than kept
+_GIVE_BACK_EVERY = 4  # frames that are large
 
 
 def matte_clip(
@@ -141,6 +142,9 @@ def _matte_chunks(
 ) -> None:
     """All chunks through the network to the writers. The report counts the frames. Raises Stopped."""
     bit_depths = [line.writer.bit_depth for line in lines]
+    is_large = renderer.info.width * renderer.info.height > LARGE_PICTURE
+    # float pictures need so much that they would only take it again, page by page
+    gives_back = is_large and getattr(renderer.session.engine, "draws", False)
     if on_progress and report.resumed:
         on_progress(report.frames, renderer.info.frame_count)
     for chunk, ahead in chunks:
@@ -148,6 +152,8 @@ def _matte_chunks(
             for line, image in zip(lines, pictures.images, strict=True):
                 line.put(image, pictures.pts, pictures.number)
             report.frames += 1
+            if gives_back and report.frames % _GIVE_BACK_EVERY == 0:
+                give_freed_memory_back()
         if on_progress:
             on_progress(report.frames, renderer.info.frame_count)
         if on_result:

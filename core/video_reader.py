@@ -25,12 +25,13 @@ from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bi
 from .picture_orientation import display_orientation, upright
 from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
+from .process_tuning import LARGE_PICTURE
 from .video_color import UNSPECIFIED, ColorTags, resolve_tags
 
 log = logging.getLogger(__name__)
 
 DEFAULT_FRAME_RATE = Fraction(25)
-_MAX_DECODER_THREADS = 8  # each frame thread holds a frame; above this 4K costs memory and gains little
+_MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
 _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
 
@@ -113,7 +114,8 @@ class _VideoReader(FrameReader):
         context = stream.codec_context
         self._on_device = self._hwaccel != hardware_decoder.NONE and hardware_decoder.decodes(context)
         context.thread_type = "AUTO"
-        context.thread_count = 1 if self._on_device else min(os.cpu_count() or 1, _MAX_DECODER_THREADS)
+        most = _MAX_THREADS_OF_LARGE if context.width * context.height > LARGE_PICTURE else _MAX_DECODER_THREADS
+        context.thread_count = 1 if self._on_device else min(os.cpu_count() or 1, most)
         assert stream.time_base is not None
         self._time_base = stream.time_base
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)

@@ -170,6 +170,7 @@ class FrameWriter:
 
     def write(self, image: np.ndarray, pts: int, number: int) -> None:
         """image [H, W, C], uint8 or uint16 as `bit_depth` says; pts in time_base, rising; number: of a picture file.
+        The image must stay as it is: an encoder may look at it later.
 
         After a failed write every other one, and `finish`, raises the same error: no output with a hole in it."""
         if self._failure is not None:

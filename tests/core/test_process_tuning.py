@@ -32,6 +32,21 @@ def test_freed_memory_stays_in_the_process():
     assert faults[True] * 4 < faults[False]
 
 
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs Linux with glibc")
+def test_holes_are_given_back():
+    """Of 64 buffers every other one is freed: the holes stay resident until they are given back."""
+    code = (
+        "import os, torch; from rvm_studio.core.process_tuning import give_freed_memory_back, keep_freed_memory\n"
+        "assert keep_freed_memory()\n"
+        "def resident(): return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20\n"
+        "kept = [torch.ones(2**20) for _ in range(64)][::2]\n"
+        "full = resident(); give_freed_memory_back(); print(full - resident(), sum(x.sum().item() for x in kept))"
+    )
+    given, left = map(float, subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    assert given > 0.8 * 32 * 4
+    assert left == 32 * 2**20
+
+
 def test_threads_are_told_to_sleep_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.setattr(process_tuning, "keep_freed_memory", lambda: True)
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)

@@ -747,5 +747,7 @@ def test_large_pictures_wait_in_smaller_numbers(clip, size, depth, waiting):
 
 def test_a_large_h264_is_coded_with_less_memory():
     encoding = format_for(Path("o.mp4")).encoding_for("rgb", 1)
-    assert encoding.options_for(None, 3840, 2160)["rc-lookahead"] == "3"
+    large = encoding.options_for(None, 3840, 2160)
+    assert large["rc-lookahead"] == "2"
+    assert "bframes=1" in large["x264-params"]
     assert "rc-lookahead" not in encoding.options_for(None, 1920, 1080)

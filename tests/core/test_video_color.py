@@ -281,6 +281,33 @@ def test_alpha_is_rounded_exactly(name: str, bits: int, dtype: type):
     assert (plane_of(FromRGB(name, BT709)(image[..., :3]), 3) == 2**bits - 1).all()
 
 
+@pytest.mark.parametrize("width", [16, 48, 50, 64])
+@pytest.mark.parametrize("name", ["rgba", "bgra", "yuva444p10le", "yuva420p", "yuv420p"])
+def test_a_picture_that_is_not_copied_gives_the_same_frame(name: str, width: int):
+    """Pictures whose lines swscale may read in place, beside the same one with gaps between its lines."""
+    image = picture(4, width=width)
+    gapped = np.zeros((image.shape[0], width + 4, 4), np.uint8)
+    gapped[:, :width] = image
+    before = image.copy()
+    frames = [FromRGB(name, BT709)(pixels) for pixels in (image, gapped[:, :width])]
+    size = 4 if name in ("rgba", "bgra") else 2 if name.endswith("10le") else 1  # of a sample, or pixel
+    for planes in zip(*(frame.planes for frame in frames), strict=True):
+        lines = [np.frombuffer(plane, np.uint8).reshape(plane.height, -1) for plane in planes]
+        assert np.array_equal(*(samples[:, : planes[0].width * size] for samples in lines))
+    assert np.array_equal(image, before)
+
+
+def test_a_frame_keeps_the_picture_it_is_a_view_of():
+    image = picture(4, width=64)
+    wanted = image.copy()
+    frame = FromRGB("rgba", BT709)(image)
+    assert np.shares_memory(np.frombuffer(frame.planes[0], np.uint8), image)
+    del image
+    others = [picture(4, width=64, seed=seed) for seed in range(1, 9)]  # would take its memory
+    assert np.array_equal(np.frombuffer(frame.planes[0], np.uint8).reshape(wanted.shape), wanted)
+    assert len(others) == 8
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("name", ["rgba", "bgra", "argb", "abgr", "rgb24", "bgr24", "rgba64le", "rgba64be", "rgb48le"])
 def test_packed_rgb_is_exact(name: str, dtype: type):

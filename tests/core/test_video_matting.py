@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from rvm_studio.core import video_matting
 from rvm_studio.core.alpha_ops import blurred_background, checkerboard
 from rvm_studio.core.engines import EngineOutput
 from rvm_studio.core.errors import StudioError
@@ -563,6 +564,19 @@ def test_the_last_result_of_every_chunk_is_shown(tmp_path, make_clip, red_engine
         truth = torch.from_numpy(pictures_of(source)[index]).permute(2, 0, 1)[None] / 255
         assert torch.equal(fgr, truth)
         assert torch.equal(pha, truth[:, :1])
+
+
+@pytest.mark.parametrize(("large", "draws", "times"), [(0, True, 2), (0, False, 0), (96 * 64, True, 0)])
+def test_memory_is_given_back_now_and_then_where_pictures_are_large(
+    tmp_path, make_clip, red_engine, monkeypatch, large, draws, times
+):
+    given = []
+    monkeypatch.setattr(video_matting, "LARGE_PICTURE", large)
+    monkeypatch.setattr(video_matting, "give_freed_memory_back", lambda: given.append(None))
+    monkeypatch.setattr(type(red_engine), "draws", draws, raising=False)
+    clip = make_clip(tmp_path / "in.mp4", size=(96, 64), frames=11)
+    matte_clip(clip, [Output(tmp_path / "out.mkv", "alpha")], MattingSession(red_engine, warm_up=0))
+    assert len(given) == times
 
 
 class Failing:
