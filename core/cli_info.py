@@ -40,7 +40,6 @@ def _version(package: str) -> str:
 def _devices() -> list[str]:
     import torch
 
-    from . import hardware_decoder
     from .device import bf16_works, choose_device, describe
     from .engines import choose
     from .engines.inductor import compile_problem
@@ -52,9 +51,6 @@ def _devices() -> list[str]:
         bf16 = "works" if bf16_works(device) else "not supported"
         lines.append(f"{device}: {describe(device)}; precision {precision} (bf16 {bf16})")
     lines.append(f"used: engine {choose(best)}")
-    lines.append(
-        f"--hwaccel: {', '.join(['none', 'auto', *hardware_decoder.devices()])} (where the machine has such a card)"
-    )
     lines.append(f"--engine compile: {compile_problem(best.type) or 'can be used, see the README'}")
     return lines
 

@@ -187,7 +187,6 @@ def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: t
         overwrite=arguments.overwrite,
         preview=job.preview,
         frame_rate=arguments.fps,
-        hwaccel=arguments.hwaccel,
         resume=arguments.resume,
     )
     style = "json" if arguments.json else "none" if arguments.quiet else "auto"

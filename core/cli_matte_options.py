@@ -65,13 +65,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", metavar="FILE", help="also draw a contact sheet (.png or .jpg)")
     parser.add_argument("--fps", type=_frame_rate, metavar="RATE", help="of image sequences: 25 (default), 30000/1001")
     parser.add_argument(
-        "--hwaccel",
-        default="none",
-        metavar="DEVICE",
-        help="decode videos on a graphics card: auto, or one of those that `rvm-studio info` lists (default: none; "
-        "experimental: not yet tried on one)",
-    )
-    parser.add_argument(
         "--resume",
         action="store_true",
         help="go on with what the same command has left when it was stopped (not .mp4, .apng, .webp, lossy .webm)",

@@ -32,11 +32,10 @@ class Output:
 class ClipOptions:
     """How a clip is written. background: see core.background. premultiplied: of "matte" outputs. quality: see
     FrameWriter; of all but previews. preview: path of a contact sheet. frame_rate: of image sequences. start, duration:
-    the part of the clip that is matted, see open_reader; outputs begin at time 0 then. hwaccel: what decodes a video,
-    see open_reader. keep_audio: copy the sound of a video. edges: what is done to the alpha, for all outputs.
-    decontaminate: 1 takes the network's colours of the foreground, 0 the source's own, with what they have of the old
-    background at soft edges; between them a mix. resume: go on with what a stopped run of the same job has left, see
-    matte_clip."""
+    the part of the clip that is matted, see open_reader; outputs begin at time 0 then. keep_audio: copy the sound of a
+    video. edges: what is done to the alpha, for all outputs. decontaminate: 1 takes the network's colours of the
+    foreground, 0 the source's own, with what they have of the old background at soft edges; between them a mix.
+    resume: go on with what a stopped run of the same job has left, see matte_clip."""
 
     background: str | Tensor = "#00b140"  # the green of green screens
     premultiplied: bool = False
@@ -46,7 +45,6 @@ class ClipOptions:
     frame_rate: Fraction | None = None
     start: Fraction | float = 0
     duration: Fraction | float | None = None
-    hwaccel: str = "none"
     keep_audio: bool = True
     edges: EdgeOptions | None = None
     decontaminate: float = 1

@@ -152,7 +152,6 @@ def describe(
         "the clip": _file(source),
         "its part": (float(options.start), options.duration and float(options.duration)),
         "the frame rate": str(info.frame_rate),
-        "the decoder": options.hwaccel,
         "the size": (width, height),
         "the network": (engine.name, engine.variant),
         "the weights": _tensors(network.state_dict()) if isinstance(network, nn.Module) else None,

@@ -69,7 +69,7 @@ def matte_clip(
         if stopped is not None:
             tidy.callback(setattr, session, "stopped", session.stopped)
             session.stopped = stopped
-        reader = _open(source, options)
+        reader = open_reader(source, options.frame_rate, start=options.start, duration=options.duration)
         tidy.enter_context(closing(reader))
         session.fitting_ratio(reader.info.height, reader.info.width)
         renderer = FrameRenderer(reader.info, session, outputs, options, keeps_results=on_result is not None)
@@ -113,18 +113,13 @@ def matte_clip(
     return report
 
 
-def _open(source: str | Path, options: ClipOptions) -> FrameReader:
-    span = {"start": options.start, "duration": options.duration}
-    return open_reader(source, options.frame_rate, **span, hwaccel=options.hwaccel)
-
-
 def can_resume(
     source: str | Path, outputs: Sequence[Output], session: MattingSession, options: ClipOptions | None = None
 ) -> bool:
     """Whether `matte_clip` with options.resume would find what a stopped run of this job has left. Raises as it does
     for a source that cannot be read."""
     options = options or ClipOptions()
-    with _open(source, options) as reader:
+    with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
         record = ClipJob(Path(source), outputs, session, options, reader.info, ClipReport(Path(source))).record
         try:
             return record is not None and bool(record.load())
@@ -185,7 +180,7 @@ def _warm_up(session: MattingSession, opening: Collection[SourceFrame]) -> None:
 
 def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) -> None:
     """Decodes the opening for the warm-up alone: its frames, and the decoder's own, are gone afterwards."""
-    with _open(source, options) as reader:
+    with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
         _warm_up(session, list(islice(reader, session.warm_up + 1)))
     del reader
     give_freed_memory_back()

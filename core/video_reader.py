@@ -6,12 +6,10 @@ they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames a
 
 # H, W height and width of the upright frame
 
-import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 import av
@@ -19,7 +17,6 @@ import av.container
 import av.error
 from av.stream import Disposition
 
-from . import hardware_decoder
 from .errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
 from .picture_orientation import display_orientation, upright
@@ -27,8 +24,6 @@ from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
 from .process_tuning import LARGE_PICTURE
 from .video_color import UNSPECIFIED, ColorTags, resolve_tags
-
-log = logging.getLogger(__name__)
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
@@ -44,7 +39,6 @@ def open_reader(
     *,
     start: Fraction | float = 0,
     duration: Fraction | float | None = None,
-    hwaccel: str = hardware_decoder.NONE,
 ) -> FrameReader:
     """Opens a video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern ("shot_%05d.png").
 
@@ -53,15 +47,12 @@ def open_reader(
     start, duration: only the frames from `start` on, and before start + duration (None or 0: to the end), in seconds
     on the file's own clock (a video's timestamps; 0 is a sequence's first picture), both rounded down to its unit, as
     ComfyUI trims a video. The pts of a trimmed clip begin at 0.
-    hwaccel: "none", "auto", or a kind of hardware decoder (see hardware_decoder.py), of videos. What that cannot decode
-    the processor does, from the very frame on.
     Raises StudioError for whatever cannot be read as one of these, and a span without frames.
     """
     path = Path(path)
     rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
     if rate <= 0:
         raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
-    hardware_decoder.check(hwaccel)
     span = Span(start, duration or None)
     pictures = find_pictures(path)
     if pictures is not None:
@@ -72,17 +63,22 @@ def open_reader(
         )
     if is_picture(path):
         return PictureReader(path, "still", [Picture(path, 0)], rate, span)
-    return _VideoReader(path, span, hwaccel)
+    return _VideoReader(path, span)
 
 
 class _VideoReader(FrameReader):
-    def __init__(self, path: Path, span: Span, hwaccel: str) -> None:
+    def __init__(self, path: Path, span: Span) -> None:
         super().__init__()
         self._read_until = 0.0  # seconds
-        self._path, self._span, self._hwaccel = path, span, hwaccel
-        self._container = _open_container(path, hwaccel)
+        self._span = span
+        self._container = _open_container(path)
         try:
-            self._begin_span()
+            self._begin_stream(path)
+            self._first_tick, self._end_tick = span.ticks(self._time_base)
+            if self._first_tick and not self._seek_before(self._first_tick):
+                self._container.close()
+                self._container = _open_container(path)
+                self._begin_stream(path)
             kept = self._within_span(self._timed(self._decode()))
             first = next(kept, None)
             if first is None:
@@ -101,21 +97,12 @@ class _VideoReader(FrameReader):
         super().close()
         self._container.close()
 
-    def _begin_span(self) -> None:
-        self._begin_stream()
-        self._first_tick, self._end_tick = self._span.ticks(self._time_base)
-        if self._first_tick and not self._seek_before(self._first_tick):
-            self._container.close()
-            self._container = _open_container(self._path, self._hwaccel)
-            self._begin_stream()
-
-    def _begin_stream(self) -> None:
-        self._stream = stream = _video_stream(self._container, self._path)
+    def _begin_stream(self, path: Path) -> None:
+        self._stream = stream = _video_stream(self._container, path)
         context = stream.codec_context
-        self._on_device = self._hwaccel != hardware_decoder.NONE and hardware_decoder.decodes(context)
         context.thread_type = "AUTO"
-        most = _MAX_THREADS_OF_LARGE if context.width * context.height > LARGE_PICTURE else _MAX_DECODER_THREADS
-        context.thread_count = 1 if self._on_device else min(os.cpu_count() or 1, most)
+        is_large = context.width * context.height > LARGE_PICTURE
+        context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS_OF_LARGE if is_large else _MAX_DECODER_THREADS)
         assert stream.time_base is not None
         self._time_base = stream.time_base
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)
@@ -198,7 +185,7 @@ class _VideoReader(FrameReader):
                 packet = next(packets, None)
             except av.error.FFmpegError as error:
                 errors += 1
-                self._note(f"the file could not be read near {seconds:.2f} s ({error.strerror})")
+                self.damage.append(f"the file could not be read near {seconds:.2f} s ({error.strerror})")
                 packets = self._container.demux(self._stream)
                 continue
             if packet is None or not packet.size:
@@ -209,7 +196,7 @@ class _VideoReader(FrameReader):
                 seconds = float(time * packet.time_base)
                 self._read_until = max(self._read_until, float((time + (packet.duration or 0)) * packet.time_base))
             if packet.is_corrupt:
-                self._note(f"packet at {seconds:.2f} s is damaged")
+                self.damage.append(f"packet at {seconds:.2f} s is damaged")
             if held is not None:
                 yield held
             held = packet, seconds
@@ -218,38 +205,16 @@ class _VideoReader(FrameReader):
         yield None, seconds
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        """All frames the decoder can make; what it cannot is noted in `damage`. A device that fails leaves the rest to
-        the processor."""
-        count, failure = 0, "it gave no picture"
+        """All frames the decoder can make; what it cannot is noted in `damage`."""
         for packet, seconds in self._packets():
             try:
-                frames = self._decoded(packet)
+                frames = self._stream.codec_context.decode(packet)
             except av.error.FFmpegError as error:  # frame threads tell it some packets late
-                failure = error.strerror
-                if self._on_device:
-                    break
-                self._note(f"packet near {seconds:.2f} s could not be decoded ({failure})")
+                self.damage.append(f"packet near {seconds:.2f} s could not be decoded ({error.strerror})")
                 continue
             for frame in frames:
                 assert isinstance(frame, av.VideoFrame)
                 yield frame
-            count += len(frames)
-        else:
-            if count or not self._on_device:
-                return
-        log.warning("the hardware decoder failed after %d frames (%s): the processor goes on", count, failure)
-        self._container.close()
-        self._hwaccel = hardware_decoder.NONE
-        self._container = _open_container(self._path, self._hwaccel)
-        self._begin_span()
-        yield from islice(self._decode(), count, None)
-
-    def _decoded(self, packet: av.Packet | None) -> list[av.VideoFrame]:
-        return self._stream.codec_context.decode(packet)
-
-    def _note(self, damage: str) -> None:
-        if damage not in self.damage:  # what is read again is told once
-            self.damage.append(damage)
 
     def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Each frame with its pts, which rise even where the file's do not."""
@@ -316,11 +281,10 @@ class _VideoReader(FrameReader):
             )
 
 
-def _open_container(path: Path, hwaccel: str) -> av.container.InputContainer:
-    address = str(path.absolute())  # libav takes what stands before a colon for a protocol
-    container = hardware_decoder.open_on_device(address, hwaccel) if hwaccel != hardware_decoder.NONE else None
+def _open_container(path: Path) -> av.container.InputContainer:
     try:
-        container = container or av.open(address, metadata_errors="replace")  # titles may be in any encoding
+        # an absolute name: libav takes what stands before a colon for a protocol; titles may be in any encoding
+        container = av.open(str(path.absolute()), metadata_errors="replace")
     except av.error.FFmpegError as error:
         size = path.stat().st_size
         raise StudioError(
