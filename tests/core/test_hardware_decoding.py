@@ -248,7 +248,9 @@ def test_a_frame_that_is_not_what_it_should_be(tmp_path, plug_in, caplog, fault,
 
 
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
-def test_a_damaged_file_is_read_as_in_software(tmp_path, plug_in, where):
+def test_a_damaged_file_is_read_as_in_software(tmp_path, plug_in, monkeypatch, where):
+    # with frame threads libav itself mends a damaged picture now in one way, now in another
+    monkeypatch.setattr(video_reader, "_MAX_DECODER_THREADS", 1)
     clip = write_clip(tmp_path / "o.ts", frames=60)
     content = bytearray(clip.read_bytes())
     middle = int(len(content) * where)
@@ -260,7 +262,8 @@ def test_a_damaged_file_is_read_as_in_software(tmp_path, plug_in, where):
     assert device.given < 60
 
 
-def test_a_file_that_is_cut_off(tmp_path, plug_in):
+def test_a_file_that_is_cut_off(tmp_path, plug_in, monkeypatch):
+    monkeypatch.setattr(video_reader, "_MAX_DECODER_THREADS", 1)
     clip = write_clip(tmp_path / "o.mkv", frames=60)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     plug_in()
