@@ -19,7 +19,12 @@ def run(_: argparse.Namespace) -> int:
     print(f"rvm-studio   {_version('rvm-studio')}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "torchvision", "av", "numpy", "safetensors", "pillow", "openvino", "numba"):
         print(f"{package:<12} {_version(package)}")
-    for heading, lines in (("devices", _devices), ("formats", _formats), ("weights", _weights)):
+    for heading, lines in (
+        ("devices", _devices),
+        ("formats", _formats),
+        ("decoding on a device (matte --hwaccel)", _decoding_devices),
+        ("weights", _weights),
+    ):
         print(f"\n{heading}")
         try:
             for line in lines():
@@ -70,6 +75,12 @@ def _formats() -> list[str]:
     libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
     lines.append(f"read:  {', '.join(read)} and others (libavcodec {libavcodec})")
     return lines
+
+
+def _decoding_devices() -> list[str]:
+    from .hardware_decoding import built_in, state_of
+
+    return [f"{device}: {state_of(device)}" for device in built_in()] or ["none: this PyAV was built without"]
 
 
 def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:

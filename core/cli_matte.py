@@ -188,6 +188,7 @@ def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: t
         preview=job.preview,
         frame_rate=arguments.fps,
         resume=arguments.resume,
+        hwaccel=arguments.hwaccel,
     )
     style = "json" if arguments.json else "none" if arguments.quiet else "auto"
     with make_progress(style, job.source if arguments.json else Path(job.source).name) as progress:

@@ -5,6 +5,7 @@ import math
 from fractions import Fraction
 
 from .cli_model import add_model_options, at_least
+from .hardware_decoding import HWACCELS
 
 WARM_UP = 12
 
@@ -64,6 +65,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preview", metavar="FILE", help="also draw a contact sheet (.png or .jpg)")
     parser.add_argument("--fps", type=_frame_rate, metavar="RATE", help="of image sequences: 25 (default), 30000/1001")
+    parser.add_argument(
+        "--hwaccel",
+        choices=HWACCELS,
+        default="none",
+        metavar="DEVICE",
+        help="decode H.264, HEVC and VP9 on a device, as ffmpeg does: auto, cuda, videotoolbox, d3d11va, vaapi, or "
+        "none (default); in software where that fails; experimental, not yet tried on a device",
+    )
     parser.add_argument(
         "--resume",
         action="store_true",

@@ -35,7 +35,7 @@ class ClipOptions:
     the part of the clip that is matted, see open_reader; outputs begin at time 0 then. keep_audio: copy the sound of a
     video. edges: what is done to the alpha, for all outputs. decontaminate: 1 takes the network's colours of the
     foreground, 0 the source's own, with what they have of the old background at soft edges; between them a mix.
-    resume: go on with what a stopped run of the same job has left, see matte_clip."""
+    resume: go on with what a stopped run of the same job has left, see matte_clip. hwaccel: see open_reader."""
 
     background: str | Tensor = "#00b140"  # the green of green screens
     premultiplied: bool = False
@@ -49,6 +49,7 @@ class ClipOptions:
     edges: EdgeOptions | None = None
     decontaminate: float = 1
     resume: bool = False
+    hwaccel: str = "none"
 
     def __post_init__(self) -> None:
         check_number("decontaminate", self.decontaminate, 0, 1)

@@ -150,6 +150,7 @@ def describe(
     described = {
         "the program": _program(),
         "the clip": _file(source),
+        "the decoder": options.hwaccel,
         "its part": (float(options.start), options.duration and float(options.duration)),
         "the frame rate": str(info.frame_rate),
         "the size": (width, height),

@@ -21,7 +21,7 @@ from av.error import FFmpegError
 
 from .errors import StudioError
 from .output_formats import OutputFormat
-from .video_reader import is_indexed
+from .video_container import is_indexed
 
 # Tags that describe the old file, not the work: the new file gets its own. A timecode tag makes libav's MOV writer add
 # a track, which fails for frame rates that it does not know.

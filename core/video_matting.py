@@ -69,7 +69,9 @@ def matte_clip(
         if stopped is not None:
             tidy.callback(setattr, session, "stopped", session.stopped)
             session.stopped = stopped
-        reader = open_reader(source, options.frame_rate, start=options.start, duration=options.duration)
+        reader = open_reader(
+            source, options.frame_rate, start=options.start, duration=options.duration, hwaccel=options.hwaccel
+        )
         tidy.enter_context(closing(reader))
         session.fitting_ratio(reader.info.height, reader.info.width)
         renderer = FrameRenderer(reader.info, session, outputs, options, keeps_results=on_result is not None)
@@ -179,7 +181,8 @@ def _warm_up(session: MattingSession, opening: Collection[SourceFrame]) -> None:
 
 
 def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) -> None:
-    """Decodes the opening for the warm-up alone: its frames, and the decoder's own, are gone afterwards."""
+    """Decodes the opening for the warm-up alone: its frames, and the decoder's own, are gone afterwards. In software:
+    a device would take longer to open."""
     with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
         _warm_up(session, list(islice(reader, session.warm_up + 1)))
     del reader

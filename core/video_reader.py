@@ -6,31 +6,36 @@ they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames a
 
 # H, W height and width of the upright frame
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
-import av.container
 import av.error
-from av.stream import Disposition
+import numpy as np
 
+from . import hardware_decoding
 from .errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
+from .hardware_decoding import HWACCELS, DeviceTrouble
 from .picture_orientation import display_orientation, upright
 from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
 from .process_tuning import LARGE_PICTURE
 from .video_color import UNSPECIFIED, ColorTags, resolve_tags
+from .video_container import is_indexed, open_container, video_stream
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
-_INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
 
-__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "is_indexed", "open_reader"]
+__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "open_reader"]
+
+log = logging.getLogger(__name__)
 
 
 def open_reader(
@@ -39,6 +44,7 @@ def open_reader(
     *,
     start: Fraction | float = 0,
     duration: Fraction | float | None = None,
+    hwaccel: str = "none",
 ) -> FrameReader:
     """Opens a video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern ("shot_%05d.png").
 
@@ -54,6 +60,8 @@ def open_reader(
     if rate <= 0:
         raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
     span = Span(start, duration or None)
+    if hwaccel not in HWACCELS:
+        raise StudioError(f"Unknown decoder {hwaccel!r}. Use {', '.join(HWACCELS)}.")
     pictures = find_pictures(path)
     if pictures is not None:
         return PictureReader(path, "sequence", pictures, rate, span)
@@ -63,22 +71,20 @@ def open_reader(
         )
     if is_picture(path):
         return PictureReader(path, "still", [Picture(path, 0)], rate, span)
-    return _VideoReader(path, span)
+    return _VideoReader(path, span, hwaccel)
 
 
 class _VideoReader(FrameReader):
-    def __init__(self, path: Path, span: Span) -> None:
+    def __init__(self, path: Path, span: Span, hwaccel: str) -> None:
         super().__init__()
+        self._path = path
         self._read_until = 0.0  # seconds
         self._span = span
-        self._container = _open_container(path)
+        self._container = open_container(path)
         try:
-            self._begin_stream(path)
+            self._begin_stream()
             self._first_tick, self._end_tick = span.ticks(self._time_base)
-            if self._first_tick and not self._seek_before(self._first_tick):
-                self._container.close()
-                self._container = _open_container(path)
-                self._begin_stream(path)
+            self._go_to_start()
             kept = self._within_span(self._timed(self._decode()))
             first = next(kept, None)
             if first is None:
@@ -88,6 +94,8 @@ class _VideoReader(FrameReader):
                     f"{path} holds no frame that can be decoded{where}{found}. Expected a video with pictures in it."
                 )
             self._prepare(path, *first)
+            if hwaccel != "none":
+                first, kept = self._on_device(hwaccel, first, kept)
         except BaseException:
             self._container.close()
             raise
@@ -97,16 +105,28 @@ class _VideoReader(FrameReader):
         super().close()
         self._container.close()
 
-    def _begin_stream(self, path: Path) -> None:
-        self._stream = stream = _video_stream(self._container, path)
+    def _begin_stream(self, threads: int | None = None) -> None:
+        self._stream = stream = video_stream(self._container, self._path)
         context = stream.codec_context
         context.thread_type = "AUTO"
         is_large = context.width * context.height > LARGE_PICTURE
-        context.thread_count = min(os.cpu_count() or 1, _MAX_THREADS_OF_LARGE if is_large else _MAX_DECODER_THREADS)
+        most = _MAX_THREADS_OF_LARGE if is_large else _MAX_DECODER_THREADS
+        context.thread_count = threads or min(os.cpu_count() or 1, most)
         assert stream.time_base is not None
         self._time_base = stream.time_base
         self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)
         self._step = max(1, round(1 / (self._rate * self._time_base)))  # from one frame to the next, where pts lack
+
+    def _go_to_start(self) -> None:
+        """Of the span, or of the file."""
+        if self._first_tick and not self._seek_before(self._first_tick):
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        """In software, at the file's beginning."""
+        self._container.close()
+        self._container = open_container(self._path)
+        self._begin_stream()
 
     def _seek_before(self, tick: int) -> bool:
         """Goes to a key frame at or before `tick`, from which on decoding gives what it gives from the beginning.
@@ -191,10 +211,7 @@ class _VideoReader(FrameReader):
             if packet is None or not packet.size:
                 break
             errors = 0
-            time = packet.dts if packet.pts is None else packet.pts
-            if time is not None and packet.time_base is not None:
-                seconds = float(time * packet.time_base)
-                self._read_until = max(self._read_until, float((time + (packet.duration or 0)) * packet.time_base))
+            seconds = self._reach(packet, seconds)
             if packet.is_corrupt:
                 self.damage.append(f"packet at {seconds:.2f} s is damaged")
             if held is not None:
@@ -203,6 +220,14 @@ class _VideoReader(FrameReader):
         if held is not None and not held[0].is_corrupt:
             yield held
         yield None, seconds
+
+    def _reach(self, packet: av.Packet, seconds: float) -> float:
+        """The packet's time in seconds; `seconds` where it tells none."""
+        time = packet.dts if packet.pts is None else packet.pts
+        if time is None or packet.time_base is None:
+            return seconds
+        self._read_until = max(self._read_until, float((time + (packet.duration or 0)) * packet.time_base))
+        return float(time * packet.time_base)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         """All frames the decoder can make; what it cannot is noted in `damage`."""
@@ -215,6 +240,60 @@ class _VideoReader(FrameReader):
             for frame in frames:
                 assert isinstance(frame, av.VideoFrame)
                 yield frame
+
+    def _on_device(
+        self, hwaccel: str, first: tuple[int, av.VideoFrame], kept: Iterator[tuple[int, av.VideoFrame]]
+    ) -> tuple[tuple[int, av.VideoFrame], Iterator[tuple[int, av.VideoFrame]]]:
+        """The same frames from a device; as they are where no device decodes them, or not to the same first frame."""
+        software = self._container, self._stream
+        try:
+            if self.damage:
+                raise DeviceTrouble("the file is damaged")
+            self._container, device = hardware_decoding.open_on_device(self._path, self._stream, hwaccel)
+            self._begin_stream(threads=1)
+            if self._first_tick and not self._seek_before(self._first_tick):
+                self._container.close()
+                self._container, device = hardware_decoding.open_on_device(self._path, software[1], hwaccel)
+                self._begin_stream(threads=1)
+            frames = self._within_span(self._timed(self._decode_on_device(device)))
+            found = next(frames, None)
+            if found is None or found[0] != first[0] or not np.array_equal(self._rgb(found[1]), self._rgb(first[1])):
+                raise DeviceTrouble(f"{device} gives another first frame")
+        except (DeviceTrouble, av.error.FFmpegError) as trouble:
+            log.warning("%s is decoded by software: %s.", self._path.name, trouble)
+            if self._container is not software[0]:
+                self._container.close()
+            self._container, self._stream = software
+            return first, kept
+        software[0].close()
+        log.info("%s is decoded on %s.", self._path.name, device)
+        return found, frames
+
+    def _decode_on_device(self, device: str) -> Iterator[av.VideoFrame]:
+        """As `_decode`, on the device as long as that goes well; then software decodes the rest."""
+        given, last, rising = 0, None, True
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.is_corrupt:
+                    raise DeviceTrouble("the file is damaged")
+                self._reach(packet, 0)
+                for frame in self._stream.codec_context.decode(packet if packet.size else None):
+                    assert isinstance(frame, av.VideoFrame)
+                    if frame.is_corrupt or frame.format.name not in hardware_decoding.FORMATS.values():
+                        raise DeviceTrouble("a frame is damaged, or in another form than those before")
+                    rising = rising and frame.pts is not None and (last is None or frame.pts > last)
+                    given, last = given + 1, frame.pts
+                    yield frame
+            return
+        except (DeviceTrouble, av.error.FFmpegError) as trouble:
+            log.warning("%s: %s went no further after frame %d: %s.", self._path.name, device, given, trouble)
+        self._begin_again()
+        if rising and last is not None and self._seek_before(last):
+            yield from (frame for frame in self._decode() if frame.pts is None or frame.pts > last)
+            return
+        self._begin_again()
+        self._go_to_start()
+        yield from islice(self._decode(), given, None)
 
     def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Each frame with its pts, which rise even where the file's do not."""
@@ -240,6 +319,12 @@ class _VideoReader(FrameReader):
             if self._first_tick is None or pts >= self._first_tick:
                 yield pts, frame
 
+    def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        """Upright [H, W, 3] of the clip's size and depth."""
+        size = self._stored_size if (frame.width, frame.height) != self._stored_size else None
+        turn = self._orientation
+        return self._to_rgb(frame, self._tags(frame), turn.rotation, self.info.bit_depth, turn.mirrored, size)
+
     def _convert(
         self, first: tuple[int, av.VideoFrame], kept: Iterator[tuple[int, av.VideoFrame]]
     ) -> Iterator[SourceFrame]:
@@ -261,14 +346,7 @@ class _VideoReader(FrameReader):
                 )
             image = NO_IMAGE
             if number >= self.skip:
-                image = self._to_rgb(
-                    frame,
-                    self._tags(frame),
-                    self._orientation.rotation,
-                    info.bit_depth,
-                    self._orientation.mirrored,
-                    None if size == self._stored_size else self._stored_size,
-                )
+                image = self._rgb(frame)
             yield SourceFrame(image, pts - self._zero, number)
             number += 1
             item = next(kept, None)
@@ -279,34 +357,3 @@ class _VideoReader(FrameReader):
                 f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds or 0):.2f} s; "
                 "the file may be cut off"
             )
-
-
-def _open_container(path: Path) -> av.container.InputContainer:
-    try:
-        # an absolute name: libav takes what stands before a colon for a protocol; titles may be in any encoding
-        container = av.open(str(path.absolute()), metadata_errors="replace")
-    except av.error.FFmpegError as error:
-        size = path.stat().st_size
-        raise StudioError(
-            f"{path} cannot be opened as a video ({error.strerror}; {size} bytes). Expected a complete video file such "
-            "as .mp4, .mov, .mkv or .webm: check whether it plays elsewhere."
-        ) from error
-    if container.format.name == "tty":  # libav's name for text, which it would draw as pictures
-        container.close()
-        raise StudioError(f"{path} is a text file. Expected a video, a picture or a folder of pictures.")
-    return container
-
-
-def is_indexed(container: av.container.InputContainer) -> bool:
-    """Whether it can be searched without losing packets of the time that is asked for."""
-    return not _INDEXED.isdisjoint(container.format.name.split(","))
-
-
-def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # cover art of music
-            return stream
-    kinds = {"a cover" if stream.type == "video" else stream.type for stream in container.streams} or {"nothing"}
-    raise StudioError(
-        f"{path} has no video in it, only {', '.join(sorted(kinds))}. Expected a file with a video track."
-    )

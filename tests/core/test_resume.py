@@ -343,6 +343,7 @@ def begins_anew(report, reason: str, frames=24) -> None:
         ({"decontaminate": 0.5}, {}, "decontaminate"),
         ({"keep_audio": False}, {}, "the sound"),
         ({"start": 0.1}, {}, "its part"),
+        ({"hwaccel": "auto"}, {}, "the decoder"),
         ({"background": "red"}, {}, "the background"),
         ({"background": torch.rand(2, 3, 4, 4)}, {}, "the background"),
         ({}, {"warm_up": 2}, "the warm-up"),

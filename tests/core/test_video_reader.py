@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
-from rvm_studio.core import video_reader
+from rvm_studio.core import video_container, video_reader
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.picture_orientation import display_orientation
 from rvm_studio.core.picture_sequence import find_pictures
@@ -349,7 +349,7 @@ def test_a_part_is_what_the_whole_has_there(tmp_path: Path, name, codec, pix_fmt
 @pytest.mark.parametrize("name", ["t.ts", "a.avi"])
 def test_a_search_that_misses_the_key_frame_is_not_trusted(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     """Transport streams are searched by decoding times, and for any packet."""
-    monkeypatch.setattr(video_reader, "_INDEXED", {"mpegts", "avi"})
+    monkeypatch.setattr(video_container, "_INDEXED", {"mpegts", "avi"})
     codec = "mpeg4" if name == "a.avi" else "libx264"
     options = {"g": "10", "bf": "2"}
     write_clip(tmp_path / name, [chart(index=i) for i in range(60)], codec, "yuv420p", options=options)
