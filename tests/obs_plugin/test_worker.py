@@ -291,6 +291,7 @@ def test_wrong_settings_are_said_and_those_before_hold(worker, network):
 # ---- when pictures come faster than mattes
 
 
+@pytest.mark.alone  # in step with a camera
 def test_the_newest_picture_wins_and_filters_take_turns(worker):
     cameras = [Camera(slot) for slot in worker.arena.slots[:2]]
     pictures = moving_pictures(120, 200, 1)
