@@ -2,6 +2,7 @@
 
 # T frames, H, W
 
+import functools
 import gc
 import logging
 from fractions import Fraction
@@ -11,7 +12,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from rvm_studio.core import cli, cli_demo, cli_matte
+from rvm_studio.core import MattingNetwork, cli, cli_demo, cli_matte
 from rvm_studio.core.engines import EngineOutput
 from rvm_studio.core.pixel_format import quantise, to_float
 
@@ -31,6 +32,23 @@ class RedEngine:
 @pytest.fixture
 def red_engine():
     return RedEngine()
+
+
+@pytest.fixture(scope="session")
+def random_networks():
+    """`random_networks(refiner, seed)`: MobileNetV3 with random weights, so scaled that alpha is neither 0 nor 1
+    everywhere; the same one each time, not to be changed."""
+
+    @functools.cache
+    def get(refiner: str, seed: int) -> MattingNetwork:
+        torch.manual_seed(seed)
+        network = MattingNetwork("mobilenetv3", refiner).eval()
+        with torch.no_grad():
+            network.project_mat.conv.weight *= 10
+            network.project_mat.conv.bias.fill_(0.4)
+        return network
+
+    return get
 
 
 def picture(index: int, height: int, width: int) -> np.ndarray:

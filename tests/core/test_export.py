@@ -22,21 +22,9 @@ def needs(suffix) -> None:
         pytest.importorskip(package)
 
 
-@pytest.fixture(scope="module")
-def networks():
-    """`networks(refiner)`: random weights, so scaled that alpha is neither 0 nor 1 everywhere."""
-    made = {}
-
-    def get(refiner="deep_guided_filter") -> MattingNetwork:
-        if refiner not in made:
-            torch.manual_seed(4)
-            made[refiner] = MattingNetwork("mobilenetv3", refiner).eval()
-            with torch.no_grad():
-                made[refiner].project_mat.conv.weight *= 10
-                made[refiner].project_mat.conv.bias.fill_(0.4)
-        return made[refiner]
-
-    return get
+@pytest.fixture
+def networks(random_networks):
+    return lambda refiner="deep_guided_filter": random_networks(refiner, 4)
 
 
 def run_file(path: Path, inputs: list[torch.Tensor]) -> list[torch.Tensor]:

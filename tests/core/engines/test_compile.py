@@ -10,7 +10,6 @@ import weakref
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork
 from rvm_studio.core.engines import EagerEngine, build, choice, choose, cuda_graph, full_size, guided_coefficients
 from rvm_studio.core.engines.cuda_graph import GRAPHS_KEPT, GraphEngine
 from rvm_studio.core.engines.inductor import Compiled, compile_problem
@@ -52,20 +51,9 @@ def engine_of(compiler):
     return make
 
 
-@pytest.fixture(scope="module")
-def networks():
-    made = {}
-
-    def get(refiner="fast_guided_filter"):
-        if refiner not in made:
-            torch.manual_seed(2)
-            made[refiner] = MattingNetwork("mobilenetv3", refiner).eval()
-            with torch.no_grad():
-                made[refiner].project_mat.conv.weight *= 10
-                made[refiner].project_mat.conv.bias.fill_(0.4)
-        return made[refiner]
-
-    return get
+@pytest.fixture
+def networks(random_networks):
+    return lambda refiner="fast_guided_filter": random_networks(refiner, 2)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import types
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork
 from rvm_studio.core.engines import EagerEngine, build, choice, choose, cuda_graph, full_size_gpu
 from rvm_studio.core.engines.cuda_graph import GRAPHS_KEPT, GraphEngine, agrees_with_eager
 from rvm_studio.core.errors import StudioError
@@ -15,20 +14,9 @@ from rvm_studio.core.errors import StudioError
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def networks():
-    made = {}
-
-    def get(refiner="deep_guided_filter"):
-        if refiner not in made:
-            torch.manual_seed(2)
-            made[refiner] = MattingNetwork("mobilenetv3", refiner).eval()
-            with torch.no_grad():
-                made[refiner].project_mat.conv.weight *= 10
-                made[refiner].project_mat.conv.bias.fill_(0.4)
-        return made[refiner]
-
-    return get
+@pytest.fixture
+def networks(random_networks):
+    return lambda refiner="deep_guided_filter": random_networks(refiner, 2)
 
 
 def pictures(count, height, width, seed=0) -> torch.Tensor:
