@@ -17,6 +17,7 @@ from ..network.guided_filter import (
     GuidedFilterRefiner,
     with_mean,
 )
+from ..pixel_format import pictures_from_frames
 from .kernel_runner import compiled_kernels, run_rows
 
 
@@ -35,7 +36,7 @@ def coefficients(
     if slope is None and kernels is not None:
         out = torch.empty(len(matte), 2 * matte.shape[1], *matte.shape[-2:])
         epsilon = np.float32(FastGuidedFilterRefiner.epsilon)
-        for x, y, target in zip(_interleaved(small), _interleaved(matte), out.numpy(), strict=True):
+        for x, y, target in zip(pictures_from_frames(small), pictures_from_frames(matte), out.numpy(), strict=True):
             run_rows(kernels.least_squares, out.shape[2], x, y, epsilon, target)
         return out
     statistics, means = neighbourhoods(small, matte, box_weights(refiner, small.device))
@@ -46,7 +47,7 @@ def coefficients(
         A = slope(statistics)  # noqa: N806
         if kernels is not None:
             out = torch.empty(len(A), 2 * A.shape[1], *A.shape[-2:])
-            for slopes, their_means, target in zip(_interleaved(A), means.numpy(), out.numpy(), strict=True):
+            for slopes, their_means, target in zip(pictures_from_frames(A), means.numpy(), out.numpy(), strict=True):
                 run_rows(kernels.offsets, out.shape[2], slopes, their_means, target)
             return out
         mean_x, mean_y = (mean[:, -A.shape[1] :] for mean in means.chunk(2, 1))
@@ -69,15 +70,11 @@ def neighbourhoods(small: Tensor, matte: Tensor, weights: Tensor) -> tuple[Tenso
         return torch.cat([cov, var], 1), torch.cat([mean_x, mean_y], 1)
     N, h, w = len(matte), *matte.shape[-2:]  # noqa: N806
     statistics, means = torch.empty(N, h, w, 2 * C), torch.empty(N, 2 * C, h, w)
-    arrays = zip(_interleaved(small), _interleaved(matte), statistics.numpy(), means.numpy(), strict=True)
-    for x, y, out, out_means in arrays:
+    for x, y, out, out_means in zip(
+        pictures_from_frames(small), pictures_from_frames(matte), statistics.numpy(), means.numpy(), strict=True
+    ):
         run_rows(kernels.statistics, h, x, y, weights.numpy(), out, out_means)
     return statistics.permute(0, 3, 1, 2), means
-
-
-def _interleaved(x: Tensor) -> np.ndarray:
-    """[N, C, h, w] -> [N, h, w, C], copied only if it does not lie so."""
-    return x.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def box_weights(refiner: GuidedFilterRefiner, device: torch.device) -> Tensor:

@@ -35,10 +35,9 @@ class SmallNetwork(nn.Module):
         self.backbone, self.aspp = _copy(network.backbone, encoder), _copy(network.aspp, encoder)
         blocks = network.decoder
         self.bottleneck = GRU(blocks.decode4.gru, decoder)
-        pooled = 2 * self.bottleneck.channels
+        channels = 2 * self.bottleneck.channels
         features = network.backbone.channels[:3]
         self.blocks = nn.ModuleList()
-        channels = pooled
         for block, skipped in zip((blocks.decode3, blocks.decode2, blocks.decode1), reversed(features), strict=True):
             arranged = Block(block, (channels, skipped, 3), decoder)
             self.blocks.append(arranged)

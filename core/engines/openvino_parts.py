@@ -16,12 +16,11 @@ from typing import Any, Literal
 
 import openvino
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..network import MattingNetwork, Rec, matting_network
+from ..pixel_format import interleaved
 from . import artefact_cache
-from .folded import FoldedParts
 from .kernel_runner import compiled_kernels, run_rows
 from .openvino_network import ChannelsLastSlope, SmallNetwork
 from .small_network import folded
@@ -37,7 +36,6 @@ DTYPES = {
     "bf16": {"encoder": torch.bfloat16, "decoder": torch.bfloat16},
 }
 
-SMALLEST = 5  # pixels a side: pooling three times fails in OpenVINO below
 PARTS_KEPT = 4  # compiled, in memory: those of two or more sizes
 
 
@@ -70,13 +68,11 @@ class OpenVINOParts:
 
     def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]:
         """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
-        if min(small.shape[-2:]) < SMALLEST:
-            return self._tiny.run(small, rec, foreground, hidden)
-        states = [_channels_last(r) for r in rec]
+        states = [interleaved(r) for r in rec]
         mattes, hids = [], []
         with self._lock:
-            for frame in _channels_last(small).split(1):
-                inputs = *_halved_thrice(frame), *states
+            for frame in interleaved(small).split(1):
+                inputs = *_halved_thrice(frame, self.network.decoder.pool), *states
                 matte, *states = self._run(self._whole(foreground, hidden), inputs, "f32")
                 mattes.append(matte)
                 if hidden:
@@ -86,16 +82,10 @@ class OpenVINOParts:
 
     def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor:
         """statistics [N, 8, h, w] and hid -> A [N, 4 or 1, h, w]."""
-        if min(statistics.shape[-2:]) < SMALLEST:
-            return self._tiny.slope(statistics, hid, foreground)
         part, hint = self._slope(foreground), "f32" if self.precision == "fp32" else "bf16"
         with self._lock:
-            pairs = zip(_channels_last(statistics).split(1), _channels_last(hid).split(1), strict=True)
+            pairs = zip(interleaved(statistics).split(1), interleaved(hid).split(1), strict=True)
             return _joined([self._run(part, pair, hint)[0] for pair in pairs])
-
-    @functools.cached_property
-    def _tiny(self) -> FoldedParts:
-        return FoldedParts(self.network)
 
     def _run(self, part: "Part", inputs: tuple[Tensor, ...], hint: str) -> list[Tensor]:
         threads = torch.get_num_threads()
@@ -110,27 +100,20 @@ class OpenVINOParts:
         return self._compiled[key](inputs)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    """[N, C, h, w] -> [N, h, w, C], copied only if it does not lie so."""
-    return x.permute(0, 2, 3, 1).contiguous()
-
-
 def _joined(frames: list[Tensor]) -> Tensor:
     """[1, h, w, C] each -> [N, C, h, w]"""
     return (torch.cat(frames) if len(frames) > 1 else frames[0]).permute(0, 3, 1, 2)
 
 
-def _halved_thrice(small: Tensor) -> list[Tensor]:
-    """[1, h, w, 3] -> itself, and at 1/2, 1/4, 1/8, as RecurrentDecoder.pool reduces it: OpenVINO takes five times as
+def _halved_thrice(small: Tensor, pool: nn.Module) -> list[Tensor]:
+    """[1, h, w, 3] -> itself, and at 1/2, 1/4, 1/8, as the decoder's `pool` reduces it: OpenVINO takes five times as
     long for three channels."""
     pictures = [small]
     kernels = compiled_kernels()
     for _ in range(3):
         larger = pictures[-1]
         if kernels is None:
-            planes = larger.permute(0, 3, 1, 2)
-            halved = F.avg_pool2d(planes, 2, 2, ceil_mode=True, count_include_pad=False)
-            pictures.append(_channels_last(halved))
+            pictures.append(interleaved(pool(larger.permute(0, 3, 1, 2))))
             continue
         height, width = (-(-size // 2) for size in larger.shape[1:3])
         pictures.append(torch.empty(1, height, width, 3))

@@ -123,7 +123,7 @@ def test_pictures_are_halved_as_the_decoder_does(parts, monkeypatch, height, wid
     small = torch.rand(1, height, width, 3)
     expected = small.permute(0, 3, 1, 2)
     pool = MattingNetwork().decoder.pool
-    for halved in parts._halved_thrice(small):
+    for halved in parts._halved_thrice(small, pool):
         assert halved.is_contiguous()
         assert (halved.permute(0, 3, 1, 2) - expected).abs().max() < 1e-6
         expected = pool(expected)
