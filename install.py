@@ -711,20 +711,20 @@ def run_checks(target: Target, pytest_arguments: list) -> int:
 
     Without arguments of one's own the tests' files are shared out among the cores, after those that need all of them.
     """
-    together = ["-m", "not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+    if pytest_arguments:
+        tests = {"pytest": ["pytest", *pytest_arguments]}
+    else:
+        together = ["-m", "not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+        tests = {"pytest, one by one": ["pytest", "-m", "alone"], "pytest": ["pytest", *together]}
     checks = {
         "ruff check": ["ruff", "check", "."],
         "ruff format": ["ruff", "format", "--check", "."],
         "basedpyright": ["basedpyright", "--pythonpath", str(target.python)],
-        "pytest, one by one": ["pytest", "-m", "alone"],
-        "pytest": ["pytest", *(pytest_arguments or together)],
+        **tests,
     }
-    if pytest_arguments:
-        del checks["pytest, one by one"]
-    tests = next(name for name in checks if name.startswith("pytest"))
     failed = []
     for name, command in checks.items():
-        if name == tests:
+        if name == next(iter(tests)):
             print(f"\nBefore pytest: {', '.join(failed) + ' failed' if failed else 'all checks passed'}")
         print(f"\n{name}", flush=True)
         command = [str(target.python), "-m", *command]

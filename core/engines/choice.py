@@ -27,8 +27,7 @@ ENGINES = ("auto", "eager", "folded", "openvino", "graph", "compile")
 ON_CPU = ("folded", "openvino")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
 GET_THEM = "pip install openvino numba, or run install.py"
-ON_CARDS = ("graph", "compile")
-EXPERIMENTAL = ON_CARDS  # never run on a card so far: only where asked for
+ON_CARDS = ("graph", "compile")  # never run on one so far: only where asked for
 
 
 class Choice(NamedTuple):
@@ -40,12 +39,12 @@ class Choice(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        full_size = ""
+        full_size = note = ""
         if self.engine in ON_CARDS and self.device.type != "cpu":
             full_size = f", full size by {'Triton' if _triton_for(self.device) else 'plain PyTorch'}"
+            note = ", experimental"
         elif self.engine != "eager":
             full_size = f", full size by {'numba' if compiled_kernels() else 'plain PyTorch'}"
-        note = ", experimental" if self.engine in EXPERIMENTAL and self.device.type != "cpu" else ""
         return f"{self.engine} on {self.device}, {self.precision}{full_size} ({self.why}{note})"
 
 

@@ -54,7 +54,6 @@ class Engine(Protocol):
         Without `foreground` the engine may skip that work.
 
         An engine whose `draws` is true (missing counts as false) takes a `drawing`, too: the pictures come in dtype
-        `out`, the same with `foreground` and without. An engine with
-        `transfers` (missing counts as None) brings frames from the CPU by them and returns at once: so may its caller
-        bring the results (see transfers.py)."""
+        `out`, the same with `foreground` and without. An engine with `transfers` (missing counts as None) brings frames
+        from the CPU by them and returns at once: so may its caller bring the results (see transfers.py)."""
         ...
