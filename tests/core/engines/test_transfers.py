@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork
 from rvm_studio.core.clip_options import ClipOptions, Output
 from rvm_studio.core.engines.cuda_graph import GraphEngine, agrees_with_eager
 from rvm_studio.core.engines.engine import EngineOutput
@@ -131,14 +130,9 @@ def transfers():
     return FakeTransfers()
 
 
-@pytest.fixture(scope="module")
-def network():
-    torch.manual_seed(2)
-    network = MattingNetwork("mobilenetv3", "fast_guided_filter").eval()
-    with torch.no_grad():
-        network.project_mat.conv.weight *= 10
-        network.project_mat.conv.bias.fill_(0.4)
-    return network
+@pytest.fixture
+def network(random_networks):
+    return random_networks("fast_guided_filter", 2)
 
 
 @pytest.fixture
