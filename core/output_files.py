@@ -26,6 +26,7 @@ from .errors import StudioError
 from .output_formats import Encoding, OutputFormat, format_for
 from .track_copy import TrackCopy
 from .video_color import ColorTags
+from .video_container import open_to_read
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 _MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture a thread
@@ -217,7 +218,7 @@ class ContainerFile:
         try:
             if self._partial.stat().st_size != earlier.size:
                 raise NotResumable(f"{self._partial} was changed")
-            with av.open(str(self._partial.absolute()), metadata_errors="replace") as container:
+            with open_to_read(self._partial) as container:
                 source = container.streams.video[0]
                 ours = self._stream.codec_context.extradata
                 if ours and ours != source.codec_context.extradata:

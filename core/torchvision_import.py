@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from .libav_log import silence_libav
+
 _BOX_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
@@ -76,3 +78,4 @@ def _import_torchvision():
 
 
 models = _import_torchvision()
+silence_libav()  # older releases have libav's messages go through Python

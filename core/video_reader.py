@@ -27,7 +27,7 @@ from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
 from .process_tuning import LARGE_PICTURE
 from .video_color import UNSPECIFIED, ColorTags, resolve_tags
-from .video_container import is_indexed, open_container, video_stream
+from .video_container import is_indexed, known, open_container, video_stream
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
@@ -112,9 +112,10 @@ class _VideoReader(FrameReader):
         is_large = context.width * context.height > LARGE_PICTURE
         most = _MAX_THREADS_OF_LARGE if is_large else _MAX_DECODER_THREADS
         context.thread_count = threads or min(os.cpu_count() or 1, most)
-        assert stream.time_base is not None
-        self._time_base = stream.time_base
-        self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)
+        time_base = known(stream.time_base)
+        assert time_base is not None  # libav gives every stream one
+        self._time_base = time_base
+        self._rate = known(stream.average_rate) or known(stream.guessed_rate) or DEFAULT_FRAME_RATE
         self._step = max(1, round(1 / (self._rate * self._time_base)))  # from one frame to the next, where pts lack
 
     def _go_to_start(self) -> None:
@@ -147,7 +148,7 @@ class _VideoReader(FrameReader):
 
     def _prepare(self, path: Path, first_pts: int, first: av.VideoFrame) -> None:
         stream, rate = self._stream, self._rate
-        self._orientation = display_orientation(first)
+        self._orientation = display_orientation(first, stream.codec_context.name)
         self._stored_size = first.width, first.height
         seconds = None  # may be the audio's, where the container does not tell the video's
         if stream.duration:
@@ -163,7 +164,7 @@ class _VideoReader(FrameReader):
             lengths = [length for length in (left, ends and ends - first_pts * self._time_base) if length is not None]
             part = max(1, round(min(lengths) * rate)) if lengths else 0
             count = min(part, count or part)
-        width, height, aspect = upright(first, self._orientation, stream.sample_aspect_ratio)
+        width, height, aspect = upright(first, self._orientation, known(stream.sample_aspect_ratio))
         self.info = ClipInfo(
             path=path,
             kind="video",
@@ -224,7 +225,7 @@ class _VideoReader(FrameReader):
     def _reach(self, packet: av.Packet, seconds: float) -> float:
         """The packet's time in seconds; `seconds` where it tells none."""
         time = packet.dts if packet.pts is None else packet.pts
-        if time is None or packet.time_base is None:
+        if time is None or not packet.time_base:
             return seconds
         self._read_until = max(self._read_until, float((time + (packet.duration or 0)) * packet.time_base))
         return float(time * packet.time_base)

@@ -756,7 +756,7 @@ def test_a_picture_is_freed_when_it_is_let_go(tmp_path):
     gc.collect()
     gc.disable()
     try:
-        assert display_orientation(frame) == (0, False)
+        assert display_orientation(frame, "mjpeg") == (0, False)
         del frame
         assert gc.collect() == 0
     finally:
