@@ -11,8 +11,8 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from PIL import Image
 
 _EXIF_ORIENTATION = 0x0112
-# These decoders give side data (a colour profile) a name. PyAV up to 19 at least frees that name with the side data, and
-# again with the frame: the process crashes.
+# Decoders that give side data (the colour profile) a name. PyAV 14.2 to 19 frees that name with the side data, and again
+# with the frame: the process crashes.
 _NAMES_SIDE_DATA = {"png", "apng"}
 
 
@@ -45,7 +45,9 @@ def upright(frame: av.VideoFrame, orientation: Orientation, aspect: Fraction | N
 
 
 def display_orientation(frame: av.VideoFrame, codec: str) -> Orientation:
-    """From the display matrix that mov, mkv and others carry, to the nearest quarter turn. codec: the decoder's name."""
+    """From the display matrix that mov, mkv and others carry, to the nearest quarter turn.
+
+    codec: name of the decoder. Of those in _NAMES_SIDE_DATA a flip is not seen."""
     if codec in _NAMES_SIDE_DATA:
         return _turn(frame)
     try:
