@@ -11,8 +11,8 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from PIL import Image
 
 _EXIF_ORIENTATION = 0x0112
-# Decoders that give side data (the colour profile) a name. PyAV 14.2 to 19 frees that name with the side data, and again
-# with the frame: the process crashes.
+# Decoders that give side data (the colour profile) a name. PyAV 14.2 to 19 frees that name with the side data, and then
+# again with the frame: the process crashes.
 _NAMES_SIDE_DATA = {"png", "apng"}
 
 
