@@ -13,11 +13,11 @@ PACKAGE = Path(rvm_studio.core.__file__).resolve().parent
 
 def test_the_core_is_the_folder_and_the_name_of_the_package():
     assert root.CORE == PACKAGE
-    assert root.NAME == rvm_studio.core.__name__
+    assert rvm_studio.core.__name__ == root.NAME
 
 
 def test_what_comes_with_the_package_is_there():
-    assert root.ASSETS == PACKAGE.parent / "assets"
+    assert PACKAGE.parent / "assets" == root.ASSETS
     assert cli_demo.SAMPLE.read_bytes()[4:8] == b"ftyp"  # an MP4
     assert weights.STARTER_PATH.stat().st_size > 100_000
 
