@@ -1,28 +1,29 @@
 """How many small faults, put into `core` one at a time, the tests notice. Needs: pip install cosmic-ray pytest-cov
 
     python bench/mutation_score.py [--sample 200] [--seed 1] [--files core/resume.py ...] [--tests tests/core]
-                                   [--map FILE] [--save FILE] [--seconds 120]
+                                   [--map FILE] [--save FILE] [--seconds 300]
 
 A mutant is a copy of the package with one change: a number one off, a comparison, operator or condition turned, a loop
 or a call left out. The tests that run the changed line (the slow ones never) run on it until one fails; a mutant that
-none of them notices survives and is printed. What the tests run is measured once, under coverage; --map keeps that for
-later calls. --save keeps the mutants that were killed: a later call with the same FILE does not try them again, and the
-score still counts them, so after new tests it shows what they kill of the same sample.
+none of them notices survives and is printed. Many of these are no fault at all (a longer time limit, another sentence);
+the others are promises without a test. What the tests run is measured under coverage; --map keeps that for later calls.
+With the same --save FILE a later call tries only the survivors of its sample again: after new tests, what they notice.
 
 Nothing in the checkout changes: mutants live in a copy of it in the temporary folder. Annotations, assertions and
-TYPE_CHECKING blocks are left alone.
+TYPE_CHECKING blocks are left alone. Not on Windows, which has no fork.
 """
 
 import argparse
 import ast
-import contextlib
 import difflib
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,17 +33,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as tests/conftest.py does, before PyTorch is loaded
+
+import av  # noqa: F401 - loaded for the forks
 import coverage
 import parso
+import pytest
+import torch  # noqa: F401
 from cosmic_ray.ast import ast_nodes
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).resolve().parent.parent
-_QUICKLY = ("-x", "-p", "no:cov")
 # they need arguments; `is` for `==` is the same for most small numbers and names
 _LEFT_OUT = re.compile("Variable(Replacer|Inserter)$|_(Eq|NotEq|Lt|LtE|Gt|GtE)_Is(Not)?$")
 
@@ -84,6 +90,9 @@ class Mutant:
     before: str
     after: str
     code: str  # of the whole file
+
+    def __str__(self) -> str:
+        return f"{self.place.file}:{self.place.lines[0]} {self.operator}\n- {self.before}\n+ {self.after}"
 
 
 @functools.cache
@@ -156,63 +165,82 @@ class Copy:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, self.root / name)
         self._folder = folder
-        self.environment = {
-            "RVM_REFERENCE": str(ROOT.parent / "shared" / "reference"),
-            **os.environ,
-            "PYTHONPATH": str(folder),
+        self._environment = {
+            "RVM_REFERENCE": os.environ.get("RVM_REFERENCE") or str(ROOT.parent / "shared" / "reference"),
+            "PYTHONPATH": str(folder),  # of processes that tests start
             "PYTHONDONTWRITEBYTECODE": "1",  # Python compares a file's second and size, which a mutant may share
             "RVM_MODELS_DIR": str(folder / "models"),
-            "PYTHONHASHSEED": "0",
+            "COVERAGE_FILE": str(folder / "coverage"),
         }
 
     def pytest(self, arguments: Sequence[str], seconds: float | None = None) -> int | None:
-        """The exit code; None where it ran out of time."""
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        process = subprocess.Popen(
-            [*command, f"--basetemp={self._folder / 'pytest'}", *arguments],
-            cwd=self.root, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=os.name == "posix",
-        )  # fmt: skip
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            if process.poll() is None:
-                end(process)
+        """The exit code; None where it ran out of time. In a fork, for which PyTorch and so on are loaded already."""
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                os.setsid()
+                os.environ.update(self._environment)
+                os.chdir(self.root)
+                sys.path.insert(0, str(self._folder))
+                sys.dont_write_bytecode = True
+                for stream in (1, 2):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+                code = pytest.main(
+                    ["-q", "-p", "no:cacheprovider", f"--basetemp={self._folder / 'pytest'}", *arguments]
+                )
+            finally:
+                os._exit(code)
+        until = time.monotonic() + (math.inf if seconds is None else seconds)
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > until:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return None
+            time.sleep(0.1)
 
-    def covering(self, tests: Sequence[str]) -> dict:
-        """{"seconds": {test: s}, "lines": {file: {line: [tests]}}} of the tests that pass."""
-        data, report, settings = (self._folder / name for name in ("coverage", "report.xml", "settings"))
+    def covering(self, tests: Sequence[str], known: dict) -> dict:
+        """What the tests run, of those that pass: {"digests": {file: digest}, "seconds": {test: s}, "lines": {file:
+        {line: [tests]}}}. known: an earlier answer, kept for test files that are as they were then; as long as all of
+        core is."""
+        files = {file for test in tests for file in ([self.root / test] if test.endswith(".py") else [])}
+        files |= {file for test in tests for file in (self.root / test).rglob("test_*.py")}
+        digests = {file.relative_to(self.root).as_posix(): str(digest(file.read_text("utf-8"))) for file in files}
+        digests["core"] = str(digest("".join(p.read_text("utf-8") for p in sorted((self.root / "core").rglob("*.py")))))
+        if known.get("digests", {}).get("core") != digests["core"]:
+            known = {"digests": {}, "seconds": {}, "lines": {}}
+        stale = sorted(name for name in digests.keys() - {"core"} if known["digests"].get(name) != digests[name])
+        kept = {test: s for test, s in known["seconds"].items() if test.split("::")[0] in digests.keys() - {*stale}}
+        new, new_lines = self._measured(stale) if stale else ({}, {})
+        seconds, lines = kept | new, defaultdict(lambda: defaultdict(list))
+        for found in (known["lines"], new_lines):
+            for file, by_line in found.items():
+                for line, names in by_line.items():
+                    lines[file][line] += [test for test in names if test in (new if found is new_lines else kept)]
+        return {"digests": digests, "seconds": seconds, "lines": lines}
+
+    def _measured(self, files: Sequence[str]) -> tuple[dict, dict]:
+        report, settings = (self._folder / name for name in ("report.xml", "settings"))
         settings.touch()
-        self.environment["COVERAGE_FILE"] = str(data)
         measure = ["--cov=core", f"--cov-config={settings}", "--cov-context=test", "--cov-report="]
         names = [f"--junitxml={report}", "-o", "junit_family=xunit1"]
-        self.pytest([*tests, *measure, *names, "-m", "not slow and not alone"])
-        seconds = {}
+        self.pytest([*files, *measure, *names, "-m", "not slow and not alone"])
+        seconds, lines = {}, {}
         for case in ElementTree.parse(report).iter("testcase"):
             if not any(case.findall(kind) for kind in ("failure", "error", "skipped")):
                 seconds[f"{case.get('file')}::{case.get('name')}"] = float(case.get("time", 0))
-        measured, lines = coverage.CoverageData(str(data)), {}
+        measured = coverage.CoverageData(self._environment["COVERAGE_FILE"])
         measured.read()
         for path in measured.measured_files():
-            with contextlib.suppress(ValueError):
-                file = Path(path).relative_to(self.root).as_posix()
-                if file.startswith("core/"):
-                    lines[file] = {
-                        line: sorted({test for c in contexts if (test := c.split("|")[0]) in seconds})
-                        for line, contexts in measured.contexts_by_lineno(path).items()
-                    }
-        return {"seconds": seconds, "lines": lines}
-
-
-def end(process: subprocess.Popen) -> None:
-    """With all that it started."""
-    if os.name == "posix":
-        os.killpg(process.pid, 9)
-    else:
-        process.kill()
-    process.wait()
+            by_line = {
+                str(line): sorted({test for context in contexts if (test := context.split("|")[0]) in seconds})
+                for line, contexts in measured.contexts_by_lineno(path).items()
+            }
+            lines[Path(path).relative_to(self.root).as_posix()] = by_line
+        return seconds, lines
 
 
 def tests_for(mutant: Mutant, covered: dict) -> list[str]:
@@ -224,19 +252,19 @@ def tests_for(mutant: Mutant, covered: dict) -> list[str]:
     return sorted(tests, key=lambda test: (covered["seconds"][test], test))
 
 
-def is_killed(mutant: Mutant, copy: Copy, covered: dict, seconds: float) -> bool:
-    tests, place = tests_for(mutant, covered), copy.root / mutant.place.file
-    if not tests:
-        return False
-    before = place.read_text(encoding="utf-8")
-    place.write_text(mutant.code, encoding="utf-8")
+def end_of(mutant: Mutant, copy: Copy, covered: dict, seconds: float) -> Literal["killed", "out of time", ""]:
+    """How its tests noticed it; "" where they did not."""
+    tests, file = tests_for(mutant, covered), copy.root / mutant.place.file
+    before = file.read_text(encoding="utf-8")
+    file.write_text(mutant.code, encoding="utf-8")
     try:
-        few = tests[:20]  # most faults show at once, and the rest takes minutes
-        if copy.pytest([*_QUICKLY, *few], seconds) != 0:
-            return True
-        return len(tests) > len(few) and copy.pytest([*_QUICKLY, *tests[len(few) :]], seconds) != 0
+        for some in (tests[:20], tests[20:]):  # most faults show at once, and the rest takes minutes
+            code = copy.pytest(["-x", "-p", "no:cov", *some], seconds) if some else 0
+            if code != 0:
+                return "out of time" if code is None else "killed"
     finally:
-        place.write_text(before, encoding="utf-8")
+        file.write_text(before, encoding="utf-8")
+    return ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -245,44 +273,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--files", nargs="+", metavar="FILE", help="from the root (default: all of core)")
     parser.add_argument("--tests", nargs="+", default=["tests/core"], metavar="PATH")
-    parser.add_argument("--map", type=Path, help="what the tests run: read where it is there, else measured and kept")
-    parser.add_argument("--save", type=Path, help="the mutants that were killed")
-    parser.add_argument(
-        "--seconds", type=float, default=120, help="of the tests of one mutant; then it counts as killed"
-    )
+    parser.add_argument("--map", type=Path, help="keeps what the tests run; only changed test files are measured again")
+    parser.add_argument("--save", type=Path, help="keeps which mutants were killed; they are not tried again")
+    parser.add_argument("--seconds", type=float, default=300, help="a mutant's tests may take (default: 300)")
     options = parser.parse_args(arguments)
     files = options.files or sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "core").rglob("*.py"))
     chosen = sample(files, options.sample, options.seed)
-    killed = set(json.loads(options.save.read_text()) if options.save and options.save.exists() else [])
+    ends: dict[str, str] = _kept(options.save)
     survivors = []
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Copy(Path(folder))
-        if options.map and options.map.exists():
-            covered = json.loads(options.map.read_text())
-        else:
-            covered = json.loads(json.dumps(copy.covering(options.tests)))
-            print(f"{len(covered['seconds'])} tests were measured", flush=True)
-            if options.map:
-                options.map.write_text(json.dumps(covered))
+        covered = copy.covering(options.tests, _kept(options.map))
+        if options.map:
+            options.map.write_text(json.dumps(covered))
+        print(f"{len(covered['seconds'])} tests, {len(chosen)} mutants", flush=True)
         for number, mutant in enumerate(chosen, 1):
-            started = time.monotonic()
-            if mutant.place.name in killed:
-                continue
-            if is_killed(mutant, copy, covered, options.seconds):
-                killed.add(mutant.place.name)
+            started, name = time.monotonic(), mutant.place.name
+            if name not in ends and (end := end_of(mutant, copy, covered, options.seconds)):
+                ends[name] = end
                 if options.save:
-                    options.save.write_text(json.dumps(sorted(killed), indent=0))
-                continue
-            survivors.append(mutant)
-            print(
-                f"\n{number} survives {len(tests_for(mutant, covered))} tests, {time.monotonic() - started:.0f} s: "
-                f"{mutant.place.file}:{mutant.place.lines[0]} {mutant.operator}\n- {mutant.before}\n+ {mutant.after}",
-                flush=True,
-            )
-    count = len(chosen) - len(survivors)
-    print(f"\n{count} of {len(chosen)} killed: {100 * count / max(1, len(chosen)):.1f} %, {len(survivors)} survive")
-    print(f"{sum(not tests_for(mutant, covered) for mutant in survivors)} of these in modules that no test runs")
+                    options.save.write_text(json.dumps(ends, indent=0))
+            elif name not in ends:
+                survivors.append(mutant)
+                count = len(tests_for(mutant, covered))
+                print(f"\n{number} survives {count} tests, {time.monotonic() - started:.0f} s: {mutant}", flush=True)
+    late = sum(ends.get(mutant.place.name) == "out of time" for mutant in chosen)
+    unseen = sum(not tests_for(mutant, covered) for mutant in survivors)
+    killed = len(chosen) - len(survivors)
+    share = 100 * killed / max(1, len(chosen))
+    print(f"\n{killed} of {len(chosen)} noticed ({share:.1f} %), {late} of them by time alone")
+    print(f"{len(survivors)} survive, {unseen} of them where no test goes")
     return 0
+
+
+def _kept(file: Path | None) -> dict:
+    return json.loads(file.read_text()) if file and file.exists() else {}
 
 
 if __name__ == "__main__":

@@ -227,14 +227,14 @@ def test_a_scene_cut_resets_the_state(network, clip):
     assert onward.cuts == [4]
 
 
-def three_scenes(clip):
-    """Scenes of 3, 3 and 3 frames."""
-    return torch.cat([clip[:3], ((1 - clip.flip(3)) * clip.flip(2))[:3], (clip.flip(2)[:, [1, 2, 0]] ** 2)[:3]])
+def three_scenes(clip, *lengths):
+    others = (1 - clip.flip(3)) * clip.flip(2), clip.flip(2)[:, [1, 2, 0]] ** 2
+    return torch.cat([scene[:length] for scene, length in zip((clip, *others), lengths, strict=True)])
 
 
-def test_the_warm_up_ahead_ends_at_the_next_cut(network, clip):
+def test_the_warm_up_ahead_ends_at_the_next_cut(network, clip, one_thread):
     """More frames are given than the first scene has: those of the next one are no part of its opening."""
-    frames = three_scenes(clip)
+    frames = three_scenes(clip, 3, 3, 3)
     session = session_of(network, chunk=1, warm_up=4, scene_cut=True)
     session.warm_up_on(frames[:5])
     pha = torch.cat([session.matte(frame[None])[1] for frame in frames[:3]])
@@ -244,19 +244,20 @@ def test_the_warm_up_ahead_ends_at_the_next_cut(network, clip):
     assert not torch.equal(pha[:1], across.matte(frames[:1])[1]), "the next scene would show"
 
 
+@pytest.mark.parametrize("lengths", [(3, 3, 3), (3, 1, 4)])
 @pytest.mark.parametrize("call", [1, 2, 4])
-def test_the_warm_up_of_a_new_scene_ends_at_the_next_cut(network, clip, call):
-    """Whatever the calls: the frames ahead reach into the scene after."""
-    frames = three_scenes(clip)
+def test_the_warm_up_of_a_new_scene_ends_at_the_next_cut(network, clip, call, lengths, one_thread):
+    """Whatever the calls: the frames ahead reach into the scene after, or begin with it."""
+    frames = three_scenes(clip, *lengths)
     session = session_of(network, chunk=1, warm_up=4, scene_cut=True)
     assert session.look_ahead == 4
     session.warm_up_on(frames[:5])
     results = []
-    for begin in range(0, 9, call):
+    for begin in range(0, len(frames), call):
         end = begin + call
         results += [output.pha for output in session.stream(frames[begin:end], ahead=frames[end : end + 4])]
-    assert session.cuts == [3, 6]
-    for scene, pha in zip(frames.split(3), torch.cat(results).split(3), strict=True):
+    assert session.cuts == [3, 3 + lengths[1]]
+    for scene, pha in zip(frames.split(lengths), torch.cat(results).split(lengths), strict=True):
         assert torch.equal(pha, session_of(network, chunk=1, warm_up=4).matte(scene)[1])
 
 
