@@ -9,10 +9,11 @@ from .cli_matte_options import WARM_UP
 from .cli_model import add_model_options, load_engine
 from .process_tuning import loading
 from .progress import make_progress
+from .root import ASSETS
 from .stop_signals import stop_on_signal
 
 STARTER_RATIO = 0.3  # of the sample: about the size of the pictures that the starter weights were trained on
-SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
+SAMPLE = ASSETS / "sample.mp4"
 
 
 def add_parser(subparsers) -> None:

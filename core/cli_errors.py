@@ -9,6 +9,7 @@ import traceback
 from tqdm import tqdm
 
 from .errors import StudioError
+from .root import NAME
 
 
 class NoteHandler(logging.Handler):
@@ -21,7 +22,7 @@ class NoteHandler(logging.Handler):
 
 def show_notes(quiet: bool) -> None:
     """Sends the package's log to standard error, all or (quiet) only what is worse than a warning."""
-    log = logging.getLogger(__package__)
+    log = logging.getLogger(NAME)
     if not any(isinstance(handler, NoteHandler) for handler in log.handlers):
         log.addHandler(NoteHandler())
     log.setLevel(logging.ERROR if quiet else logging.INFO)

@@ -22,6 +22,9 @@ from .scene_cut import SceneCutDetector
 
 log = logging.getLogger(__name__)
 
+MOST_AT_ONCE = 12  # frames through the network
+PIXELS_AT_ONCE = MOST_AT_ONCE * 1920 * 1080  # at the full size: fewer frames where they are larger
+
 
 class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
     """A session's `stopped` said so. Its state is as after the last chunk that was yielded."""
@@ -323,7 +326,7 @@ class MattingSession:
             return self._chunk
         if self.engine.device.type == "cpu":
             return 1
-        return max(1, min(12, 24_000_000 // (height * width)))  # 12 frames of 1080p
+        return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _replayed(self, opening: list[Tensor], ratio: float) -> Rec | None:
         """The state just before a scene's first frame, from replaying its opening (each [1, 3, H, W]) backwards."""

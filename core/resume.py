@@ -27,6 +27,7 @@ from .errors import StudioError
 from .matting_session import MattingSession, StreamState
 from .output_files import NotResumable, Written, partial_path
 from .picture_sequence import find_pictures
+from .root import CORE
 from .state_file import load_state, save_state
 from .video_reader import ClipInfo
 from .weights_file import digest
@@ -186,9 +187,9 @@ def _version(package: str) -> str | None:
 @functools.cache
 def _program() -> str:
     """A hash of the core's sources: a version number would not tell what changed between two releases."""
-    found, core = hashlib.sha256(), Path(__file__).parent
-    for path in sorted(core.rglob("*.py")):
-        found.update(path.relative_to(core).as_posix().encode() + path.read_bytes())
+    found = hashlib.sha256()
+    for path in sorted(CORE.rglob("*.py")):
+        found.update(path.relative_to(CORE).as_posix().encode() + path.read_bytes())
     return found.hexdigest()
 
 

@@ -20,6 +20,7 @@ from .errors import StudioError
 from .network import MattingNetwork
 from .network.guided_filter import REFINERS
 from .network.matting_network import ENCODERS
+from .root import ASSETS
 from .weights_download import CATALOGUE, CatalogueEntry, by_hand, download, lock, models_dir, sha256_of
 from .weights_file import ANOTHER_COPY, SUFFIXES, read_names, read_tensors, write_tensors
 
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
 STARTER, STARTER_VARIANT = "starter", "mobilenetv3"
-STARTER_PATH = Path(__file__).resolve().parent.parent / "assets" / "starter_mobilenetv3.safetensors"
+STARTER_PATH = ASSETS / "starter_mobilenetv3.safetensors"
 _REFINER = "refiner."
 _SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
 

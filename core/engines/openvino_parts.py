@@ -6,6 +6,7 @@ start. Static shapes, since dynamic ones cost 12 to 19 %.
 
 import functools
 import hashlib
+import inspect
 import logging
 import threading
 import warnings
@@ -18,7 +19,7 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from ..network import MattingNetwork, Rec, matting_network
+from ..network import MattingNetwork, Rec
 from ..pixel_format import interleaved
 from . import artefact_cache
 from .kernel_runner import compiled_kernels, run_rows
@@ -194,9 +195,8 @@ def _converted(part: nn.Module, shapes: Sequence[tuple[int, ...]]) -> openvino.M
 @functools.cache
 def _environment() -> tuple:
     """What compiled artefacts depend on besides the network: OpenVINO, PyTorch, the processor, our own source."""
-    here = Path(__file__).parent
-    ours = (here / "small_network.py", here / "openvino_network.py", Path(__file__))
-    files = [*sorted(Path(matting_network.__file__).parent.glob("*.py")), *ours]
+    ours = [Path(inspect.getfile(ours)) for ours in (folded, SmallNetwork, OpenVINOParts)]
+    files = [*sorted(Path(inspect.getfile(MattingNetwork)).parent.glob("*.py")), *ours]
     source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return openvino.get_version(), torch.__version__, core().get_property("CPU", "FULL_DEVICE_NAME"), source
 

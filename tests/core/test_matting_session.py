@@ -227,6 +227,74 @@ def test_a_scene_cut_resets_the_state(network, clip):
     assert onward.cuts == [4]
 
 
+def three_scenes(clip, *lengths):
+    others = (1 - clip.flip(3)) * clip.flip(2), clip.flip(2)[:, [1, 2, 0]] ** 2
+    return torch.cat([scene[:length] for scene, length in zip((clip, *others), lengths, strict=True)])
+
+
+def test_the_warm_up_ahead_ends_at_the_next_cut(network, clip, one_thread):
+    """More frames are given than the first scene has: those of the next one are no part of its opening."""
+    frames = three_scenes(clip, 3, 3, 3)
+    session = session_of(network, chunk=1, warm_up=4, scene_cut=True)
+    session.warm_up_on(frames[:5])
+    pha = torch.cat([session.matte(frame[None])[1] for frame in frames[:3]])
+    assert torch.equal(pha, session_of(network, chunk=1, warm_up=4).matte(frames[:3])[1])
+    across = session_of(network, chunk=1, warm_up=4)
+    across.warm_up_on(frames[:5])
+    assert not torch.equal(pha[:1], across.matte(frames[:1])[1]), "the next scene would show"
+
+
+@pytest.mark.parametrize("lengths", [(3, 3, 3), (3, 1, 4)])
+@pytest.mark.parametrize("call", [1, 2, 4])
+def test_the_warm_up_of_a_new_scene_ends_at_the_next_cut(network, clip, call, lengths, one_thread):
+    """Whatever the calls: the frames ahead reach into the scene after, or begin with it."""
+    frames = three_scenes(clip, *lengths)
+    session = session_of(network, chunk=1, warm_up=4, scene_cut=True)
+    assert session.look_ahead == 4
+    session.warm_up_on(frames[:5])
+    results = []
+    for begin in range(0, len(frames), call):
+        end = begin + call
+        results += [output.pha for output in session.stream(frames[begin:end], ahead=frames[end : end + 4])]
+    assert session.cuts == [3, 3 + lengths[1]]
+    for scene, pha in zip(frames.split(lengths), torch.cat(results).split(lengths), strict=True):
+        assert torch.equal(pha, session_of(network, chunk=1, warm_up=4).matte(scene)[1])
+
+
+@pytest.fixture
+def card(red_engine):
+    """An engine that says it is on a graphics card."""
+    red_engine.device = torch.device("cuda")
+    return red_engine
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "frames"),
+    [
+        (1080, 1920, 12),
+        (720, 1280, 12),
+        (16, 16, 12),
+        (1440, 2560, 6),
+        (2160, 3840, 3),
+        (4320, 7680, 1),
+        (9000, 9000, 1),
+    ],
+)
+def test_how_many_frames_go_through_a_card_at_once(card, network, height, width, frames):
+    """As many pixels as 12 frames of 1080p have, at the most 12 frames, at the least one."""
+    assert MattingSession(card).chunk_for(height, width) == frames
+    assert MattingSession(card, chunk=5).chunk_for(height, width) == 5
+    assert session_of(network).chunk_for(height, width) == 1
+    assert session_of(network, chunk=5).chunk_for(height, width) == 5
+
+
+def test_a_card_gets_its_frames_in_chunks(card):
+    run, asked = card.run, []
+    card.run = lambda frames, *args, **options: (asked.append(len(frames)), run(frames, *args, **options))[1]
+    MattingSession(card).matte(torch.zeros(30, 3, 4, 4))
+    assert asked == [12, 12, 6]
+
+
 def test_the_state_within_a_stream_is_that_of_its_last_frame(network, clip):
     session, other = (session_of(network, chunk=3, scene_cut=True) for _ in range(2))
     next(session.stream(clip))

@@ -4,13 +4,17 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import os
+import pkgutil
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import rvm_studio.core
 import torch
 from PIL import Image
 from rvm_studio.core import MattingNetwork, resume, video_matting
@@ -386,6 +390,31 @@ def test_other_weights(folders, clip):
         reports.append(matte_clip(clip, parts, session, options, stopped=lambda a=asked, n=limit: next(a) >= n))
     assert reports[0].frames == 3
     begins_anew(reports[1], "not the same as then: the weights")
+
+
+def test_the_program_is_every_source_of_the_core(tmp_path, monkeypatch):
+    """Found by another way than by the names of files: as Python finds modules to import."""
+    core = Path(rvm_studio.core.__file__).parent
+    names = [info.name for info in pkgutil.walk_packages(rvm_studio.core.__path__, "rvm_studio.core.")]
+    sources = [Path(importlib.util.find_spec(name).origin) for name in ("rvm_studio.core", *names)]
+    assert len(sources) > 80
+    copy = tmp_path / "core"
+    shutil.copytree(core, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(resume, "CORE", copy)
+    program = resume._program.__wrapped__  # which keeps its answer
+    before = program()
+    assert before == program()
+    for source in (copy / path.relative_to(core) for path in sources):
+        text = source.read_bytes()
+        source.write_bytes(text + b"\n")
+        assert program() != before, f"{source} is changed"
+        source.write_bytes(text)
+    assert program() == before
+    source = copy / sources[-1].relative_to(core)
+    source.rename(source.with_name("another_name.py"))
+    assert program() != before
+    monkeypatch.undo()
+    assert program() == before, "the sources are those that run"
 
 
 def test_another_version_of_the_program(folders, clip, monkeypatch):

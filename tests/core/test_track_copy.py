@@ -332,6 +332,51 @@ def test_far_into_a_clip_the_same_packets_are_found_by_searching(tmp_path, name,
     assert 46 <= len(found) <= 48
 
 
+@pytest.mark.parametrize("early", [0, 8])
+def test_sound_that_lies_before_its_picture_is_found(tmp_path, early):
+    """In this file sound comes up to 8 seconds before the picture of its time, as from a writer that waits for its
+    video encoder; a search goes by the picture."""
+    plain, source = make_long(tmp_path / "plain.mkv"), tmp_path / "in.mkv"
+    with av.open(str(plain)) as old, av.open(str(source), "w", container_options={"max_interleave_delta": "1"}) as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        kinds = {stream.index: stream.type for stream in old.streams}
+        all_packets = [packet for packet in old.demux() if packet.size]
+        place = lambda packet: packet.dts * packet.time_base - early * (kinds[packet.stream.index] == "audio")  # noqa: E731
+        for packet in sorted(all_packets, key=place):
+            packet.stream = streams[packet.stream.index]
+            new.mux(packet)
+    with av.open(str(source)) as container:
+        first_picture = next(p for p in container.demux() if p.stream.type == "video" and p.pts * p.time_base >= 30)
+        following = next(p for p in container.demux() if p.stream.type == "audio" and p.size)
+        assert following.pts * following.time_base - first_picture.pts * first_picture.time_base >= early - 1
+    begins, ends = Fraction(30), Fraction(32)
+    found = packets(convert_part(source, tmp_path / "out.mkv", begins, ends, 10).path)
+    expected = [(time, digest) for time, digest in packets(source) if begins <= time < ends]
+    assert [digest for _, digest in found][-len(expected) :] == [digest for _, digest in expected]
+    assert found[-len(expected)][0] == expected[0][0] - begins
+    assert len(found) - len(expected) <= 1  # one that sounds across the beginning
+
+
+def make_long(path: Path) -> Path:
+    """45 seconds of a picture a second, each a key frame, and sound."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mjpeg", rate=1)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        sound = container.add_stream("aac", rate=RATE)
+        sound.codec_context.layout = "stereo"
+        for second in range(45):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * second, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = second, Fraction(1)
+            container.mux(video.encode(frame.reformat(format="yuvj420p")))
+            for start in range(-(-second * RATE // 1024) * 1024, (second + 1) * RATE, 1024):
+                samples = av.AudioFrame.from_ndarray(tone(start, 1024, RATE), format="fltp", layout="stereo")
+                samples.sample_rate, samples.pts, samples.time_base = RATE, start, Fraction(1, RATE)
+                container.mux(sound.encode(samples))
+        container.mux(video.encode(None))
+        container.mux(sound.encode(None))
+    return path
+
+
 def test_the_sound_is_left_out_where_it_is_not_wanted(tmp_path):
     source = make_source(tmp_path / "in.mp4", tags={"title": "Träume"})
     writer = begin(tmp_path / "out.mov", source, copy_audio=False)

@@ -130,6 +130,66 @@ def test_subsampled_chroma_sits_on_the_left(name: str):
     assert abs(offset) < 0.05  # in samples of chroma
 
 
+SUBSAMPLED = ["yuv420p", "yuv422p", "yuva420p", "yuv420p10le", "yuv422p10le"]
+
+
+def chroma(name: str, red: np.ndarray) -> np.ndarray:
+    """Cr of a picture whose red is given (0..255 [H, W], the rest black), in steps of 8 bits."""
+    image = np.zeros((*red.shape, 4 if "a" in name else 3), np.uint8)
+    image[..., 0] = red
+    return plane_of(FromRGB(name, BT709)(image), 2) / (4 if "10" in name else 1)
+
+
+@pytest.mark.parametrize("name", SUBSAMPLED)
+def test_written_chroma_sits_on_the_left_of_a_pair_of_columns(name: str):
+    """Cr is 128 left of an edge and 240 right of it. Sample k stands at column 2 k: half a column behind an edge before
+    column 2 k, half a column before one behind it. So the two edges, mirrored about it, give values that add up."""
+    before, behind = np.zeros((16, 64)), np.zeros((16, 64))
+    k = 16
+    before[:, 2 * k :], behind[:, 2 * k + 1 :] = 255, 255
+    one, other = chroma(name, before)[4], chroma(name, behind)[4]
+    assert (one[0], one[-1]) == (128, 240)
+    for d in range(-6, 7):
+        assert abs(one[k + d] + other[k - d] - (128 + 240)) <= 1
+    assert one[k] - other[k] > 30  # the two edges are no alike
+
+
+@pytest.mark.parametrize("name", SUBSAMPLED)
+def test_written_chroma_of_a_slope(name: str):
+    """A filter without a shift leaves a slope as it is: Cr of the column that a sample stands at."""
+    red = np.broadcast_to(np.arange(64) * 4, (16, 64))
+    at_columns = exact_yuv(np.stack([red / 255, 0 * red, 0 * red], -1), 1, LIMITED, 8)[2]
+    assert np.abs(chroma(name, red) - at_columns[:: 16 // len(chroma(name, red)), ::2])[:, 4:-4].max() <= 0.6
+    down = np.broadcast_to(np.arange(64)[:, None] * 4, (64, 16))
+    at_rows = exact_yuv(np.stack([down / 255, 0 * down, 0 * down], -1), 1, LIMITED, 8)[2][:, ::2]
+    if "420" in name:  # between two rows
+        at_rows = (at_rows[::2] + at_rows[1::2]) / 2
+    assert np.abs(chroma(name, down) - at_rows)[4:-4].max() <= 0.6
+
+
+@pytest.mark.parametrize("name", [name for name in SUBSAMPLED if "420" in name])
+def test_written_chroma_sits_between_two_rows(name: str):
+    even, odd = np.zeros((64, 16)), np.zeros((64, 16))
+    k = 16
+    even[2 * k :], odd[2 * k + 1 :] = 255, 255
+    between, through = chroma(name, even)[:, 4], chroma(name, odd)[:, 4]
+    for d in range(-6, 7):
+        assert abs(between[k + d] + between[k - 1 - d] - (128 + 240)) <= 1
+        assert abs(through[k + d] + through[k - d] - (128 + 240)) <= 1
+    assert abs(through[k] - (128 + 240) / 2) <= 0.5
+
+
+@pytest.mark.parametrize("name", SUBSAMPLED)
+def test_colour_stays_in_its_place_there_and_back(name: str):
+    """A red column on black comes back as symmetric as it was, whatever column it is."""
+    for column in (30, 31):
+        image = np.zeros((16, 64, 3), np.uint8)
+        image[:, column, 0] = 255
+        back = ToRGB()(FromRGB(name, BT709)(image), BT709)[8, :, 0].astype(float)
+        centre = (back * np.arange(64)).sum() / back.sum()
+        assert abs(centre - column) < 0.1
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (17, 31), (64, 48)])
 @pytest.mark.parametrize("name", ["yuv420p", "yuv422p10le", "yuv444p", "rgb24", "gray"])
 def test_odd_sizes(name: str, size: tuple[int, int]):

@@ -2,11 +2,13 @@
 
 import logging
 import os
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork
+from rvm_studio.core import MattingNetwork, root
 from rvm_studio.core.engines import artefact_cache
 from rvm_studio.core.engines.choice import openvino_problem
 from rvm_studio.core.engines.split import SplitEngine
@@ -55,6 +57,37 @@ def test_another_network_or_version_is_made_anew(parts, network, folder, monkeyp
     monkeypatch.setattr(parts, "_environment", lambda: ("another version",))
     matte(parts, network)
     assert len(list(folder.iterdir())) == 3
+
+
+def test_a_changed_source_is_made_anew(parts, monkeypatch):
+    """Whatever of ours runs while a network is arranged and converted: each of these files is part of the key."""
+    torch.manual_seed(0)
+    refined = MattingNetwork(refiner="deep_guided_filter").eval()
+    ran = set()
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(str(root.CORE)):
+            ran.add(Path(frame.f_code.co_filename))
+
+    sys.setprofile(note)
+    try:
+        ours = parts.OpenVINOParts(refined)
+        states = [
+            torch.zeros(1, size, size, channels)
+            for size, channels in zip((32, 16, 8, 4), (16, 20, 40, 64), strict=True)
+        ]
+        pictures = [torch.zeros(1, size, size, 3) for size in (64, 32, 16, 8)]
+        ours._whole(True, True).model([tuple(x.shape) for x in (*pictures, *states)])
+        ours._slope(True).model([(1, 64, 64, 8), (1, 64, 64, 16)])
+    finally:
+        sys.setprofile(None)
+    assert {"backbone.py", "recurrent_decoder.py"} <= {path.name for path in ran}
+    environment = parts._environment.__wrapped__  # which keeps its answer
+    before, read = environment(), Path.read_bytes
+    assert before == environment()
+    for changed in ran:
+        monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path == changed else b""))  # noqa: B023
+        assert environment() != before, f"{changed} is changed"
 
 
 def test_what_is_broken_repairs_itself(parts, network, folder, caplog):
