@@ -1,6 +1,7 @@
 """Shared fixtures: the reference data (golden vectors, 8-bit official weights), skipped where the folder is missing."""
 
 import os
+import sys
 from pathlib import Path
 
 # Before torch is loaded: the tests share their cores with decoders, encoders and processes that they start.
@@ -10,6 +11,7 @@ import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "patience"))
 
 
 @pytest.fixture(scope="session")

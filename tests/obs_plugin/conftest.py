@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "obs_plugin"
-sys.path.extend([str(PLUGIN), str(HERE)])
+sys.path.extend([str(PLUGIN), str(HERE), str(HERE.parent / "patience")])
 
 import headless_obs  # noqa: E402
 
