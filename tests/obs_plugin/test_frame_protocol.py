@@ -6,7 +6,6 @@ import mmap
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from filter_side import FilterSide
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from patience import PATIENCE, wait_for
 from rvm_frame_protocol import Arena, ProtocolError
 
 HERE = Path(__file__).resolve().parent
@@ -270,8 +270,8 @@ import sys
 sys.path.insert(0, {plugin!r})
 import rvm_frame_protocol as protocol
 arena = protocol.Arena.attach(sys.argv[1])
-slot, last, torn, count = arena.slots[0], 0, 0, 0
-while last < {frames}:
+slot, last, torn, count, epoch = arena.slots[0], 0, 0, 0, 1
+while epoch == 1:
     picture = slot.read_picture(last)
     if picture is None:
         continue
@@ -282,7 +282,7 @@ while last < {frames}:
     assert picture.number > last, (picture.number, last)
     assert data == bytes([picture.number % 251]) * len(data), picture.number
     assert len(data) == 4 * picture.width * picture.height
-    last, count = picture.number, count + 1
+    last, count, epoch = picture.number, count + 1, picture.epoch
     with slot.write_matte(picture, 2, 1) as matte:
         matte.alpha[:] = bytes([picture.number % 251]) * 2
 print(count, torn)
@@ -296,22 +296,37 @@ def test_a_hundred_thousand_frames_at_full_speed(arena, side_length):
     come back in order. What it cannot keep up with it skips."""
     frames = 100_000 if side_length < 100 else 20_000
     side = FilterSide(arena.slots[0])
-    code = FULL_SPEED.format(plugin=str(PLUGIN), frames=frames)
+    code = FULL_SPEED.format(plugin=str(PLUGIN))
     command = [sys.executable, "-c", code, arena.prepare_worker()]
     reader = subprocess.Popen(
         command, pass_fds=arena.inherited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     colors = [bytes([value]) * (4 * side_length**2) for value in range(251)]
-    numbers = []
-    for number in range(1, frames + 1):
-        side.write_picture(number, side_length, side_length, colors[number % 251])
-        numbers += check_mattes(side)
-    output, errors = reader.communicate(timeout=60)
+    numbers, number = [], 0
+
+    def write_next(epoch=1):
+        nonlocal number
+        number += 1
+        side.write_picture(number, side_length, side_length, colors[number % 251], epoch=epoch)
+        numbers.extend(check_mattes(side))
+
+    write_next()
+    wait_for(lambda: slot_is_read(arena, reader), "the reader")
+    while number < frames or len(numbers) < 20:  # they may take turns on one core, and the reader's are to be enough
+        write_next()
+        assert reader.poll() is None, reader.communicate()
+    write_next(epoch=2)  # the last one
+    output, errors = reader.communicate(timeout=PATIENCE)
     assert reader.returncode == 0, errors
     numbers += check_mattes(side)
     assert numbers == sorted(set(numbers))
-    assert numbers[-1] == frames
-    assert int(output.split()[0]) >= len(numbers) > 20  # on a busy machine they take turns
+    assert numbers[-1] == number
+    assert int(output.split()[0]) >= len(numbers)
+
+
+def slot_is_read(arena, reader) -> bool:
+    assert reader.poll() is None, reader.communicate()
+    return arena.slots[0].control.matte_count > 0
 
 
 def check_mattes(side) -> list[int]:
@@ -502,10 +517,16 @@ def test_the_structures_in_c_have_the_same_size():
 
 
 def test_a_worker_that_only_looks_costs_little(arena, worker):
-    """A look at eight quiet slots a thousand times a second must be free: below 5 % of a core."""
-    start = time.process_time()
-    for _ in range(1000):
-        for slot in worker.slots:
-            slot.read_picture(5)
-            slot.read_settings(1)
-    assert time.process_time() - start < 0.05
+    """A thousand times a second, at every slot: where nothing is new, nothing is read but a few numbers."""
+    side = FilterSide(arena.slots[0])
+    side.write_settings(model="mobilenetv3")
+    side.write_picture(5, 64, 64, pixels(5, 64, 64))
+    slot, called = worker.slots[0], []
+    known, _ = slot.read_settings()
+    sys.setprofile(lambda frame, event, _: event == "call" and called.append(frame.f_code.co_name))
+    try:
+        seen = slot.read_picture(5), slot.read_settings(known)
+    finally:
+        sys.setprofile(None)
+    assert seen == (None, None)
+    assert called == ["read_picture", "fence", "__init__", "is_intact", "fence", "read_settings"]
