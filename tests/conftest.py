@@ -7,11 +7,18 @@ from pathlib import Path
 # Before torch is loaded: the tests share their cores with decoders, encoders and processes that they start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests" / "patience"))
+
+# Examples that take long on a slow or busy machine are no failures.
+hypothesis.settings.register_profile(
+    "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ from rvm_frame_protocol import Arena, ProtocolError
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "obs_plugin"
+SHARED_FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 WORDS = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2, 2**31, 2**32, 2**63, 2**64 - 1]))
 
 
@@ -208,7 +209,7 @@ def test_names_that_name_nothing(name):
         Arena.attach(name)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=SHARED_FIXTURE)
 @given(
     st.dictionaries(st.sampled_from(["magic", "version", "arena_bytes", "slot_count", "slot_bytes"]), WORDS, min_size=1)
 )
@@ -228,7 +229,7 @@ def test_a_fuzzed_header_is_refused_or_was_no_change(arena, changes):
             setattr(header, field, value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=SHARED_FIXTURE, max_examples=300)
 @given(
     st.dictionaries(st.sampled_from([name for name, _ in protocol.PictureHeader._fields_]), WORDS),
     st.dictionaries(st.sampled_from(["instance", "picture_count", "settings_sequence", "settings_length"]), WORDS),
@@ -423,7 +424,7 @@ class Conversation(RuleBasedStateMachine):
 
 
 TestConversation = Conversation.TestCase
-TestConversation.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestConversation.settings = settings(max_examples=40, stateful_step_count=40)
 
 
 # Operating systems -----------------------------------------------------------------------------------------------
