@@ -182,6 +182,6 @@ result = in_window(press)
 def test_the_panel_says_why_there_is_no_worker(start_obs):
     obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], "neither number nor pattern", control=True)
     code = f"path = {str(obs.script)!r}\n{SCRIPT}\nresult = in_window(look)"
-    obs.wait_until(lambda: "ValueError: invalid literal" in str(obs.control(code)), 15)
+    obs.wait_until(lambda: "ValueError: invalid literal" in str(obs.control(code)))
     time.sleep(0.5)
     assert not obs.screenshot("cam").any()

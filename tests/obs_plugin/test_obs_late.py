@@ -42,7 +42,7 @@ def test_a_worker_that_stands_still(start_obs, late, after):
             assert opacity(obs) == expected
     finally:
         os.kill(process, signal.SIGCONT)
-    obs.wait_until(lambda: opacity(obs) == HALF, 3)
+    obs.wait_until(lambda: opacity(obs) == HALF)
 
 
 @pytest.mark.parametrize("sync", ["steady", "soon", "newest"])

@@ -42,7 +42,7 @@ def start_matting(start_obs, clip: Path, **settings):
     """OBS with the clip, cut out over black by a worker that takes 40 ms."""
     sources = [color("black", 0xFF000000, W, H), media("cam", clip, [matte(freeze=10000, **settings)])]
     obs = start_obs(sources, "pattern", 40, **LOSSLESS)
-    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), 20, "the first matte")
+    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), "the first matte")
     return obs
 
 
@@ -66,7 +66,7 @@ def test_an_even_rhythm(start_obs, clips, skip, delay_ms, step):
     """Every third frame where that was chosen; every second for a worker that takes one and a half frames."""
     sources = [color("black", 0xFF000000, W, H), media("cam", clips[10], [matte(skip=skip, freeze=10000)])]
     obs = start_obs(sources, "pattern", delay_ms, fps=10, **LOSSLESS)
-    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), 20, "the first matte")
+    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), "the first matte")
     time.sleep(8)
     numbers = [numbered_clip.number_of(frame) for frame in record(obs, 4)]
     steps = Counter((after - before) % LENGTH for before, after in pairwise(numbers) if after != before)
@@ -83,7 +83,7 @@ def test_the_delay_is_constant_and_as_shown(start_obs, clips, fixed):
     ]
     sources = [*scenes, color("black", 0xFF000000, 2 * W, H), media("cam", clips[10])]
     obs = start_obs(sources, "pattern", 8, size=(2 * W, H), fps=10, **LOSSLESS)
-    obs.wait_until(lambda: obs.screenshot("Cut out")[..., 3].any(), 20, "the first matte")
+    obs.wait_until(lambda: obs.screenshot("Cut out")[..., 3].any(), "the first matte")
     time.sleep(8)  # the automatic delay has settled
     shown = obs.report()["slots"][0]["delay_ns"] / 1e8  # in frames
     frames = record(obs, 4)
