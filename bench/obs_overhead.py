@@ -69,7 +69,7 @@ def measure(size: tuple[int, int], rounds: int, seconds: float, fps: int) -> dic
         found = {on: {scope: Counter() for scope in SCOPES} for on in (False, True)}
         with HeadlessObs(folder, sources, [TESTS / "obs_control.py"], size, fps, environment) as obs:
             obs.control = Control(folder)
-            obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), 20, "the first matte")
+            obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), "the first matte")
             for turn in range(2 * rounds):
                 on = turn % 2 == 1
                 obs.request("SetSourceFilterEnabled", sourceName="cam", filterName="matte", filterEnabled=on)

@@ -1,15 +1,24 @@
 """Shared fixtures: the reference data (golden vectors, 8-bit official weights), skipped where the folder is missing."""
 
 import os
+import sys
 from pathlib import Path
 
 # Before torch is loaded: the tests share their cores with decoders, encoders and processes that they start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "patience"))
+
+# Examples that take long on a slow or busy machine are no failures.
+hypothesis.settings.register_profile(
+    "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What the script and the filter show to the user, and what they use of OBS."""
 
 import ast
-import time
 from pathlib import Path
 
 from headless_obs import color, matte
@@ -182,6 +181,6 @@ result = in_window(press)
 def test_the_panel_says_why_there_is_no_worker(start_obs):
     obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], "neither number nor pattern", control=True)
     code = f"path = {str(obs.script)!r}\n{SCRIPT}\nresult = in_window(look)"
-    obs.wait_until(lambda: "ValueError: invalid literal" in str(obs.control(code)), 15)
-    time.sleep(0.5)
-    assert not obs.screenshot("cam").any()
+    obs.wait_until(lambda: "ValueError: invalid literal" in str(obs.control(code)))
+    for _ in range(10):
+        assert not obs.screenshot("cam").any()

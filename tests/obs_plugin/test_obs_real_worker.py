@@ -48,7 +48,7 @@ def test_a_recording_is_the_cores_own_composite(start_obs, clip, reference_weigh
     filters = [matte(decontaminate=0, scene_cuts=False, skip="1", freeze=10000)]
     back = color("back", 0xFF000000 | BACK[2] << 16 | BACK[1] << 8 | BACK[0], width, height)
     obs = start_obs([back, media("cam", path, filters)], size=(width, height), fps=RATE, **LOSSLESS)
-    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), 90, "the first matte")
+    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), "the first matte")
     frames = recorded(obs.record_and_kill(20), height, width)
     # A frame that is the one before to the last pixel was shown twice, for want of a new one; it was not matted twice,
     # as the network remembers and would have answered a little differently.

@@ -5,12 +5,12 @@ import importlib
 import json
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
 import pytest
 import rvm_supervisor
+from patience import wait_for
 
 
 def not_installed(folder):
@@ -90,9 +90,7 @@ def test_loading_the_filter(script, monkeypatch, results, expected):
         assert script.status_rows() == [("error", script.problem)]
     else:
         assert script.problem == ""
-        end = time.monotonic() + 5
-        while not script.running.worker.error and time.monotonic() < end:  # it is found out in a thread
-            time.sleep(0.01)
+        wait_for(lambda: script.running.worker.error)  # it is found out in a thread
         assert script.status_rows()[-1] == ("error", "Last error: Run install.py first.")
         assert (
             int(next(call[3] for call in library.calls if call[1:3] == (1, b"address"))) == script.running.arena.address
