@@ -95,7 +95,7 @@ def test_properties_of_the_filter(start_obs):
     top = obs.control(FILTER)
     groups = {entry["name"]: entry["items"] for entry in top if "items" in entry}
     assert list(groups) == ["picture", "edge", "network", "timing", "safety"]
-    assert next(entry for entry in top if entry["name"] == "status")["title"].startswith("Delay ")
+    assert next(entry for entry in top if entry["name"] == "status")["title"].startswith("Delay: ")
     entries = [entry for items in groups.values() for entry in items]
     assert all(entry["title"] and entry["tip"] for entry in entries)
     assert {entry["name"] for entry in entries if not entry["visible"]} == {"key_color", "blur", "image_file"}

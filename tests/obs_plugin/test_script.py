@@ -74,7 +74,7 @@ class FakeLibrary:
 
 @pytest.mark.parametrize(
     ("results", "expected"),
-    [({"obs_script_create": None}, "without Lua"), ({"obs_script_loaded": False}, "refused"), ({}, "")],
+    [({"obs_script_create": None}, "without Lua"), ({"obs_script_loaded": False}, "did not accept rvm_filter.lua"), ({}, "")],
 )
 def test_loading_the_filter(script, monkeypatch, results, expected):
     library = FakeLibrary(**results)
