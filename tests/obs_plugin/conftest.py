@@ -38,9 +38,9 @@ def find_python(folder):
 
 
 def copy_plugin(folder: Path, arguments=None) -> Path:
-    """The plugin's files in a folder of their own, to which known_worker.py is the worker with these arguments, or
-    without any the product's own; returns the script to add in OBS."""
-    plugin = folder / "obs_plugin"
+    """Copies the plugin's files into a folder whose name is not all ASCII. known_worker.py is their worker, with these
+    arguments; without any it is the product's own. Returns the script to add in OBS."""
+    plugin = folder / "obs_plügin"
     plugin.mkdir(exist_ok=True)
     for path in PLUGIN.iterdir():
         if path.is_file():
@@ -56,12 +56,12 @@ def copy_plugin(folder: Path, arguments=None) -> Path:
     return plugin / "rvm_obs.py"
 
 
-# In OBS's log: a failed drawing, an error in the Lua or the Python script (what they print otherwise has other words).
+# In OBS's log: a failed drawing, an error in the Python script, and any line of the filter: it reports errors only.
 COMPLAINTS = (
     "(GL) failed",
     "Could not find attribute",
     "Error compiling",
-    "rvm_filter.lua:",
+    "[Lua: rvm_filter.lua]",
     "Traceback",
     "cannot draw",
 )

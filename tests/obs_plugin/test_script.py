@@ -3,6 +3,8 @@
 import ctypes
 import importlib
 import json
+import ntpath
+import os
 import subprocess
 import sys
 import types
@@ -57,6 +59,15 @@ def test_libraries_on_linux(script, monkeypatch, tmp_path):
         script.library("obs-scripting")
 
 
+def test_paths_of_files(script, monkeypatch):
+    """OBS splits them at "/" alone, on Windows too; else script_path() is of no use to the filter."""
+    assert script.script_file("rvm_filter.lua") == os.fsencode(Path(script.FOLDER) / "rvm_filter.lua")
+    windows = types.SimpleNamespace(path=ntpath, sep="\\", fsencode=str.encode)
+    monkeypatch.setattr(script, "os", windows)
+    monkeypatch.setattr(script, "FOLDER", r"C:\Users\Jürgen\rvm")
+    assert script.script_file("rvm_filter.lua") == "C:/Users/Jürgen/rvm/rvm_filter.lua".encode()
+
+
 class FakeLibrary:
     """Notes calls; what a function returns is set as its name."""
 
@@ -74,7 +85,11 @@ class FakeLibrary:
 
 @pytest.mark.parametrize(
     ("results", "expected"),
-    [({"obs_script_create": None}, "without Lua"), ({"obs_script_loaded": False}, "refused"), ({}, "")],
+    [
+        ({"obs_script_create": None}, "without Lua"),
+        ({"obs_script_loaded": False}, "did not accept"),
+        ({}, ""),
+    ],
 )
 def test_loading_the_filter(script, monkeypatch, results, expected):
     library = FakeLibrary(**results)
