@@ -78,9 +78,14 @@ def test_the_pack_calls_no_program_and_runs_no_text(pack):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in ("eval", "exec"), f"{path}:{node.lineno}"
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in (
-                "subprocess",
-                "os",
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id
+                in (
+                    "subprocess",
+                    "os",
+                )
             ):
                 assert node.attr not in RUNS_PROGRAMS, f"{path}:{node.lineno}"
 
