@@ -5,7 +5,7 @@ Importing this package has no side effects and imports no torch; take what is ne
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 WEB_DIRECTORY = "./web"  # the nodes' help pages
 _FOR_COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
