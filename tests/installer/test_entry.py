@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 READ_BY_ALL = (ROOT / "install.py", ROOT / "installer" / "__init__.py")
 OLD = ("2.7", "3.6", "3.7", "3.8", "3.9")
-NEEDED = r"^install\.py: RVM Studio needs Python 3\.10 to 3\.13, and this is {} \(.+\)\. Get one from https://\S+ and run "
+NEEDED = (
+    r"^install\.py: RVM Studio needs Python 3\.10 to 3\.13, and this is {} \(.+\)\. Get one from https://\S+ and run "
+)
 
 
 def old_python(version: str) -> str | None:
