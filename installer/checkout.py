@@ -19,14 +19,9 @@ def core_requirements() -> list:
     return parse_requirements((HERE / "requirements.txt").read_text(encoding="utf-8").splitlines())
 
 
-def fast_requirements() -> list:
-    """[(name, bounds)] of pyproject's extra that makes a CPU fast."""
-    return extra_requirements("fast")
-
-
-def test_requirements() -> list:
-    """What the tests need beside the core: their tools, what is exported, what a training can use."""
-    return [x for extra in ("test", "export", "train") for x in extra_requirements(extra)]
+def all_extras() -> list:
+    """[(name, bounds)] of everything that an option, or a slow CPU, may ask for beside the core."""
+    return [x for extra in ("fast", "export", "train", "test") for x in extra_requirements(extra)]
 
 
 def extra_requirements(extra: str) -> list:

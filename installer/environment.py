@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import OLDEST_PYTHON, checkout, processes
-from .console import WINDOWS, InstallError, note, shown
+from .console import WINDOWS, InstallError, install_command, note, shown
 
 MARKER = "made-by-rvm-studio.txt"  # in an environment made by this script; holds its path
 
@@ -71,10 +71,17 @@ def own_venv(folder: Path, named: bool) -> Target:
             " (also known as python3-venv); then run install.py again."
         )
     note(f"making {target.home}" if new else f"rebuilding {target.home}: {problem}")
-    if not new:
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARKER).write_text(str(folder), encoding="utf-8")  # first: if it is cut short, the next run may rebuild
+    try:
+        if not new:
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # first: if it is cut short, the next run may rebuild
+        (folder / MARKER).write_text(str(folder), encoding="utf-8")
+    except OSError as error:
+        raise InstallError(
+            f"{folder} cannot be {'made' if new else 'rebuilt'} ({error.strerror}). Choose another place for the"
+            f" environment: {install_command('--venv', 'FOLDER')}"
+        ) from error
     code, lines = processes.run_quietly([sys.executable, "-m", "venv", str(folder)], os.environ)
     if code != 0:
         free = shutil.disk_usage(folder).free / 1e6
@@ -104,10 +111,10 @@ def venv_python(folder: Path) -> Path:
 
 
 def identify(python: Path) -> dict | None:
-    """Version, prefix, presence of pip and base prefix of an interpreter, or None if it does not start."""
-    code = "import json, sys, importlib.util as u; "
+    """Version, prefix, presence of pip, base prefix, platform of an interpreter, or None if it does not start."""
+    code = "import json, sys, sysconfig, importlib.util as u; "
     code += "print(json.dumps(dict(version=sys.version_info[:3], prefix=sys.prefix, pip=bool(u.find_spec('pip')),"
-    code += " base=sys.base_prefix)))"
+    code += " base=sys.base_prefix, platform=sysconfig.get_platform())))"
     try:
         answer = subprocess.run([str(python), "-c", code], capture_output=True, env=environ_for(python), check=True)
         return json.loads(answer.stdout)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import platform
 import re
 import shutil
 import subprocess
-import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
-from . import checkout, pip
-from .console import InstallError, note, step
+from . import checkout, environment, pip, space
+from .console import InstallError, install_command, note, step
 from .environment import MARKER, Target
+from .space import Size
 
 TORCH, TORCHVISION = "2.13.0", "0.28.0"  # the pair the tests run with
 OLDEST_TORCH = (2, 4)
@@ -25,7 +24,7 @@ CUDA_BUILDS = (
     ("cu130", 580, (7, 5), (99, 0)),  # Turing and newer
     ("cu126", 525, (5, 0), (9, 9)),  # Maxwell to Hopper, no Blackwell
 )
-PYPI_BUILD = {("Linux", "x86_64"): "cu130", ("Windows", "AMD64"): "cpu"}  # what a plain `pip install torch` gives
+PYPI_BUILD = {"Linux": "cu130", "Windows": "cpu", "Darwin": "cpu"}  # what a plain `pip install torch` gives
 
 
 class Build(NamedTuple):
@@ -34,8 +33,18 @@ class Build(NamedTuple):
     warning: str = ""
 
 
-def install_torch(target: Target, state, asked: Build | None, warnings: list) -> bool:
-    """The tested pair where torch is missing, a fitting torchvision where only that is. Returns whether it installed.
+class Plan(NamedTuple):
+    """What is to be done about PyTorch, decided before anything is installed."""
+
+    text: str  # for the step's line
+    arguments: list  # of pip install; none: nothing is to be done
+    size: Size = Size(0, 0)
+    notes: list = []  # noqa: RUF012 - never written to
+    question: str = ""  # to be answered first, where what can be had is far more than what is of use
+
+
+def plan(target: Target, state, asked: Build | None, warnings: list) -> Plan:
+    """The tested pair where torch is missing, a fitting torchvision where only that is.
 
     A torch that is there is replaced only in an environment made by this script, and only if it is broken, too old,
     or another build is `asked` for.
@@ -51,38 +60,77 @@ def install_torch(target: Target, state, asked: Build | None, warnings: list) ->
         raise InstallError(f"torch {version} in {target.home} does not import ({broken}). Repair it there first.")
     too_old = version is not None and checkout.release(version) < OLDEST_TORCH
     if too_old and not ours:
-        step(3, f"PyTorch {version}: left as it is")
         warnings.append(f"torch {version} in {target.home} is too old: RVM Studio needs 2.4 or newer. Update it there.")
-        return False
+        return Plan(f"PyTorch {version}: left as it is", [])
     present = "cu" + state.cuda.replace(".", "") if state.cuda else "cpu"
     switch = asked is not None and version is not None and asked.tag != present
     if switch and not ours:
         warnings.append(f"torch {version} ({present}) is not this script's, so it was not replaced by {asked.tag}.")
         switch = False
     if version is None or broken or too_old or switch:
-        return install_pair(target, asked or choose_build(ask_nvidia_smi()), version, switch, warnings)
+        return plan_pair(target, asked or choose_build(ask_nvidia_smi()), version, switch, warnings)
     if state.versions["torchvision"] is None or "torchvision" in state.broken:
+        wanted = fitting_torchvision(version)
         local = version.partition("+")[2]  # cpu, cu126, ...: torchvision's twin lies in the same index
-        step(3, f"PyTorch {version} is there: installing {fitting_torchvision(version)}")
-        source = torch_source(local)[0] if local else []
-        pip.pip_install(target.python, fitting_torchvision(version), "--no-deps", "--force-reinstall", *source)
-        return True
-    step(3, f"PyTorch {version}, torchvision {state.versions['torchvision']}: in place")
-    return False
+        index = find_source(target.python, local).index if local else []
+        return Plan(
+            f"PyTorch {version} is there: installing {wanted}", [wanted, "--no-deps", "--force-reinstall", *index]
+        )
+    return Plan(f"PyTorch {version}, torchvision {state.versions['torchvision']}: in place", [])
 
 
-def install_pair(target: Target, build: Build, present: str | None, switch: bool, warnings: list) -> bool:
-    source, warning = torch_source(build.tag)
-    warnings += [text for text in (build.warning, warning if build.tag != "cpu" else "") if text]
-    if switch and warning:  # what could be had instead is no better than what is there
-        step(3, f"PyTorch {present}: left as it is")
-        return False
-    step(3, f"PyTorch {TORCH} ({build.tag}, {build.why}): installing, which takes a while")
-    if warning:
-        note(warning)
+def plan_pair(target: Target, build: Build, present: str | None, switch: bool, warnings: list) -> Plan:
+    """torch and torchvision as they are tested together, in this build or in what can be had instead."""
+    refuse_unsupported(target)
+    source = find_source(target.python, build.tag)
+    if switch and source.problem:  # what could be had instead is no better than what is there
+        warnings.append(f"{source.problem} So PyTorch {present} was left as it is.")
+        return Plan(f"PyTorch {present}: left as it is", [])
+    if build.warning:
+        warnings.append(build.warning)
+    pair = [f"torch=={source.version}", f"torchvision=={TORCHVISION}"]
+    text = f"PyTorch {TORCH} ({build.tag}, {build.why}): installing"
     again = ["--force-reinstall"] if present else []
-    pip.pip_install(target.python, f"torch=={TORCH}", f"torchvision=={TORCHVISION}", *again, *source)
-    return True
+    is_large = source.tag.startswith("cu")
+    size = space.TORCH_CUDA if is_large else space.TORCH_CPU
+    question = ""
+    if source.problem and is_large:
+        question = (
+            f"{source.problem} PyPI has only the build for CUDA 13: {space.describe(size)}. Most of it is of no use to"
+            " this machine. RVM_TORCH_INDEX=URL names a mirror of https://download.pytorch.org/whl."
+        )
+    elif source.problem:
+        advice = f"later, {install_command('--cuda', build.tag)}"
+        warnings.append(f"{source.problem} PyPI's build does not use this GPU; {advice}.")
+    notes = [source.found] if source.found else []
+    return Plan(text, [*pair, *again, *source.index], size, notes, question)
+
+
+def carry_out(target: Target, plan: Plan) -> bool:
+    """Returns whether it installed anything."""
+    step(3, plan.text)
+    for text in plan.notes:
+        note(text)
+    if plan.arguments:
+        pip.pip_install(target.python, *plan.arguments)
+    return bool(plan.arguments)
+
+
+def refuse_unsupported(target: Target) -> None:
+    """Raises InstallError where there is no PyTorch for this kind of Python, with what would do."""
+    kind = (environment.identify(target.python) or {}).get("platform", "")
+    if kind == "win-arm64":
+        raise InstallError(
+            "there is no torchvision for Windows on ARM. Install the 64-bit x86 Python from python.org (the installer"
+            " named amd64), which Windows 11 runs as well, and run install.py with that. It has not been tested."
+        )
+    if kind == "win32":
+        raise InstallError(f"{target.python} is a 32-bit Python. PyTorch needs a 64-bit one: get it from python.org.")
+    if kind.startswith("macosx") and platform.machine() == "x86_64":
+        raise InstallError(
+            f"there is no PyTorch 2.4 or newer for Intel Macs, for which {target.python} was built. On a Mac with Apple"
+            " silicon use a Python for arm64: the one from python.org, or Homebrew's in /opt/homebrew."
+        )
 
 
 def ask_nvidia_smi() -> str | None:
@@ -118,29 +166,37 @@ def choose_build(smi: str | None) -> Build:
     if not too_new_for_driver:
         return Build("cpu", f"{name} is too old", f"PyTorch {TORCH} has no kernels for {name}: it runs on the CPU.")
     needed, tag = min(too_new_for_driver)
-    advice = f"too old for {name}: update it to {needed} or newer, then run install.py --cuda {tag}."
+    advice = f"too old for {name}: update it to {needed} or newer, then run {install_command('--cuda', tag)}."
     return Build("cpu", f"driver {driver} is too old", f"NVIDIA driver {driver} is {advice}")
 
 
-def torch_source(tag: str) -> tuple:
-    """(pip arguments, warning): where this build is found; PyPI, if PyTorch's own index cannot be reached."""
+class Source(NamedTuple):
+    """Where torch comes from."""
+
+    version: str  # what to ask pip for
+    tag: str  # the build that this is: "cpu", "cu130" ...
+    index: list = []  # noqa: RUF012 - arguments for pip; none: where it looks by itself
+    problem: str = ""  # why it is not the build that was wanted
+    found: str = ""  # what is worth a note
+
+
+def find_source(python: Path, tag: str) -> Source:
+    """PyPI where it has this build, else PyTorch's own index, else whatever pip finds where it looks by itself."""
     system = platform.system()
-    if system == "Darwin" or PYPI_BUILD.get((system, platform.machine())) == tag:
-        return [], ""
+    pypi = PYPI_BUILD.get(system, "cpu")
+    if system == "Darwin" or pypi == tag:
+        return Source(TORCH, pypi)
     index = os.environ.get("RVM_TORCH_INDEX", "https://download.pytorch.org/whl").rstrip("/") + "/" + tag
-    if reachable(index + "/"):
-        return ["--index-url", index], ""
-    if tag == "cpu":
-        return [], f"{index} cannot be reached: PyPI's build is taken, gigabytes unless pip finds one for the CPU."
-    return [], f"{index} cannot be reached: PyPI's build may not use this GPU; later, install.py --cuda {tag}."
-
-
-def reachable(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=5):
-            return True
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
+    arguments = ["--index-url", index]
+    exact = f"{TORCH}+{tag}"
+    found, why = pip.versions(python, "torch", *arguments)
+    if not why and (exact in found or TORCH in found):
+        return Source(TORCH, tag, arguments)
+    problem = f"{index} cannot be reached: {why}." if why else f"{index} has no torch {TORCH} for this Python."
+    found, _ = pip.versions(python, "torch")
+    if exact in found:
+        return Source(exact, tag, found=f"{problem} torch {exact} was found elsewhere, by pip's own settings")
+    return Source(TORCH, pypi, problem=problem)
 
 
 def fitting_torchvision(torch_version: str) -> str:
@@ -150,9 +206,11 @@ def fitting_torchvision(torch_version: str) -> str:
 
 
 def cpu_does_the_work(state) -> bool:
-    """Is there no graphics card that this PyTorch uses, and a CPU that OpenVINO has builds for?"""
-    if platform.system() == "Darwin" or re.search(r"\+(rocm|xpu)", state.versions["torch"]):
+    """Is there no graphics card that this PyTorch uses, or the one that is going to be installed, and a CPU that
+    OpenVINO has builds for?"""
+    version = state.versions["torch"] or ""
+    if platform.system() == "Darwin" or re.search(r"\+(rocm|xpu)", version):
         return False
-    if state.cuda and choose_build(ask_nvidia_smi()).tag != "cpu":
+    if (state.cuda or not version) and choose_build(ask_nvidia_smi()).tag != "cpu":
         return False
     return platform.machine().lower() in ("x86_64", "amd64", "aarch64", "arm64")
