@@ -1,4 +1,4 @@
-"""The commands: `rvm-studio matte | demo | eval | weights | info | export`. Parses, runs, errors are one clear line."""
+"""The commands: `rvm-studio matte | demo | check | eval | weights | info | export`. Errors are one line."""
 
 import argparse
 import contextlib
@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from . import cli_demo, cli_eval, cli_export, cli_info, cli_matte, cli_weights
+from . import cli_check, cli_demo, cli_eval, cli_export, cli_info, cli_matte, cli_weights
 from .cli_errors import report_failure, show_notes
 from .process_tuning import tune_process
 
@@ -71,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     cli_matte.add_parser(commands)
     cli_demo.add_parser(commands)
+    cli_check.add_parser(commands)
     cli_eval.add_parser(commands)
     cli_weights.add_parser(commands)
     cli_info.add_parser(commands)
