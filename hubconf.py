@@ -7,7 +7,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-dependencies = ["torch", "torchvision", "numpy", "safetensors"]
+dependencies = ["torch", "torchvision", "numpy", "safetensors", "tqdm", "requests", "truststore", "filelock"]
 
 _ROOT = Path(__file__).resolve().parent
 

@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         from .errors import DownloadError
         from .matting_session import MattingSession
         from .video_matting import ClipOptions, Output, matte_clip
-        from .weights import STARTER, STARTER_VARIANT, asks_for_starter
+        from .weights import STARTER, asks_for_starter
+        from .weights_download import STARTER_VARIANT
 
         folder: Path = arguments.output
         outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         except DownloadError as error:
             if arguments.variant != STARTER_VARIANT:
                 raise
-            print(f"{error}\n", file=sys.stderr)
+            print(f"{error.message} The demo uses the bundled starter weights.\n", file=sys.stderr)
             arguments.weights = STARTER
             engine = load_engine(arguments)
     is_starter = asks_for_starter(arguments.weights)

@@ -4,6 +4,9 @@ import argparse
 import logging
 from typing import TYPE_CHECKING
 
+from .errors import DownloadError
+from .weights_download import STARTER_VARIANT
+
 if TYPE_CHECKING:
     from .engines import Engine
     from .network import MattingNetwork
@@ -84,7 +87,16 @@ def find_network(arguments: argparse.Namespace) -> "MattingNetwork":
     from . import weights
 
     refiner = {"auto": "auto", "deep": "deep_guided_filter", "fast": "fast_guided_filter"}[arguments.refiner]
-    path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
+    try:
+        path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
+    except DownloadError as error:
+        variant = "" if error.name == STARTER_VARIANT else f"--variant {STARTER_VARIANT} "
+        error.choices = (
+            f"with a network: rvm-studio weights fetch {error.name}",
+            f"put {error.file_name} into {error.folder}, or name a file that you have: --weights FILE",
+            f"bundled, rough: {variant}--weights starter",
+        )
+        raise
     return weights.load_network(path, arguments.variant, refiner)
 
 

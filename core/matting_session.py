@@ -313,7 +313,7 @@ class MattingSession:
                     H, W = frames.shape[-2:]  # noqa: N806
                     raise StudioError(
                         f"Not even one {W}x{H} frame fits in the memory of {self.engine.device}. Use a smaller "
-                        "downsample ratio or smaller frames, close other programs, or use --device cpu."
+                        "downsample ratio or smaller frames, close other programs, or use the device cpu."
                     ) from error
             # Outside the except block, so that the failed attempt's tensors are gone.
             self._chunk = len(part) // 2

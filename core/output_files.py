@@ -436,4 +436,4 @@ def _sync(path: Path) -> None:
 
 
 def _exists(path: Path) -> StudioError:
-    return StudioError(f"The output {path} exists already: allow overwriting (--overwrite), or choose another name.")
+    return StudioError(f"The output {path} exists already.", use=("overwrite",), or_else="choose another name")

@@ -62,8 +62,7 @@ def matte_clip(
     refuse_overlap(source, outputs, options)
     if options.preview and options.preview.exists() and not options.overwrite:
         raise StudioError(
-            f"The contact sheet {options.preview} exists already: allow overwriting (--overwrite), or choose another "
-            "name."
+            f"The contact sheet {options.preview} exists already.", use=("overwrite",), or_else="choose another name"
         )
     with ExitStack() as tidy:
         if stopped is not None:
@@ -96,7 +95,7 @@ def matte_clip(
             job.leave()
             if report.outputs and isinstance(error, StudioError):
                 names = ", ".join(map(str, report.outputs))
-                onward = ", and resume (--resume) goes on from there" if job.can_go_on else ""
+                onward = ", where a resumed run continues" if job.can_go_on else ""
                 raise StudioError(
                     f"{error} What was done ({report.frames} frames) is kept in {names}{onward}."
                 ) from error

@@ -21,7 +21,7 @@ from .network import MattingNetwork
 from .network.guided_filter import REFINERS
 from .network.matting_network import ENCODERS
 from .root import ASSETS
-from .weights_download import CATALOGUE, CatalogueEntry, by_hand, download, lock, models_dir, sha256_of
+from .weights_download import CATALOGUE, STARTER_VARIANT, CatalogueEntry, download, lock, models_dir, sha256_of
 from .weights_file import ANOTHER_COPY, SUFFIXES, read_names, read_tensors, write_tensors
 
 __all__ = [
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
-STARTER, STARTER_VARIANT = "starter", "mobilenetv3"
+STARTER = "starter"
 STARTER_PATH = ASSETS / "starter_mobilenetv3.safetensors"
 _REFINER = "refiner."
 _SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
@@ -69,7 +69,7 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
     """The weights file to use: `path`, else `RVM_WEIGHTS`, else the models folder, else a download into it.
 
     path and RVM_WEIGHTS: a file, or a folder that holds one for the variant (itself or in `weights/`), or "starter":
-    the small ones that come along (assets/starter_weights.md). Raises StudioError where nothing is found, and its
+    the small bundled ones (assets/starter_weights.md). Raises StudioError where nothing is found, and its
     kind DownloadError where the download fails.
     """
     if variant not in ENCODERS:
@@ -79,7 +79,9 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
         return fetch(variant, mirror)
     if asks_for_starter(path):
         if variant != STARTER_VARIANT:
-            raise StudioError(f"Starter weights are there for {STARTER_VARIANT}, not for {variant}. Ask for that one.")
+            raise StudioError(
+                f"There are starter weights for {STARTER_VARIANT} only.", use=(f"variant {STARTER_VARIANT}",)
+            )
         return STARTER_PATH
     place = Path(chosen).expanduser()
     if not place.exists():
@@ -107,7 +109,7 @@ def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: P
     mirror, progress: see `weights_download.download`. folder: `models_dir()` if None. Raises StudioError.
     """
     if name not in CATALOGUE:
-        raise StudioError(f"no weights named {name!r}; the catalogue has {', '.join(CATALOGUE)}")
+        raise StudioError(f"There are no weights named {name!r}. Use {' or '.join(CATALOGUE)}.")
     entry = CATALOGUE[name]
     folder = folder or models_dir()
     path, original = folder / entry.installed_name, folder / entry.file_name
@@ -123,7 +125,7 @@ def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: P
         elif (found := sha256_of(original)) != entry.sha256:
             raise StudioError(
                 f"{original} is not the official file: SHA-256 found {found}, expected {entry.sha256}. "
-                f"Delete it and try again. {by_hand(entry, folder)}"
+                f"Delete it to have the official one fetched, or replace it by {entry.url}"
             )
         convert(original, path)
         original.unlink()

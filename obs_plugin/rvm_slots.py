@@ -16,8 +16,9 @@ import rvm_frame_protocol as protocol
 import torch
 from rvm_studio.core import weights
 from rvm_studio.core.device import describe, release_cached_memory
-from rvm_studio.core.errors import StudioError
-from rvm_studio.core.live_matting import LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
+from rvm_studio.core.errors import DownloadError, StudioError
+from rvm_studio.core.install_advice import ROOT, python, shell_command
+from rvm_studio.core.live_matting import RETRY, LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
 from rvm_studio.core.mask_ops import EdgeOptions
 
 LOOK, REST = 0.001, 0.02  # seconds between two looks for pictures, with filters and without
@@ -54,6 +55,10 @@ class Place:
         self._write_rate(now)
         try:
             return self._serve()
+        except DownloadError as error:
+            self.slot.arena.check_owner()
+            error.choices = choices(error)
+            self._fail(str(error))
         except (StudioError, protocol.ProtocolError) as error:
             self.slot.arena.check_owner()
             self._fail(str(error))
@@ -124,6 +129,16 @@ def settings_of(found: dict) -> LiveSettings:
         raise StudioError(f"The filter's settings name the model {model!r} and the size {downsample!r}: no texts.")
     edges = EdgeOptions(grow=found.get("edge_shift", 0), feather=found.get("edge_feather", 0))
     return LiveSettings(model, downsample, edges, found.get("decontaminate", 0), bool(found.get("scene_cuts", True)))
+
+
+def choices(error: DownloadError) -> tuple:
+    """What somebody in front of OBS can do. A variable of OBS's own start is seldom at hand: install.py notes it."""
+    installer = shell_command(python(), str(ROOT / "install.py"), "--obs")
+    return (
+        f"wait for a network: the download is tried again every {RETRY:.0f} seconds",
+        f"put {error.file_name} into {error.folder}",
+        f"bundled, rough: set the variable RVM_WEIGHTS to {weights.STARTER_PATH}, then run {installer} and restart OBS",
+    )
 
 
 def pixels_of(picture: protocol.Picture) -> np.ndarray:

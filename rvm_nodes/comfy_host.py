@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import StudioError
+from ..core.errors import DownloadError, StudioError
 from ..core.weights_download import CATALOGUE, models_dir
 
 if TYPE_CHECKING:
@@ -67,7 +67,16 @@ def weights_path(name: str) -> Path:
             return folder / name
     official = {entry.installed_name: entry.name for entry in CATALOGUE.values()}
     if name in official:
-        return weights.fetch(official[name], folder=folders[0])
+        try:
+            return weights.fetch(official[name], folder=folders[0])
+        except DownloadError as error:
+            error.choices = (
+                "queue again with a network; the variable RVM_MIRROR, set where ComfyUI is started, names another "
+                "address to download from",
+                f"put {error.file_name} into {error.folder}, then queue again",
+                f"bundled, rough: copy {weights.STARTER_PATH} into {error.folder}, refresh, and choose it as the model",
+            )
+            raise
     raise StudioError(
         f"The weights {name} are in none of {', '.join(map(str, folders))}. Put them there, then refresh."
     )

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import StudioError
+from ..core.install_advice import command_for_extra, python, shell_command
 from ..core.whole_file import whole_file
 
 LACKS_MATPLOTLIB = (
-    "Curves were not drawn: matplotlib is not installed. `pip install matplotlib`, then "
-    "`python -m rvm_studio.training.report RUN_FOLDER` draws them."
+    f"Curves were not drawn: matplotlib is not installed. `{command_for_extra('train')}` installs it, then "
+    f"`{shell_command(python(), '-m', 'rvm_studio.training.report', 'RUN_FOLDER')}` draws them."
 )
 GROUPS = {
     "low": "low-resolution pass",

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from ..core import weights
-from ..core.errors import StudioError
+from ..core.errors import DownloadError, StudioError
 from ..core.network import MattingNetwork
+from ..core.weights_download import STARTER_VARIANT
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,15 @@ def start_network(
     network = _on_imagenet(variant) if init == "imagenet" else MattingNetwork(variant)
     if init in (None, "imagenet"):
         return network, ()
-    path = weights.find(variant, None if init == "official" else init)
+    try:
+        path = weights.find(variant, None if init == "official" else init)
+    except DownloadError as error:
+        error.choices = (
+            "again with a network; the variable RVM_MIRROR names another address to download from",
+            f"put {error.file_name} into {error.folder}, or name a file that you have: --init FILE",
+            f"without: --init scratch, or (for {STARTER_VARIANT}, rough) --init starter",
+        )
+        raise
     loaded = weights.load_network(path, variant)
     state = {
         name: x

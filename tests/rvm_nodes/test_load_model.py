@@ -62,7 +62,7 @@ def test_official_weights_are_downloaded_once_and_verified(comfy, tmp_path, monk
 def test_a_download_that_is_something_else_is_refused(comfy, tmp_path, monkeypatch):
     (tmp_path / "rvm_mobilenetv3.pth").write_bytes(b"not the official file")
     monkeypatch.setenv("RVM_MIRROR", tmp_path.as_uri())
-    with pytest.raises(StudioError, match=r"RVM Load Model: .* is not the expected file: SHA-256"):
+    with pytest.raises(StudioError, match=r"RVM Load Model: .* is another file: SHA-256"):
         load(OFFICIAL[0])
     assert not list((comfy.root / "models" / "rvm").glob("*.safetensors"))
 
