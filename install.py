@@ -532,7 +532,7 @@ def fetch_weights(target: Target, options: argparse.Namespace, later: str, warni
 
 
 def run_studio(target: Target, *arguments: str) -> int:
-    command = [str(target.python), "-m", "rvm_studio", *arguments]
+    command = [str(target.python), "-m", "rvm_studio.core.cli", *arguments]
     return subprocess.run(command, stdin=subprocess.DEVNULL, env=environ_for(target.python)).returncode
 
 
