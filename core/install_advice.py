@@ -3,9 +3,9 @@
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent  # of the package
+from .root import PACKAGE
+
 _FAST = ("openvino", "numba")  # by name, for ComfyUI too, where the installer leaves them out
 _BY_INSTALLER = ("export", "train")
 
@@ -18,13 +18,23 @@ def command_for_extra(extra: str) -> str:
     if extra == "fast":
         return pip_command(*_FAST)
     if extra in _BY_INSTALLER and _is_checkout():
-        return shell_command(python(), str(ROOT / "install.py"), f"--{extra}")
+        return installer_command(f"--{extra}")
     return pip_command(f"rvm-studio[{extra}]")
 
 
 def pip_command(*arguments: str) -> str:
     """`PYTHON -m pip install ...`, with the interpreter's own path."""
-    return shell_command(python(), "-m", "pip", "install", *arguments)
+    return python_command("-m", "pip", "install", *arguments)
+
+
+def installer_command(*arguments: str) -> str:
+    """`PYTHON .../install.py ...`, in a checkout."""
+    return python_command(str(PACKAGE / "install.py"), *arguments)
+
+
+def python_command(*arguments: str) -> str:
+    """`PYTHON ...`, with the interpreter's own path."""
+    return shell_command(python(), *arguments)
 
 
 def shell_command(*words: str) -> str:
@@ -38,4 +48,4 @@ def python() -> str:
 
 
 def _is_checkout() -> bool:
-    return all((ROOT / name).is_file() for name in ("pyproject.toml", "install.py"))
+    return all((PACKAGE / name).is_file() for name in ("pyproject.toml", "install.py"))

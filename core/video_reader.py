@@ -21,6 +21,7 @@ import numpy as np
 from . import hardware_decoding
 from .errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
+from .given_path import given_path
 from .hardware_decoding import HWACCELS, DeviceTrouble
 from .picture_orientation import display_orientation, upright
 from .picture_reader import PictureReader
@@ -33,14 +34,14 @@ DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
 
-__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "open_reader"]
+__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "check_source", "given_rate", "open_reader"]
 
 log = logging.getLogger(__name__)
 
 
 def open_reader(
-    path: str | Path,
-    frame_rate: Fraction | None = None,
+    path: str | os.PathLike[str],
+    frame_rate: Fraction | float | None = None,
     *,
     start: Fraction | float = 0,
     duration: Fraction | float | None = None,
@@ -54,24 +55,55 @@ def open_reader(
     on the file's own clock (a video's timestamps; 0 is a sequence's first picture), both rounded down to its unit, as
     ComfyUI trims a video. The pts of a trimmed clip begin at 0.
     Raises StudioError for whatever cannot be read as one of these, and a span without frames.
+
+    >>> import rvm_studio
+    >>> with rvm_studio.open_reader("clip.mp4") as reader:
+    ...     width, height = reader.info.width, reader.info.height
+    ...     images = [frame.image for frame in reader]  # [H, W, 3] uint8; uint16 where the clip has more than 8 bits
+    >>> len(images), images[0].shape == (height, width, 3), images[0].dtype.name
+    (12, True, 'uint8')
     """
-    path = Path(path)
-    rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
-    if rate <= 0:
-        raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    path = given_path(path)
+    rate = DEFAULT_FRAME_RATE if frame_rate is None else given_rate(frame_rate)
     span = Span(start, duration or None)
     if hwaccel not in HWACCELS:
         raise StudioError(f"Unknown decoder {hwaccel!r}. Use {', '.join(HWACCELS)}.")
     pictures = find_pictures(path)
     if pictures is not None:
         return PictureReader(path, "sequence", pictures, rate, span)
+    _refuse_missing(path)
+    if is_picture(path):
+        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
+    return _VideoReader(path, span, hwaccel)
+
+
+def check_source(path: str | os.PathLike[str]) -> None:
+    """Raises StudioError, as `open_reader`, for what is not there or no clip. It decodes nothing, which takes
+    milliseconds: for callers who would load a network before they open the reader."""
+    path = given_path(path)
+    if find_pictures(path) is None:
+        _refuse_missing(path)
+        if not is_picture(path):
+            with open_container(path) as container:
+                video_stream(container, path)
+
+
+def given_rate(frame_rate: Fraction | float) -> Fraction:
+    """A frame rate as it was written: 29.97 is 2997/100. Raises StudioError for what is none."""
+    try:
+        rate = Fraction(str(frame_rate))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise StudioError(f"The frame rate is {frame_rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    return rate
+
+
+def _refuse_missing(path: Path) -> None:
     if not path.exists():
         raise StudioError(
             f"{path} does not exist. Expected a video, a picture or a folder of pictures: check the path."
         )
-    if is_picture(path):
-        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
-    return _VideoReader(path, span, hwaccel)
 
 
 class _VideoReader(FrameReader):

@@ -14,7 +14,7 @@ if sys.path and Path(sys.path[0] or ".").resolve() == Path(__file__).resolve().p
     del sys.path[0]
 
 try:
-    from rvm_studio.core.process_tuning import tune_process
+    from rvm_studio.core import tune_process
 
     if __name__ == "__main__":
         tune_process()  # before torch is imported

@@ -65,7 +65,7 @@ def test_version(studio):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["mate"], "invalid choice: 'mate'"),
+        (["mate"], "'mate' is not a command. Did you mean `rvm-studio matte`?"),
         (["matte"], "required: INPUT"),
         (["matte", "a.mp4", "--wrong"], "unrecognized arguments: --wrong"),
         (["weights"], "required: COMMAND"),

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "obs_plugin"))
-import rvm_worker  # noqa: E402
+import rvm_worker
 
 
 def hold(gate: str, work) -> None:

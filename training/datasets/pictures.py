@@ -16,11 +16,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.errors import StudioError
-from ...core.picture_orientation import display_orientation
-from ...core.pixel_format import frames_from_pictures
-from ...core.video_color import ToRGB, resolve_tags
-from ...core.video_container import known, open_to_read
+from ...core import StudioError, ToRGB, display_orientation, frames_from_pictures, known, open_to_read, resolve_tags
 from ..recipe import CLIP_SPEEDS, REVERSED_SHARE
 from .samples import UnreadableSampleError
 from .synthesis.randomness import Dice
