@@ -72,11 +72,10 @@ def files(folder: str) -> list[str]:
 
 def test_it_takes_the_official_keywords(convert):
     given = inspect.signature(convert).parameters
-    official = {
-        **{"input_resize": None, "downsample_ratio": None, "output_type": "video", "output_composition": None},
-        **{"output_alpha": None, "output_foreground": None, "output_video_mbps": None, "seq_chunk": 1},
-        **{"num_workers": 0, "progress": True, "device": None, "dtype": None},
-    }
+    official = dict.fromkeys(["input_resize", "downsample_ratio"])
+    official |= {"output_type": "video"} | dict.fromkeys(["output_composition", "output_alpha", "output_foreground"])
+    official |= {"output_video_mbps": None, "seq_chunk": 1, "num_workers": 0, "progress": True}
+    official |= dict.fromkeys(["device", "dtype"])
     assert list(given)[:14] == ["model", "input_source", *official]
     assert {name: given[name].default for name in official} == official
 
