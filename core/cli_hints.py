@@ -1,8 +1,8 @@
 """What somebody probably meant: the right command for one that does not run."""
 
-import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -44,4 +44,4 @@ def _may_be_written(text: str) -> bool:
 
 def _quoted(words: list[str]) -> str:
     """As one would type it here."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .errors import StudioError
+from .given_path import given_path
 from .network import MattingNetwork
 from .network.guided_filter import REFINERS
 from .network.matting_network import ENCODERS
@@ -65,7 +66,12 @@ class Weights:
         return any(name.startswith(_SEGMENTATION) and bool(x.any()) for name, x in self.state_dict.items())
 
 
-def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mirror: str | None = None) -> Path:
+def find(
+    variant: str = "mobilenetv3",
+    path: str | os.PathLike | None = None,
+    mirror: str | None = None,
+    progress: bool = True,
+) -> Path:
     """The weights file to use: `path`, else `RVM_WEIGHTS`, else the models folder, else a download into it.
 
     path and RVM_WEIGHTS: a file, or a folder that holds one for the variant (itself or in `weights/`), or "starter":
@@ -76,14 +82,14 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
         raise StudioError(f"unknown variant {variant!r}; expected one of {', '.join(ENCODERS)}")
     chosen, said_by = path or os.environ.get("RVM_WEIGHTS"), "the given weights path" if path else "RVM_WEIGHTS"
     if not chosen:
-        return fetch(variant, mirror)
+        return fetch(variant, mirror, progress)
     if asks_for_starter(path):
         if variant != STARTER_VARIANT:
             raise StudioError(
                 f"There are starter weights for {STARTER_VARIANT} only.", use=(f"variant {STARTER_VARIANT}",)
             )
         return STARTER_PATH
-    place = Path(chosen).expanduser()
+    place = given_path(chosen).expanduser()
     if not place.exists():
         raise StudioError(f"{said_by} names {place}, which does not exist. Correct it, or leave it out.")
     if place.is_file():

@@ -58,7 +58,7 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     if engine not in ENGINES:
         raise StudioError(f"Unknown engine {engine!r}. Use {', '.join(ENGINES)}.")
     if isinstance(precision, torch.dtype):
-        precision = DTYPE_NAMES[precision]
+        precision = DTYPE_NAMES.get(precision, str(precision))
     if precision not in PRECISIONS:
         raise StudioError(f"Unknown precision {precision!r}. Use {', '.join(PRECISIONS)}.")
     if device.type == "cpu" and engine == "graph":
