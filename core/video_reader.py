@@ -217,7 +217,7 @@ class _VideoReader(FrameReader):
         tags = resolve_tags(frame, frame.height)
         if hasattr(frame, "color_primaries"):
             return tags
-        context = self._stream.codec_context  # PyAV 14 has these two here only
+        context = self._stream.codec_context  # PyAV below 17 has these two here only
         primaries, transfer = int(context.color_primaries), int(context.color_trc)
         return replace(
             tags,
