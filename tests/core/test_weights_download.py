@@ -279,7 +279,9 @@ def test_offline_fails_at_once_and_names_every_choice(entry, tmp_path, monkeypat
         download(replace(entry, url=url), tmp_path, progress=False)
     message, *choices = str(caught.value).splitlines()
     assert message == f"{url} could not be downloaded: it cannot be reached (Connection refused)."
-    for choice, part in zip(choices, ("1. call again with a network", f"2. put some.pth into {tmp_path}", "3. bundled"), strict=True):
+    for choice, part in zip(
+        choices, ("1. call again with a network", f"2. put some.pth into {tmp_path}", "3. bundled"), strict=True
+    ):
         assert choice.startswith(f"  {part}")
     assert "--" not in str(caught.value)  # that is for the command line
     assert (tmp_path / "some.pth.partial").read_bytes() == CONTENT[:10]
