@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,22 @@ def test_loads_from_a_checkout(reference_weights, isolated):
     module, *shape = run(MATTE, ROOT, reference_weights, isolated=isolated).split()
     assert shape == ["1", "1", "65", "97"]
     assert module.endswith(".core.network.matting_network")
+
+
+@pytest.mark.parametrize("entry", ["mobilenetv3", "resnet50"])
+def test_without_a_network_only_what_the_entry_reads_is_advised(entry, tmp_path, monkeypatch):
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("RVM_MIRROR", "http://127.0.0.1:9")
+    with pytest.raises(Exception, match="could not be downloaded") as caught:
+        torch.hub.load(str(ROOT), entry, source="local")
+    text = str(caught.value)
+    assert [line[:5] for line in text.splitlines()[1:]] == ["  1. ", "  2. ", "  3. "]
+    assert f"put rvm_{entry}.pth into {tmp_path}" in text
+    assert not re.search(r"--|install\.py|rvm-studio |pip ", text)
+    if entry == "mobilenetv3":
+        assert 'name "starter"' in text
+        assert torch.hub.load(str(ROOT), entry, source="local", weights="starter").variant == entry
 
 
 @pytest.mark.parametrize(("entry", "parameters"), [("mobilenetv3", 3.7), ("resnet50", 26.9)])

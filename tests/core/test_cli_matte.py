@@ -124,7 +124,8 @@ def test_quality_makes_files_larger_or_smaller(red_studio, make_clip):
 def test_overwrite(red_studio, clip):
     Path("out.mov").write_text("mine")
     Path("sheet.png").write_text("mine")
-    assert "out.mov exists already" in the_error(red_studio("matte", clip, "-o", "out.mov"))
+    line = the_error(red_studio("matte", clip, "-o", "out.mov"))
+    assert line.endswith("out.mov exists already. Use --overwrite, or choose another name.")
     assert "sheet.png exists already" in the_error(red_studio("matte", clip, "-o", "b.mov", "--preview", "sheet.png"))
     assert Path("out.mov").read_text() == Path("sheet.png").read_text() == "mine"
     assert files() == ["clip.mp4", "out.mov", "sheet.png"]
@@ -402,6 +403,33 @@ def test_missing_weights(studio, clip, monkeypatch):
     line = the_error(studio("matte", clip, "-o", "out.mov"))
     assert "RVM_WEIGHTS names" in line
     assert "gone.safetensors, which does not exist" in line
+
+
+@pytest.mark.parametrize(
+    ("variant", "starter"),
+    [("mobilenetv3", "--weights starter"), ("resnet50", "--variant mobilenetv3 --weights starter")],
+)
+def test_without_a_network_one_sentence_and_three_choices(studio, clip, monkeypatch, tmp_path, variant, starter):
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path / "models"))
+    ran = studio("matte", clip, "-o", "out.mov", "--variant", variant, "--mirror", "http://127.0.0.1:9", "--quiet")
+    assert ran.code == 1
+    message, *choices = ran.err.splitlines()
+    assert message.startswith(
+        f"rvm-studio: http://127.0.0.1:9/rvm_{variant}.pth could not be downloaded: it cannot be reached ("
+    )
+    assert choices == [
+        f"  1. with a network: rvm-studio weights fetch {variant}",
+        f"  2. put rvm_{variant}.pth into {tmp_path / 'models'}, or name a file that you have: --weights FILE",
+        f"  3. bundled, rough: {starter}",
+    ]
+
+
+def test_what_to_use_instead_is_spelled_as_options(studio, clip):
+    ran = studio("matte", clip, "-o", "out.mov", "--variant", "resnet50", "--weights", "starter")
+    assert the_error(ran) == "rvm-studio: There are starter weights for mobilenetv3 only. Use --variant mobilenetv3."
+    line = the_error(studio("matte", clip, "-o", "out.mov", "--device", "cpu", "--engine", "graph"))
+    assert line == "rvm-studio: The engine graph is for graphics cards. Use --engine auto."
 
 
 def test_several_inputs_need_a_folder(red_studio, clip, make_clip):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork, cli_weights, weights
-from rvm_studio.core.errors import StudioError
+from rvm_studio.core import MattingNetwork, cli_weights, http_download, weights
+from rvm_studio.core.errors import DownloadError, StudioError
 from rvm_studio.core.weights_download import CATALOGUE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,9 +76,22 @@ def test_fetch_takes_the_default_the_named_or_all(models, mirror, capsys):
 
 
 def test_fetch_of_an_unknown_name_fetches_nothing(models, mirror):
-    with pytest.raises(StudioError, match="no weights named vgg. Use mobilenetv3 or resnet50"):
+    with pytest.raises(StudioError, match=r"no weights named vgg. Use mobilenetv3 or resnet50"):
         _run("fetch", "mobilenetv3", "vgg", "--mirror", mirror.as_uri())
     assert not models.exists()
+
+
+def test_without_a_network_the_choices_of_the_command(models, monkeypatch):
+    monkeypatch.setattr(http_download, "RETRY_PAUSES", ())
+    with pytest.raises(DownloadError) as caught:
+        _run("fetch", "resnet50", "--mirror", "http://127.0.0.1:9")
+    message, *choices = str(caught.value).splitlines()
+    assert message.startswith("http://127.0.0.1:9/rvm_resnet50.pth could not be downloaded: it cannot be reached (")
+    assert choices == [
+        "  1. from another address: rvm-studio weights fetch resnet50 --mirror URL",
+        f"  2. put rvm_resnet50.pth (from {CATALOGUE['resnet50'].url}) into {models}",
+        "  3. bundled, rough, for mobilenetv3: rvm-studio matte ... --weights starter",
+    ]
 
 
 def test_convert(mirror, tmp_path, capsys):

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from patience import PATIENCE, wait_for
 from rvm_studio.core import MattingNetwork, MattingSession, weights
 from rvm_studio.core.engines import EngineOutput, build, choose
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.install_advice import ROOT
 from rvm_studio.core.live_matting import SharedEngines
 from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
 from rvm_studio.core.pixel_format import quantise, to_float
@@ -459,6 +461,24 @@ def test_missing_weights_do_not_end_it(start_worker, weights_file, tmp_path):
     worker.wait_until(protocol.READY)
     wait_for(lambda: worker.status["error"] == "")
     assert worker.status["model"] == str(weights_file)
+
+
+def test_without_a_network_it_says_what_obs_can_do(start_worker, tmp_path):
+    models = tmp_path / "models"
+    worker = start_worker(RVM_WEIGHTS="", RVM_MODELS_DIR=str(models), RVM_MIRROR="http://127.0.0.1:9")
+    Camera(worker.arena.slots[0], "Desk")
+    worker.wait_until(protocol.FAILED)
+    message, *choices = worker.status["error"].splitlines()
+    assert message.startswith(
+        "Desk: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: it cannot be reached"
+    )
+    assert choices == [
+        "  1. wait for a network: the download is tried again every 30 seconds",
+        f"  2. put rvm_mobilenetv3.pth into {models}",
+        f"  3. bundled, rough: set the variable RVM_WEIGHTS to {weights.STARTER_PATH}, then run {sys.executable} "
+        f"{ROOT / 'install.py'} --obs and restart OBS",
+    ]
+    assert set(re.findall(r"RVM_\w+", "".join(choices))) <= set(rvm_environment.KEPT_VARIABLES)
 
 
 def test_a_python_without_the_package_says_what_to_do(start_worker, tmp_path):

@@ -380,5 +380,5 @@ def test_without_the_package_it_says_what_to_run(tmp_path):
         [sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 2
-    assert "python install.py" in done.stderr
+    assert f'{sys.executable} "{SCRIPT.parent.parent / "install.py"}"' in done.stderr
     assert "Traceback" not in done.stderr
