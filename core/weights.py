@@ -68,7 +68,7 @@ class Weights:
 
 def find(
     variant: str = "mobilenetv3",
-    path: str | os.PathLike | None = None,
+    path: str | os.PathLike[str] | None = None,
     mirror: str | None = None,
     progress: bool = True,
 ) -> Path:
@@ -103,7 +103,7 @@ def find(
     )
 
 
-def asks_for_starter(path: str | os.PathLike | None = None) -> bool:
+def asks_for_starter(path: str | os.PathLike[str] | None = None) -> bool:
     """Whether `find` would take the starter weights: by `path`, else by RVM_WEIGHTS."""
     return str(path or os.environ.get("RVM_WEIGHTS")) == STARTER
 
@@ -138,7 +138,7 @@ def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: P
     return path
 
 
-def read(path: str | os.PathLike) -> Weights:
+def read(path: str | os.PathLike[str]) -> Weights:
     """Read and check a weights file: .safetensors, or .pth/.pt holding a state dict, bare or wrapped.
 
     Recognises variant and refiner by the names. Names and shapes are checked strictly against the network.
@@ -164,7 +164,7 @@ def read(path: str | os.PathLike) -> Weights:
     return Weights(_strict(tensors, variant, refiner, path), variant, refiner, metadata, path)
 
 
-def load_network(path: str | os.PathLike, variant: str | None = None, refiner: str = "auto") -> MattingNetwork:
+def load_network(path: str | os.PathLike[str], variant: str | None = None, refiner: str = "auto") -> MattingNetwork:
     """Build the network a weights file holds: eval mode, float32, on the CPU.
 
     variant: the one expected, or None for whichever it is.
@@ -200,7 +200,7 @@ def load_network(path: str | os.PathLike, variant: str | None = None, refiner: s
     return network.eval()
 
 
-def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str, str]) -> Path:
+def save(network: MattingNetwork, path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Path:
     """Write a network as safetensors under the official names, float32; appears complete or not at all.
 
     metadata: strings to keep (source, licence, training_stage ...); format, variant, refiner and tensors_sha256
@@ -224,7 +224,10 @@ def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str
 
 
 def convert(
-    src: str | os.PathLike, dst: str | os.PathLike, metadata: Mapping[str, str] | None = None, half: bool = False
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    half: bool = False,
 ) -> Path:
     """Read any accepted weights file and save it in our format; the result is read back before this returns.
 
@@ -249,7 +252,7 @@ def convert(
     return dst
 
 
-def check(path: str | os.PathLike) -> str:
+def check(path: str | os.PathLike[str]) -> str:
     """A summary for people: variant, refiner, size, hash, origin, metadata. Raises StudioError where it is broken."""
     weights = read(path)
     digest = sha256_of(weights.path)
