@@ -217,9 +217,7 @@ def test_ctrl_c_shows_what_was_done(tmp_path):
     for name in ("a", "b"):
         write(f"true/{name}/pha", 51, frames=3)
         write(f"pred/{name}/pha", 102, frames=3)
-    process = subprocess.Popen(
-        [sys.executable, "-c", HELD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", HELD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("a: 3/3")
     assert process.stderr.readline() == "b: 1\n"
