@@ -3,8 +3,8 @@
     python bench/repeat_tests.py [--times 5] [--loaded 2] [PYTEST ARGUMENT ...]
 
 Without pytest arguments it is the whole suite, as `python install.py --test` runs it. Loaded: a busy loop on every core
-goes first, so that the tests get about a quarter of the machine. A test that failed in some of the runs is called flaky.
-Exit code 1 if anything failed in any run.
+goes first, so that the tests get about a quarter of the machine. A test that failed in some of the runs is called
+flaky. Exit code 1 if anything failed in any run.
 """
 
 import argparse
