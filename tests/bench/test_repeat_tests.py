@@ -41,6 +41,11 @@ def repeat(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True)
 
 
+def named(out: str, kind: str) -> list[str]:
+    """The tests that are called so."""
+    return [line.rsplit("::", 1)[1] for line in out.splitlines() if line.startswith(kind)]
+
+
 @pytest.fixture
 def file(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -55,14 +60,8 @@ def test_what_failed_and_how_often(file, tmp_path):
     rows = [line.split() for line in done.stdout.splitlines() if line[:4].strip().isdigit()]
     assert [[row[0], row[-3], row[-2]] for row in rows] == [["1", "5", "2"], ["2", "5", "3"], ["3", "5", "2"]]
     assert [row[1] for row in rows] == ["as", "as", "loaded"]
-    lines = done.stdout.splitlines()
-    assert [line.rsplit("::", 1)[1] for line in lines if line.startswith("always fails")] == [
-        "test_bad",
-        "test_of_the_fixture",
-    ]
-    assert [line.rsplit("::", 1)[1] for line in lines if line.startswith("flaky, failed 1 of 3 times")] == [
-        "test_flaky"
-    ]
+    assert named(done.stdout, "always fails") == ["test_bad", "test_of_the_fixture"]
+    assert named(done.stdout, "flaky, failed 1 of 3 times") == ["test_flaky"]
     assert "the second time" in done.stdout
     assert "no fixture" in done.stdout
     usual, again, loaded = map(int, (tmp_path / "niceness").read_text().split())

@@ -52,8 +52,8 @@ GRAPHS = {
 
 
 def frames_after_cancel(client, prompt: dict, node_id: str, steps: int) -> int:
-    """Cancels after the node's progress message number `steps`, or as soon as it begins, for 0; how many frames the node
-    tells of from then on."""
+    """Cancels after the node's progress message number `steps`, or as soon as it begins, for 0; how many frames the
+    node tells of from then on."""
     prompt_id = client.queue(prompt)
 
     def is_moment(message) -> bool:
