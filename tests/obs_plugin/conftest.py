@@ -87,7 +87,8 @@ class Control:
 
 def read_report(obs) -> dict:
     path = obs.folder / "report.json"
-    obs.wait_until(path.exists, "the worker")
+    if not path.exists():
+        obs.wait_until(path.exists, "the worker")
     return json.loads(path.read_text())
 
 

@@ -282,9 +282,9 @@ class HeadlessObs:
         wait_for(lambda: self._holds(condition), what, tells=self.log_tail, pause=0.02)
 
     def record_and_kill(self, frames: int, enough=lambda: True) -> Path:
-        """A recording of at least that many frames, and until it is enough. OBS is killed then: version 29 often crashes
-        when a lossless recording is stopped (in obs-ffmpeg, whose encoder is freed while a frame is in it). Of the file
-        nothing is missing but the last few frames."""
+        """A recording of at least that many frames, and until it is enough. OBS is killed then: version 29 often
+        crashes when a lossless recording is stopped (in obs-ffmpeg, whose encoder is freed while a frame is in it). Of
+        the file nothing is missing but the last few frames."""
         self.request("StartRecord")
         self.wait_until(lambda: self.request("GetRecordStatus")["outputActive"], "the recording")
         self.wait_until(lambda: self.recorded() >= frames + LOST_FRAMES and enough(), "the recording's end")

@@ -2,8 +2,8 @@
 
     held_worker.py loading|matting GATE ARENA
 
-Held while it loads, or with each picture while it mattes: it works all that time, so that what a busy worker does can be
-seen on any machine. GATE is a file: a byte in it lets one through. GATE.held has a byte for each that was ever held.
+Held while it loads, or with each picture while it mattes: it works all that time, so that what a busy worker does can
+be seen on any machine. GATE is a file: a byte in it lets one through. GATE.held has a byte for each that was ever held.
 """
 
 import os

@@ -4,9 +4,9 @@
 
 MASK: a number 0..255; "red", the picture's own red channel; or "pattern", which reads the number that a frame of
 numbered_clip.py carries and mattes exactly that frame's pattern: a picture that is drawn with another's matte shows.
-"128,+20": with a correction of all colours by +20. DELAY: what a matte takes, in milliseconds, or in frames of OBS ("2f")
-however long OBS takes for them. REPORT: a file that is rewritten ten times a second with what stands in the shared
-memory; while there is a file REPORT.hold, no matte is given.
+"128,+20": with a correction of all colours by +20. DELAY: what a matte takes, in milliseconds, or in frames of OBS
+("2f") however long OBS takes for them. REPORT: a file that is rewritten ten times a second with what stands in the
+shared memory; while there is a file REPORT.hold, no matte is given.
 """
 
 import json

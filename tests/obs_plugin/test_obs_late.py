@@ -83,16 +83,16 @@ def test_another_size_never_shows_the_room(start_obs, sync):
     obs = start(start_obs, 60, sync=sync)
     obs.wait_until(lambda: opacity(obs) == HALF)
     for width in (100, 32, 64):
-        obs.request("SetInputSettings", inputName="cam", inputSettings={"width": width})
-        before, seen = [], []
-        obs.wait_until(lambda before=before: before.append(opacity(obs)) or matted_width(obs) == width)
-        obs.wait_until(lambda seen=seen: seen.append(opacity(obs)) or (len(seen) > 20 and HALF in seen))
-        assert {*before, *seen} <= {0, HALF}
+        assert seen_while_it_changes(obs, width) <= {0, HALF}
 
 
-def matted_width(obs) -> int:
-    """That of the pictures which the worker is given."""
-    return obs.report()["sizes"][0][0]
+def seen_while_it_changes(obs, width: int) -> set[int]:
+    """Until mattes of the new width are shown."""
+    obs.request("SetInputSettings", inputName="cam", inputSettings={"width": width})
+    before, after = [], []
+    obs.wait_until(lambda: before.append(opacity(obs)) or obs.report()["sizes"][0][0] == width)
+    obs.wait_until(lambda: after.append(opacity(obs)) or (len(after) > 20 and HALF in after))
+    return {*before, *after}
 
 
 def test_more_filters_than_places(start_obs):
