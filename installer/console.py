@@ -51,15 +51,17 @@ def somebody_answers() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def agreed(question: str, yes: bool) -> bool:
-    """Whether to go on: `yes` (--yes), CI=true, or the answer of whoever sits there. Raises InstallError where nobody
-    can be asked."""
+def agreed(question: str, yes: bool, with_yes: str) -> bool:
+    """Whether to go on: `yes` (--yes), CI=true, or the answer of whoever sits there.
+
+    with_yes: the command that says yes at once. Raises InstallError where nobody can be asked.
+    """
     print(f"\n{question}", flush=True)
     if yes or os.environ.get("CI", "").lower() in ("1", "true"):
         note("continuing, by --yes" if yes else "continuing, as CI is set")
         return True
     if not somebody_answers():
-        raise InstallError(f"stopped before that download. To take it all the same: {install_command('--yes')}")
+        raise InstallError(f"stopped before this download; nothing was installed. To install it: {with_yes}")
     try:
         return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:

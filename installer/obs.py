@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 
 from . import checkout
-from .console import InstallError
+from .console import InstallError, install_command
 from .environment import Target, identify
 
 # On Windows and macOS OBS loads a Python that the user brings: from this version of OBS on, at most this one.
@@ -28,7 +28,7 @@ def obs_environment():
     """The script's own module that finds the interpreter: what it does here is what it will do in OBS."""
     path = checkout.HERE / "obs_plugin" / "rvm_environment.py"
     if not path.is_file():
-        raise InstallError(f"{path} is missing: get RVM Studio's folder anew, or unpack all of it.")
+        raise InstallError(f"{path} is missing: get RVM Studio's folder again, and unpack all of it.")
     spec = importlib.util.spec_from_file_location("rvm_environment", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -62,7 +62,7 @@ def prepare_obs(target: Target) -> None:
     print("\nThe OBS script is ready. What is left to do in OBS:")
     for number, text in enumerate(steps, 1):
         print(f"  {number}. {text}")
-    print("If it does not work: install.py --obs --check")
+    print(f"If it does not work: {install_command('--obs', '--check')}")
 
 
 def python_for_obs(who: dict) -> str:
@@ -123,21 +123,23 @@ def check_obs() -> int:
         problems.append(str(error))
     problems += obs_problems()
     for text in problems:
-        print(f"wrong: {text}")
-    print(f"{len(problems)} to put right." if problems else "Nothing is wrong.")
+        print(f"problem: {text}")
+    plural = "" if len(problems) == 1 else "s"
+    print(f"{len(problems)} problem{plural} found." if problems else "No problems found.")
     return 1 if problems else 0
 
 
 def script_problems(notes: dict, script: Path) -> list:
     noted, there = notes.get("files"), script_files()
     if not isinstance(noted, dict):
-        return ["install.py --obs has not been run here, or its notes cannot be read: run it."]
+        command = install_command("--obs")
+        return [f"the script has not been prepared here, or its notes cannot be read. Run {command}."]
     problems = []
     if missing := [name for name in noted if name not in there]:
-        problems.append(f"{script.parent} lacks {', '.join(missing)}: get RVM Studio's folder anew.")
+        problems.append(f"{script.parent} lacks {', '.join(missing)}: get RVM Studio's folder again.")
     if changed := [name for name in there if there[name] != noted.get(name)]:
         problems.append(
-            f"{', '.join(changed)}: not as they were when install.py --obs was run (an update?). Run it again."
+            f"{', '.join(changed)}: changed since the script was prepared (an update?). Run {install_command('--obs')}."
         )
     if not problems:
         print(f"ok: the script's files, {script}")
@@ -152,7 +154,7 @@ def worker_problems(environment, python: str) -> list:
         lines = answer.stdout.decode(errors="replace").splitlines() or ["nothing"]
         found = json.loads(lines[-1])
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return [f"{python} does not run the worker ({error}): run install.py --obs again."]
+        return [f"{python} does not run the worker ({error}): run {install_command('--obs')}."]
     if "error" in found:
         return [f"{found['error']} ({python})"]
     print(f"ok: Python {found['python']}, {python}")
@@ -164,7 +166,7 @@ def obs_problems() -> list:
     """About the Python that OBS itself loads."""
     version = obs_version()
     if version is None:
-        print("not known: OBS itself; this user has not started it yet")
+        print("unknown: OBS itself; this user has not started it yet")
         return []
     name, newest = f"OBS {shown_version(version)}", newest_python_of(version)
     if platform.system() == "Linux":

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
 
 from . import checkout, pip, pytorch
 from .console import InstallError, note, step
@@ -69,5 +74,22 @@ def install_studio(target: Target, state) -> bool:
         step(4, f"RVM Studio {checkout.project_version()}: in place")
         return False
     step(4, f"RVM Studio {checkout.project_version()}: installing from {checkout.HERE}")
-    pip.pip_install(target.python, "--no-deps", "-e", str(checkout.HERE))
+    with build_files_elsewhere():
+        pip.pip_install(target.python, "--no-deps", "-e", str(checkout.HERE))
     return True
+
+
+@contextlib.contextmanager
+def build_files_elsewhere() -> Iterator[None]:
+    """Has setuptools keep its rvm_studio.egg-info outside of a folder that is read-only; it is needed for a moment."""
+    if os.access(checkout.HERE, os.W_OK):
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="rvm-build-") as folder:
+        configuration = Path(folder) / "setup.cfg"
+        configuration.write_text(f"[egg_info]\negg_base = {folder}\n", encoding="utf-8")
+        os.environ["DIST_EXTRA_CONFIG"] = str(configuration)
+        try:
+            yield
+        finally:
+            del os.environ["DIST_EXTRA_CONFIG"]

@@ -24,7 +24,7 @@ from . import (
     space,
     studio,
 )
-from .console import InstallError, note, shown, step, studio_command
+from .console import InstallError, install_command, note, shown, step, studio_command
 from .environment import MARKER, Target
 
 
@@ -45,6 +45,7 @@ def parse(arguments: list | None) -> argparse.Namespace:
     rest = "then run every check; what follows goes to pytest"
     parser.add_argument("--test", nargs=argparse.REMAINDER, metavar="ARG", help=rest)
     options = parser.parse_args(arguments)
+    options.given = sys.argv[1:] if arguments is None else arguments
     if options.cuda and not re.fullmatch(r"cu\d{3}", options.cuda):
         parser.error(f"--cuda {options.cuda}: expected a tag like cu126 or cu130")
     if options.check and not options.obs:
@@ -147,7 +148,7 @@ def make_sure(
     size = space.total(sizes)
     note(f"to come: {space.describe(size)}")
     space.make_sure_of_room(target.python, Path(state.prefix), size)
-    if torch.question and not console.agreed(torch.question, options.yes):
+    if torch.question and not console.agreed(torch.question, options.yes, install_command("--yes", *options.given)):
         raise InstallError("stopped; nothing was installed.")
 
 

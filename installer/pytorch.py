@@ -72,7 +72,9 @@ def plan(target: Target, state, asked: Build | None, warnings: list) -> Plan:
     if state.versions["torchvision"] is None or "torchvision" in state.broken:
         wanted = fitting_torchvision(version)
         local = version.partition("+")[2]  # cpu, cu126, ...: torchvision's twin lies in the same index
-        index = find_source(target.python, local).index if local else []
+        index = index_of(local) if local else []
+        if index and pip.versions(target.python, "torchvision", *index)[1]:  # cannot be reached
+            index = []
         return Plan(
             f"PyTorch {version} is there: installing {wanted}", [wanted, "--no-deps", "--force-reinstall", *index]
         )
@@ -96,8 +98,9 @@ def plan_pair(target: Target, build: Build, present: str | None, switch: bool, w
     question = ""
     if source.problem and is_large:
         question = (
-            f"{source.problem} PyPI has only the build for CUDA 13: {space.describe(size)}. Most of it is of no use to"
-            " this machine. RVM_TORCH_INDEX=URL names a mirror of https://download.pytorch.org/whl."
+            f"{source.problem} PyPI has torch {TORCH} for CUDA 13 only: {space.describe(size)}, most of it libraries"
+            " that this machine cannot use. If you know a mirror of https://download.pytorch.org/whl, stop here and set"
+            " RVM_TORCH_INDEX to its address."
         )
     elif source.problem:
         advice = f"later, {install_command('--cuda', build.tag)}"
@@ -180,19 +183,24 @@ class Source(NamedTuple):
     found: str = ""  # what is worth a note
 
 
+def index_of(tag: str) -> list:
+    """pip's arguments for PyTorch's own index of a build; none where PyPI has that build."""
+    if platform.system() == "Darwin" or PYPI_BUILD.get(platform.system()) == tag:
+        return []
+    address = os.environ.get("RVM_TORCH_INDEX") or "https://download.pytorch.org/whl"
+    return ["--index-url", f"{address.rstrip('/')}/{tag}"]
+
+
 def find_source(python: Path, tag: str) -> Source:
     """PyPI where it has this build, else PyTorch's own index, else whatever pip finds where it looks by itself."""
-    system = platform.system()
-    pypi = PYPI_BUILD.get(system, "cpu")
-    if system == "Darwin" or pypi == tag:
+    index, pypi = index_of(tag), PYPI_BUILD.get(platform.system(), "cpu")
+    if not index:
         return Source(TORCH, pypi)
-    index = os.environ.get("RVM_TORCH_INDEX", "https://download.pytorch.org/whl").rstrip("/") + "/" + tag
-    arguments = ["--index-url", index]
     exact = f"{TORCH}+{tag}"
-    found, why = pip.versions(python, "torch", *arguments)
+    found, why = pip.versions(python, "torch", *index)
     if not why and (exact in found or TORCH in found):
-        return Source(TORCH, tag, arguments)
-    problem = f"{index} cannot be reached: {why}." if why else f"{index} has no torch {TORCH} for this Python."
+        return Source(TORCH, tag, index)
+    problem = f"{index[-1]} cannot be reached: {why}." if why else f"{index[-1]} has no torch {TORCH} for this Python."
     found, _ = pip.versions(python, "torch")
     if exact in found:
         return Source(exact, tag, found=f"{problem} torch {exact} was found elsewhere, by pip's own settings")

@@ -73,7 +73,7 @@ def missing(needs: list) -> list:
     disks = {}
     for need in needs:
         folder = existing(need.folder)
-        disks.setdefault(folder.stat().st_dev, []).append((folder, need))
+        disks.setdefault(disk_of(folder), []).append((folder, need))
     problems = []
     for entries in disks.values():
         free = shutil.disk_usage(entries[0][0]).free / 1e9
@@ -86,6 +86,10 @@ def missing(needs: list) -> list:
                 f" disk: {'; '.join(remedies)}."
             )
     return problems
+
+
+def disk_of(folder: Path) -> int:
+    return folder.stat().st_dev
 
 
 def existing(folder: Path) -> Path:

@@ -35,10 +35,29 @@ def on_system(monkeypatch):
 
 
 @pytest.fixture
-def no_gpu(monkeypatch, on_system):
-    """A 64-bit Linux without NVIDIA's tools whose index of PyTorch cannot be reached."""
+def indexes(monkeypatch):
+    """`indexes({"PyPI": [versions of torch], "cpu": [...]})`: what pip finds by itself, and in PyTorch's index of a
+    build; the others of those cannot be reached. Returns a list of those that are asked."""
+
+    def pretend(found: dict) -> list:
+        asked = []
+
+        def versions(python, package, *options):
+            index = options[1].rpartition("/")[2] if options else "PyPI"
+            asked.append(index)
+            return (found[index], "") if index in found else ([], "its name was not found")
+
+        monkeypatch.setattr(pip, "versions", versions)
+        return asked
+
+    return pretend
+
+
+@pytest.fixture
+def no_gpu(monkeypatch, on_system, indexes):
+    """A 64-bit Linux without NVIDIA's tools, where pip finds nothing but what PyPI has."""
     monkeypatch.setattr(pytorch, "ask_nvidia_smi", lambda: None)
-    monkeypatch.setattr(pytorch, "reachable", lambda url: False)
+    indexes({"PyPI": ["2.13.0"]})
     on_system("Linux", "x86_64")
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
-from rvm_studio.installer import checkout
+from rvm_studio import installer
+from rvm_studio.installer import checkout, space
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -16,16 +17,16 @@ def test_the_requirements_are_read_as_a_toml_reader_does():
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for parsed, lines in (
-        (
-            checkout.test_requirements(),
-            [x for extra in ("test", "export", "train") for x in project["optional-dependencies"][extra]],
-        ),
-        (checkout.fast_requirements(), project["optional-dependencies"]["fast"]),
+        *((checkout.extra_requirements(name), lines) for name, lines in project["optional-dependencies"].items()),
         (checkout.core_requirements(), (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]),
     ):
         wanted = [Requirement(line) for line in lines]
         assert parsed == [(entry.name, ",".join(bounds(entry.specifier))) for entry in wanted]
     assert checkout.project_version() == project["version"]
+    assert project["requires-python"] == ">={}.{}".format(*installer.OLDEST_PYTHON)
+    assert "Python {}.{} to {}.{}".format(*installer.OLDEST_PYTHON, *installer.NEWEST_PYTHON) == installer.PYTHONS
+    for extra in space.EXTRAS:
+        assert extra in project["optional-dependencies"]
 
 
 def bounds(specifiers: SpecifierSet) -> list[str]:

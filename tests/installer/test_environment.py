@@ -66,10 +66,10 @@ def test_comfyui_set_up_by_hand_needs_a_python_with_torch(monkeypatch, tmp_path,
     target = environment.choose_target(None)
     assert target.python == Path(sys.executable)
     with pytest.raises(console.InstallError, match="not what ComfyUI runs with"):
-        pytorch.install_torch(target, found({"torch": None, "torchvision": None}), None, [])
+        pytorch.plan(target, found({"torch": None, "torchvision": None}), None, [])
     assert pip_calls == []
     versions = {"torch": "2.7.1+cu128", "torchvision": "0.22.1"}
-    assert not pytorch.install_torch(target, found(versions), None, [])
+    assert pytorch.plan(target, found(versions), None, []).arguments == []
 
 
 def test_another_interpreter_does_not_see_this_ones_modules(monkeypatch, tmp_path):

@@ -89,8 +89,8 @@ def test_what_is_noted_is_what_is_checked(monkeypatch, obs_checkout, tmp_path, c
     calls = fake_worker(monkeypatch, "chatter\n" + FINE + "\n")
     assert program.main(["--obs", "--check"]) == 0
     printed = capsys.readouterr().out
-    assert "Nothing is wrong." in printed
-    assert "wrong:" not in printed
+    assert "No problems found." in printed
+    assert "problem:" not in printed
     assert "ok: mattes on CPU, openvino fp32, with w.safetensors" in printed
     ((command, options),) = calls
     assert command[1:] == ["-u", str(obs_checkout / "obs_plugin" / "rvm_worker.py"), "--check"]
@@ -106,17 +106,17 @@ def lose_a_file(folder, python):
 def change_a_file(folder, python):
     with (folder / "rvm_filter.effect").open("a") as file:
         file.write("\n")
-    return r"wrong: rvm_filter\.effect: not as they were"
+    return r"problem: rvm_filter\.effect: changed since"
 
 
 def add_a_file(folder, python):
     (folder / "rvm_new.py").touch()
-    return r"wrong: rvm_new\.py: not as they were"
+    return r"problem: rvm_new\.py: changed since"
 
 
 def lose_the_notes(folder, python):
     (folder / "rvm_environment.json").unlink()
-    return r"install\.py --obs has not been run here"
+    return "the script has not been prepared here"
 
 
 def spoil_the_notes(folder, python):
@@ -126,7 +126,7 @@ def spoil_the_notes(folder, python):
 
 def lose_the_interpreter(folder, python):
     python.unlink()
-    return rf"wrong: There is no Python at {re.escape(str(python))}"
+    return rf"problem: There is no Python at {re.escape(str(python))}"
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_the_check_finds(monkeypatch, obs_checkout, tmp_path, capsys, damage, ba
     assert program.main(["--obs", "--check"]) == 1
     printed = capsys.readouterr().out
     assert re.search(expected, printed)
-    assert re.search(r"^\d to put right\.$", printed, re.MULTILINE)
+    assert re.search(r"^\d problems? found\.$", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        ('{"error": "The weights are gone."}', "wrong: The weights are gone. ("),
+        ('{"error": "The weights are gone."}', "problem: The weights are gone. ("),
         ("", "does not run the worker (Expecting value"),
         ("Traceback\nSomeError: x", "does not run the worker (Expecting value"),
     ],
@@ -168,8 +168,8 @@ def test_an_environment_without_the_package_is_found_out(obs_checkout, tmp_path,
     obs.prepare_obs(environment.Target(bare_venv(tmp_path / "env"), "env"))
     assert program.main(["--obs", "--check"]) == 1
     printed = capsys.readouterr().out
-    assert re.search(r"wrong: The Python at \S+ cannot load RVM Studio: No module named", printed)
-    assert "1 to put right." in printed
+    assert re.search(r"problem: The Python at \S+ cannot load RVM Studio: No module named", printed)
+    assert "1 problem found." in printed
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the fake Python is a shell script")
@@ -179,7 +179,7 @@ def test_a_python_that_does_not_start_is_found_out(obs_checkout, tmp_path, capsy
     python.write_text("no program")
     obs.prepare_obs(environment.Target(python, "env"))
     assert program.main(["--obs", "--check"]) == 1
-    assert f"wrong: {python} does not run the worker" in capsys.readouterr().out
+    assert f"problem: {python} does not run the worker" in capsys.readouterr().out
 
 
 def test_a_folder_without_the_script_is_one_clear_line(monkeypatch, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """What pip is asked for."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,24 @@ def test_failing_to_get_what_makes_a_cpu_fast_is_no_error(theirs, monkeypatch, n
 
     monkeypatch.setattr(pip, "pip_install", fail)
     assert not packages.install_fast(theirs, found(FAST))
-    assert "done without them: pip install openvino failed" in capsys.readouterr().out
+    assert "continuing without them: pip install openvino failed" in capsys.readouterr().out
+
+
+def test_a_read_only_checkout_is_installed_from(theirs, found, monkeypatch):
+    """setuptools writes beside what it builds, unless it is told where to."""
+    seen = []
+
+    def pip_install(*_):
+        text = Path(os.environ["DIST_EXTRA_CONFIG"]).read_text(encoding="utf-8")
+        seen.append(Path(text.partition("egg_base = ")[2].strip()))
+        assert seen[0].is_dir()
+
+    monkeypatch.setattr(pip, "pip_install", pip_install)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert packages.install_studio(theirs, found({"rvm-studio": None}))
+    assert not seen[0].is_relative_to(ROOT)
+    assert not seen[0].exists()
+    assert "DIST_EXTRA_CONFIG" not in os.environ
 
 
 def test_an_editable_install_elsewhere_is_put_right(theirs, tmp_path, pip_calls, found):

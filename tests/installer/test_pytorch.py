@@ -1,45 +1,10 @@
 """Which build of PyTorch, from where, and what happens to one that is there."""
 
-import contextlib
-import http.server
 import os
 import re
-import socket
-import threading
 
 import pytest
-from rvm_studio.installer import console, pytorch
-
-
-@contextlib.contextmanager
-def web_server(status: int):
-    """Address of a local server that answers everything with this status, and the list of what was asked for."""
-    asked = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            asked.append(self.path)
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/whl", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+from rvm_studio.installer import console, environment, pytorch, space
 
 
 @pytest.mark.parametrize(
@@ -75,7 +40,6 @@ def test_the_gpu_and_its_driver_choose_the_build(smi, tag, warning, on_system):
 def test_a_mac_takes_pypis_build(on_system):
     on_system("Darwin", "arm64")
     assert pytorch.choose_build("9.0, 580.1, H100\n").tag == "cpu"
-    assert pytorch.torch_source("cpu") == ([], "")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the fake tool is a shell script")
@@ -93,41 +57,94 @@ def test_nvidia_smi_is_really_asked(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("system", "machine", "tag", "needs_index"),
+    ("system", "tag", "index"),
     [
-        ("Linux", "x86_64", "cu130", False),
-        ("Linux", "x86_64", "cu126", True),
-        ("Linux", "x86_64", "cpu", True),
-        ("Linux", "aarch64", "cu130", True),
-        ("Windows", "AMD64", "cpu", False),
-        ("Windows", "AMD64", "cu130", True),
+        ("Linux", "cu130", None),
+        ("Linux", "cu126", "cu126"),
+        ("Linux", "cpu", "cpu"),
+        ("Windows", "cpu", None),
+        ("Windows", "cu130", "cu130"),
+        ("Darwin", "cpu", None),
     ],
 )
-def test_pytorchs_index_is_used_where_pypi_lacks_the_build(monkeypatch, system, machine, tag, needs_index, on_system):
-    on_system(system, machine)
-    with web_server(200) as (address, asked):
-        monkeypatch.setenv("RVM_TORCH_INDEX", address)
-        source, warning = pytorch.torch_source(tag)
-    assert warning == ""
-    assert source == (["--index-url", f"{address}/{tag}"] if needs_index else [])
-    assert asked == ([f"/whl/{tag}/"] if needs_index else [])
+def test_pytorchs_index_is_used_where_pypi_lacks_the_build(on_system, indexes, tmp_path, system, tag, index):
+    on_system(system, "x86_64")
+    asked = indexes({index: [f"2.13.0+{tag}", "2.12.0+cpu"]})
+    address = ["--index-url", f"https://download.pytorch.org/whl/{index}"] if index else []
+    assert pytorch.find_source(tmp_path, tag) == pytorch.Source("2.13.0", tag, address)
+    assert asked == ([index] if index else [])
 
 
-@pytest.mark.parametrize("tag", ["cpu", "cu126"])
-def test_an_unreachable_index_falls_back_to_pypi(monkeypatch, tag, on_system):
+def test_another_place_for_pytorchs_index(on_system, indexes, tmp_path, monkeypatch):
     on_system("Linux", "x86_64")
-    address = f"http://127.0.0.1:{closed_port()}/whl"
-    monkeypatch.setenv("RVM_TORCH_INDEX", address)
-    source, warning = pytorch.torch_source(tag)
-    assert source == []
-    assert f"{address}/{tag} cannot be reached" in warning
-    assert ("gigabytes" if tag == "cpu" else "--cuda cu126") in warning
+    indexes({"cpu": ["2.13.0+cpu"]})
+    monkeypatch.setenv("RVM_TORCH_INDEX", "https://mirror/pytorch/")
+    assert pytorch.find_source(tmp_path, "cpu").index == ["--index-url", "https://mirror/pytorch/cpu"]
 
 
-def test_an_index_that_refuses_counts_as_unreachable():
-    with web_server(403) as (address, _):
-        assert not pytorch.reachable(address + "/cpu/")
-    assert not pytorch.reachable("no address at all")
+def test_a_cpu_wheel_at_hand_is_taken_where_the_index_cannot_be_reached(on_system, indexes, theirs, found, pip_calls):
+    """From --find-links, say, or a company's index: not PyPI's gigabytes for CUDA, and nothing to ask."""
+    on_system("Linux", "x86_64")
+    indexes({"PyPI": ["2.14.0", "2.13.0+cpu", "2.13.0"]})
+    state = found({"torch": None, "torchvision": None})
+    plan = pytorch.plan(theirs, state, pytorch.Build("cpu", "no NVIDIA GPU found"), [])
+    assert plan.question == ""
+    assert plan.size == space.TORCH_CPU
+    assert "whl/cpu cannot be reached: its name was not found. torch 2.13.0+cpu was found elsewhere" in plan.notes[0]
+    pytorch.carry_out(theirs, plan)
+    assert pip_calls == [["torch==2.13.0+cpu", "torchvision==0.28.0"]]
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        ({}, "https://download.pytorch.org/whl/cpu cannot be reached: its name was not found."),
+        ({"cpu": ["2.14.0+cpu"]}, "https://download.pytorch.org/whl/cpu has no torch 2.13.0 for this Python."),
+    ],
+)
+def test_gigabytes_for_another_machine_are_asked_for(on_system, indexes, theirs, found, index, why):
+    on_system("Linux", "aarch64")
+    indexes({"PyPI": ["2.13.0"], **index})
+    plan = pytorch.plan(theirs, found({"torch": None, "torchvision": None}), pytorch.Build("cpu", "--cpu"), [])
+    assert plan.question.startswith(why + " PyPI has torch 2.13.0 for CUDA 13 only: 2.8 GB to download, 4.8 GB on the")
+    assert plan.size == space.TORCH_CUDA
+
+
+def test_a_small_build_in_its_place_is_a_warning(on_system, indexes, theirs, found):
+    """On Windows PyPI has the CPU's build."""
+    on_system("Windows", "AMD64")
+    indexes({"PyPI": ["2.13.0"]})
+    warnings = []
+    state = found({"torch": None, "torchvision": None})
+    plan = pytorch.plan(theirs, state, pytorch.Build("cu130", "NVIDIA GeForce RTX 3060"), warnings)
+    assert (plan.question, plan.size) == ("", space.TORCH_CPU)
+    assert "whl/cu130 cannot be reached: its name was not found. PyPI's build does not use this GPU" in warnings[0]
+    assert re.search(r"later, .*install\.py --cuda cu130\.$", warnings[0])
+
+
+@pytest.mark.parametrize(
+    ("platform", "machine", "advice"),
+    [
+        ("win-arm64", "ARM64", "installer named amd64"),
+        ("win32", "AMD64", "64-bit"),
+        ("macosx-11.0-universal2", "x86_64", "use a Python for arm64"),
+        ("macosx-11.0-universal2", "arm64", None),
+        ("win-amd64", "ARM64", None),  # the Python for x86 on ARM
+        ("linux-x86_64", "x86_64", None),
+    ],
+)
+def test_a_python_without_pytorch_is_refused(on_system, monkeypatch, theirs, platform, machine, advice):
+    on_system("Darwin" if "macosx" in platform else "Windows", machine)
+    monkeypatch.setattr(environment, "identify", lambda python: {"platform": platform})
+    if advice is None:
+        pytorch.refuse_unsupported(theirs)
+    else:
+        with pytest.raises(console.InstallError, match=advice):
+            pytorch.refuse_unsupported(theirs)
+
+
+def install_torch(target, state, asked, warnings) -> bool:
+    return pytorch.carry_out(target, pytorch.plan(target, state, asked, warnings))
 
 
 PAIR = ["torch==2.13.0", "torchvision==0.28.0"]
@@ -135,23 +152,23 @@ PAIR = ["torch==2.13.0", "torchvision==0.28.0"]
 
 def test_missing_torch_is_installed_as_the_tested_pair(theirs, pip_calls, no_gpu, capsys, found):
     warnings = []
-    assert pytorch.install_torch(theirs, found({"torch": None, "torchvision": None}), None, warnings)
+    assert install_torch(theirs, found({"torch": None, "torchvision": None}), None, warnings)
     assert pip_calls == [PAIR]
-    assert "gigabytes" in capsys.readouterr().out
+    assert "PyTorch 2.13.0 (cpu, no NVIDIA GPU found): installing" in capsys.readouterr().out
     assert warnings == []
 
 
 @pytest.mark.parametrize("version", ["2.4.0", "2.7.1+cu128", "2.14.0", "3.0.0", "2.9.0a0+gitabc"])
 def test_a_torch_that_is_there_is_never_touched(theirs, pip_calls, version, found):
     state = found({"torch": version, "torchvision": "0.1"})
-    assert not pytorch.install_torch(theirs, state, None, [])
+    assert not install_torch(theirs, state, None, [])
     assert pip_calls == []
 
 
 def test_a_wished_build_does_not_replace_a_foreign_torch(theirs, pip_calls, found):
     warnings = []
     state = found({"torch": "2.7.1+cu128", "torchvision": "0.22.1"}, cuda="12.8")
-    assert not pytorch.install_torch(theirs, state, pytorch.Build("cpu", "--cpu"), warnings)
+    assert not install_torch(theirs, state, pytorch.Build("cpu", "--cpu"), warnings)
     assert pip_calls == []
     assert "not replaced by cpu" in warnings[0]
 
@@ -159,7 +176,7 @@ def test_a_wished_build_does_not_replace_a_foreign_torch(theirs, pip_calls, foun
 def test_a_foreign_torch_that_is_too_old_is_reported(theirs, pip_calls, found):
     warnings = []
     state = found({"torch": "2.3.1", "torchvision": None})
-    assert not pytorch.install_torch(theirs, state, None, warnings)
+    assert not install_torch(theirs, state, None, warnings)
     assert pip_calls == []
     assert "2.3.1" in warnings[0]
     assert "2.4 or newer" in warnings[0]
@@ -168,7 +185,7 @@ def test_a_foreign_torch_that_is_too_old_is_reported(theirs, pip_calls, found):
 def test_a_foreign_torch_that_does_not_import_ends_the_run(theirs, pip_calls, found):
     state = found({"torch": "2.7.0", "torchvision": None}, broken={"torch": "OSError: libgomp"})
     with pytest.raises(console.InstallError, match="libgomp"):
-        pytorch.install_torch(theirs, state, None, [])
+        install_torch(theirs, state, None, [])
     assert pip_calls == []
 
 
@@ -180,18 +197,18 @@ def test_a_foreign_torch_that_does_not_import_ends_the_run(theirs, pip_calls, fo
     ],
 )
 def test_our_own_torch_is_repaired(ours, pip_calls, no_gpu, versions, broken, found):
-    assert pytorch.install_torch(ours, found(versions, broken), None, [])
+    assert install_torch(ours, found(versions, broken), None, [])
     assert pip_calls == [[*PAIR, "--force-reinstall"]]
 
 
-def test_our_own_torch_is_replaced_by_the_build_asked_for(ours, monkeypatch, pip_calls, no_gpu, found):
+def test_our_own_torch_is_replaced_by_the_build_asked_for(ours, indexes, pip_calls, no_gpu, found):
     state = found({"torch": "2.13.0+cpu", "torchvision": "0.28.0"})
     wished = pytorch.Build("cu126", "--cuda")
-    assert not pytorch.install_torch(ours, state, pytorch.Build("cpu", "--cpu"), [])
-    assert not pytorch.install_torch(ours, state, wished, [])  # its index cannot be reached
+    assert not install_torch(ours, state, pytorch.Build("cpu", "--cpu"), [])
+    assert not install_torch(ours, state, wished, [])  # its index cannot be reached
     assert pip_calls == []
-    monkeypatch.setattr(pytorch, "reachable", lambda url: True)
-    assert pytorch.install_torch(ours, state, wished, [])
+    indexes({"cu126": ["2.13.0+cu126"]})
+    assert install_torch(ours, state, wished, [])
     index = ["--index-url", "https://download.pytorch.org/whl/cu126"]
     assert pip_calls == [[*PAIR, "--force-reinstall", *index]]
 
@@ -210,10 +227,13 @@ def test_torchvision_fits_the_torch_that_is_there(torch, torchvision):
 
 
 @pytest.mark.parametrize("broken", [{}, {"torchvision": "some of its files are gone"}])
-def test_a_missing_torchvision_comes_alone(theirs, monkeypatch, pip_calls, broken, found, on_system):
+def test_a_missing_torchvision_comes_alone(theirs, indexes, pip_calls, broken, found, on_system):
     on_system("Linux", "x86_64")
-    monkeypatch.setattr(pytorch, "reachable", lambda url: True)
+    indexes({"cu128": []})
     versions = {"torch": "2.7.1+cu128", "torchvision": "0.22.1" if broken else None}
-    assert pytorch.install_torch(theirs, found(versions, broken), None, [])
+    assert install_torch(theirs, found(versions, broken), None, [])
     index = ["--index-url", "https://download.pytorch.org/whl/cu128"]
     assert pip_calls == [["torchvision==0.22.*", "--no-deps", "--force-reinstall", *index]]
+    indexes({"PyPI": []})
+    assert install_torch(theirs, found(versions, broken), None, [])
+    assert pip_calls[1] == ["torchvision==0.22.*", "--no-deps", "--force-reinstall"]
