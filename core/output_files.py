@@ -220,8 +220,9 @@ class ContainerFile:
                 raise NotResumable(f"{self._partial} was changed")
             with open_to_read(self._partial) as container:
                 source = container.streams.video[0]
-                ours = self._stream.codec_context.extradata
-                if ours and ours != source.codec_context.extradata:
+                ours, theirs = self._stream.codec_context.extradata, source.codec_context.extradata
+                # FFmpeg 7 ends Matroska's with a zero more
+                if ours and (theirs or b"").rstrip(b"\0") != ours.rstrip(b"\0"):
                     raise NotResumable(f"{self._partial} was encoded in another way")
                 packets = container.demux(source)
                 while (packet := next(packets, None)) is not None and packet.size:

@@ -7,6 +7,7 @@ start. Static shapes, since dynamic ones cost 12 to 19 %.
 import functools
 import hashlib
 import inspect
+import io
 import logging
 import threading
 import warnings
@@ -148,7 +149,9 @@ class CompiledPart:
         compiled = _imported(stored_as, config)
         if compiled is None:
             compiled = core().compile_model(part.model(shapes), "CPU", config)
-            artefact_cache.store(stored_as, compiled.export_model().getvalue())
+            artefact = io.BytesIO()
+            compiled.export_model(artefact)  # without a stream it returns bytes in older versions, a stream in newer
+            artefact_cache.store(stored_as, artefact.getvalue())
         self._request = compiled.create_infer_request()
         self.threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._shapes = [tuple(output.shape) for output in compiled.outputs]

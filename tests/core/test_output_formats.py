@@ -149,7 +149,7 @@ def test_lossless_formats_have_no_quality(suffix):
     assert options(suffix, quality=1) == options(suffix, quality=99) == options(suffix)
 
 
-@pytest.mark.parametrize(("size", "slices"), [((16, 16), "12"), ((15, 64), "1"), ((64, 15), "1"), ((1, 1), "1")])
+@pytest.mark.parametrize(("size", "slices"), [((16, 16), "12"), ((15, 64), "1"), ((64, 15), "1"), ((2, 2), "1")])
 def test_a_tiny_ffv1_has_one_slice(size, slices):
     assert options(".mkv", size=size)["slices"] == slices
 

@@ -6,8 +6,9 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from PIL import Image
-from rvm_studio.core.picture_orientation import Orientation, _matrix_orientation, picture_orientation, upright
+from PIL import Image, UnidentifiedImageError
+from rvm_studio.core.picture_orientation import Orientation, _matrix_orientation, upright
+from rvm_studio.core.video_reader import open_reader
 
 # EXIF's eight values, by where the stored first row and first column are in the upright picture (EXIF 2.3, 4.6.4)
 EXIF = {
@@ -23,20 +24,25 @@ EXIF = {
 STORED = np.arange(6).reshape(2, 3)
 
 
-def made_upright(stored: np.ndarray, orientation: Orientation) -> np.ndarray:
-    """As Orientation says: flip left and right if mirrored, then turn clockwise."""
-    return np.rot90(stored[:, ::-1] if orientation.mirrored else stored, -orientation.rotation // 90)
+def stored_picture() -> Image.Image:
+    """STORED as greys, eight pixels each, so that JPEG's blocks do not mix them."""
+    return Image.fromarray(np.kron(np.uint8(40 * STORED), np.ones((8, 8), np.uint8))).convert("RGB")
+
+
+def seen(path) -> np.ndarray:
+    """STORED as the reader shows it."""
+    with open_reader(path) as reader:
+        (frame,) = reader
+    return np.rint(frame.image[4::8, 4::8, 0] / 40).astype(int)
 
 
 @pytest.mark.parametrize("value", EXIF)
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 def test_exif(tmp_path, value, suffix):
     exif = Image.Exif()
     exif[0x0112] = value
-    path = tmp_path / f"a{suffix}"
-    Image.new("RGB", (6, 4)).save(path, exif=exif)
-    frame = av.VideoFrame(6, 4, "rgb24")
-    assert np.array_equal(made_upright(STORED, picture_orientation(path, frame)), EXIF[value](STORED))
+    stored_picture().save(tmp_path / f"a{suffix}", exif=exif)
+    assert np.array_equal(seen(tmp_path / f"a{suffix}"), EXIF[value](STORED))
 
 
 @pytest.mark.parametrize("value", [0, 9, None])
@@ -44,13 +50,18 @@ def test_a_value_that_says_nothing(tmp_path, value):
     exif = Image.Exif()
     if value is not None:
         exif[0x0112] = value
-    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
-    assert picture_orientation(tmp_path / "a.jpg", av.VideoFrame(6, 4, "rgb24")) == Orientation(0, False)
+    stored_picture().save(tmp_path / "a.jpg", exif=exif)
+    assert np.array_equal(seen(tmp_path / "a.jpg"), STORED)
 
 
-def test_what_pillow_cannot_read(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    assert picture_orientation(tmp_path / "a.png", av.VideoFrame(6, 4, "rgb24")) == Orientation(0, False)
+def test_what_pillow_does_not_read(tmp_path, monkeypatch):
+    stored_picture().save(tmp_path / "a.png")
+
+    def refuses(path):
+        raise UnidentifiedImageError("cannot identify image file")
+
+    monkeypatch.setattr(Image, "open", refuses)
+    assert np.array_equal(seen(tmp_path / "a.png"), STORED)
 
 
 def matrix(a: float, b: float, c: float, d: float) -> np.ndarray:

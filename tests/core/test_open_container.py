@@ -20,7 +20,8 @@ def make_music(path, cover: bool, video_after=False):
         if cover:
             picture = container.add_stream("png")
             picture.width, picture.height, picture.pix_fmt = 8, 8, "rgb24"
-            picture.disposition = av.stream.Disposition.attached_pic
+            cover_art = av.stream.Disposition.attached_pic
+            picture.disposition = getattr(cover_art, "value", cover_art)  # no int in older PyAV
         video = None
         if video_after:
             video = container.add_stream("libx264", rate=25)
