@@ -65,6 +65,23 @@ def test_the_root_gives_the_cores():
     assert sorted(alias.name for alias in typed.names) == sorted(rvm_studio.__all__)
 
 
+def test_under_comfyuis_name_for_it():
+    """ComfyUI gives the package a name made of its path: the names come from there, not from an installed rvm_studio,
+    and importing it loads nothing."""
+    code = f"""
+import importlib.util, sys
+name = {str(ROOT)!r}.replace(".", "_x_")
+spec = importlib.util.spec_from_file_location(name, {str(ROOT / "__init__.py")!r})
+module = sys.modules[name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+print(sorted(m for m in sys.modules if m.startswith(name)) == [name])
+print(module.StudioError.__module__ == name + ".core.errors", hasattr(module, "comfy_entrypoint"))
+print("RVMMatte" in module.NODE_CLASS_MAPPINGS, any(m.split(".")[0] == "rvm_studio" for m in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True", "False", "True", "False"], done.stderr
+
+
 def test_what_users_call_has_types_and_words():
     for name in ("matte", "load", "open_reader", "find_network", "tune_process", "Session"):
         thing = getattr(core, name)
