@@ -20,7 +20,7 @@ def fetch_weights(target: Target, options: argparse.Namespace, later: str, warni
     step(5, "Weights: mobilenetv3")
     mirror = ["--mirror", options.mirror] if options.mirror else []
     if run_studio(target, "weights", "fetch", "mobilenetv3", *mirror) != 0:
-        warnings.append(f"The weights could not be fetched. Later: {later}")
+        warnings.append(f"The weights could not be downloaded. Later: {later}")
 
 
 def matte_two_frames(target: Target) -> SimpleNamespace:
