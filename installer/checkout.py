@@ -26,13 +26,19 @@ def all_extras() -> list:
 
 def extra_requirements(extra: str) -> list:
     """[(name, bounds)] of an extra of pyproject; found by pattern, as Python 3.10 has no TOML reader."""
-    block = re.search(rf"^{extra} = \[\n(.*?)^\]", pyproject(), re.DOTALL | re.MULTILINE).group(1)
+    block = found(rf"(?ms)^{extra} = \[\n(.*?)^\]", pyproject()).group(1)
     return parse_requirements(re.findall(r'^\s*"([^"]+)"', block, re.MULTILINE))
 
 
 def parse_requirements(lines: list) -> list:
     lines = [line.partition("#")[0].strip() for line in lines]
-    return [re.match(r"([\w.-]+)\s*(.*)", line).groups() for line in lines if line]
+    return [found(r"^([\w.-]+)\s*(.*)", line).groups() for line in lines if line]
+
+
+def found(pattern: str, text: str) -> re.Match:
+    match = re.search(pattern, text)
+    assert match is not None, (pattern, text)
+    return match
 
 
 def pyproject() -> str:
@@ -40,12 +46,12 @@ def pyproject() -> str:
 
 
 def project_version() -> str:
-    return re.search(r'^version = "(.+)"', pyproject(), re.MULTILINE).group(1)
+    return found(r'(?m)^version = "(.+)"', pyproject()).group(1)
 
 
 def release(version: str) -> tuple:
     """(2, 13) of "2.13.0+cpu": the numbers before any suffix, without closing zeros, so that 2.4 equals 2.4.0."""
-    numbers = [int(number) for number in re.match(r"\d+(\.\d+)*", version).group().split(".")]
+    numbers = [int(number) for number in found(r"^\d+(\.\d+)*", version).group().split(".")]
     return tuple(numbers[: max((place for place, number in enumerate(numbers, 1) if number), default=0)])
 
 

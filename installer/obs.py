@@ -30,6 +30,8 @@ def obs_environment():
     if not path.is_file():
         raise InstallError(f"{path} is missing: get RVM Studio's folder again, and unpack all of it.")
     spec = importlib.util.spec_from_file_location("rvm_environment", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -58,7 +60,9 @@ def prepare_obs(target: Target) -> None:
     steps = [f"Tools > Scripts > + : add {checkout.HERE / 'obs_plugin' / 'rvm_obs.py'}"]
     steps += ["right-click a camera, a video or a scene, Filters > + under Effect Filters: RVM Matte"]
     if platform.system() != "Linux":
-        steps.insert(0, "once, Tools > Scripts > Python Settings: " + python_for_obs(identify(target.python)))
+        who = identify(target.python)
+        assert who is not None, target.python
+        steps.insert(0, "once, Tools > Scripts > Python Settings: " + python_for_obs(who))
     print("\nThe OBS script is ready. What is left to do in OBS:")
     for number, text in enumerate(steps, 1):
         print(f"  {number}. {text}")

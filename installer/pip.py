@@ -45,10 +45,7 @@ PIP_HINTS = (
 
 def pip_install(python: Path, *arguments: str) -> None:
     """`pip install`, quiet but for large downloads; shows pip's last lines if it fails."""
-    if not (environment.identify(python) or {"pip": True})["pip"]:  # made by another tool (uv), or damaged
-        code, lines = processes.run_quietly([str(python), "-m", "ensurepip", "--upgrade"], environ_for(python))
-        if code != 0:
-            raise InstallError(f"{python} has no pip, and ensurepip failed ({lines[-1]}). Install pip there first.")
+    ensure_pip(python)
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments]
     code, lines = processes.run_quietly(
         command, environ_for(python), show=r"Downloading (?:\S*/)?(\S+ \(\d+\.\d+ [MG]B\))"
@@ -57,6 +54,14 @@ def pip_install(python: Path, *arguments: str) -> None:
         print("\n".join("      | " + line for line in lines[-20:]), file=sys.stderr)
         failed = typed(str(python), "-m", "pip", "install", *arguments)
         raise InstallError(f"{failed} failed{hint(lines)}. Then run install.py again.")
+
+
+def ensure_pip(python: Path) -> None:
+    if (environment.identify(python) or {"pip": True})["pip"]:
+        return
+    code, lines = processes.run_quietly([str(python), "-m", "ensurepip", "--upgrade"], environ_for(python))
+    if code != 0:
+        raise InstallError(f"{python} has no pip, and ensurepip failed ({lines[-1]}). Install pip there first.")
 
 
 def hint(lines: list) -> str:
@@ -69,6 +74,7 @@ def versions(python: Path, package: str, *options: str) -> tuple:
 
     pip itself is asked, as it is what will download: with its proxies, certificates and mirrors.
     """
+    ensure_pip(python)  # the environment may be made by another tool (uv), or damaged
     command = [str(python), "-m", "pip", "index", "versions", package, "-vv", "--disable-pip-version-check"]
     command += ["--no-input", "--timeout", "5", "--retries", "0", *options]
     _, lines = processes.run_quietly(command, environ_for(python), keep=r"^Available versions|^Could not fetch URL")

@@ -17,7 +17,7 @@ def run_quietly(command: list, env, show: str | None = None, keep: str | None = 
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env
     ) as process:
-        for raw in process.stdout:
+        for raw in process.stdout or ():
             line = raw.decode(errors="replace").rstrip()
             if line and (keep is None or re.search(keep, line)):
                 lines = [*lines[-99:], line]

@@ -64,7 +64,7 @@ def plan(target: Target, state, asked: Build | None, warnings: list) -> Plan:
         return Plan(f"PyTorch {version}: left as it is", [])
     present = "cu" + state.cuda.replace(".", "") if state.cuda else "cpu"
     switch = asked is not None and version is not None and asked.tag != present
-    if switch and not ours:
+    if asked and switch and not ours:
         warnings.append(f"torch {version} ({present}) is not this script's, so it was not replaced by {asked.tag}.")
         switch = False
     if version is None or broken or too_old or switch:
@@ -106,7 +106,7 @@ def plan_pair(target: Target, build: Build, present: str | None, switch: bool, w
         advice = f"later, {install_command('--cuda', build.tag)}"
         warnings.append(f"{source.problem} PyPI's build does not use this GPU; {advice}.")
     notes = [source.found] if source.found else []
-    return Plan(text, [*pair, *again, *source.index], size, notes, question)
+    return Plan(text, [*pair, *again, *source.place], size, notes, question)
 
 
 def carry_out(target: Target, plan: Plan) -> bool:
@@ -178,7 +178,7 @@ class Source(NamedTuple):
 
     version: str  # what to ask pip for
     tag: str  # the build that this is: "cpu", "cu130" ...
-    index: list = []  # noqa: RUF012 - arguments for pip; none: where it looks by itself
+    place: list = []  # noqa: RUF012 - arguments for pip; none: where it looks by itself
     problem: str = ""  # why it is not the build that was wanted
     found: str = ""  # what is worth a note
 

@@ -20,7 +20,7 @@ def fetch_weights(target: Target, options: argparse.Namespace, later: str, warni
     step(5, "Weights: mobilenetv3")
     mirror = ["--mirror", options.mirror] if options.mirror else []
     if run_studio(target, "weights", "fetch", "mobilenetv3", *mirror) != 0:
-        warnings.append(f"The weights could not be fetched. Later: {later}")
+        warnings.append(f"The weights could not be downloaded. Later: {later}")
 
 
 def matte_two_frames(target: Target) -> SimpleNamespace:
@@ -28,8 +28,13 @@ def matte_two_frames(target: Target) -> SimpleNamespace:
     `weights`, a path or "starter". Raises InstallError with what failed."""
     step(6, "Check: matting two frames of the sample")
     command = studio_process(target, "check", "--json")
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    answer = subprocess.run(command, env=environ_for(target.python), **streams)
+    answer = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environ_for(target.python),
+    )
     lines = answer.stdout.decode(errors="replace").splitlines() or [f"it ended with exit code {answer.returncode}"]
     said = [json.loads(line) for line in lines if line.startswith('{"event"')]
     found = said[-1] if said else {"event": "failed", "step": "starting", "reason": lines[-1]}

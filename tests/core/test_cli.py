@@ -46,7 +46,7 @@ def test_help_imports_nothing_large(command):
 def test_help_names_every_command(studio):
     code, out, _ = studio("--help")
     assert code == 0
-    assert all(f"    {command} " in out for command in ("matte", "demo", "eval", "weights", "info", "export"))
+    assert all(f"    {command} " in out for command in ("matte", "demo", "check", "eval", "weights", "info", "export"))
 
 
 def test_no_command_shows_the_help_and_fails(studio):

@@ -37,7 +37,8 @@ def test_without_arguments_every_test_runs_once(theirs, monkeypatch):
 
 def test_reference_data_beside_the_checkout_is_a_default_only(monkeypatch, tmp_path):
     monkeypatch.setattr(checkout, "HERE", tmp_path / "checkout")
-    monkeypatch.delenv("RVM_REFERENCE", raising=False)
+    monkeypatch.setenv("RVM_REFERENCE", "")  # so that it is as before afterwards
+    monkeypatch.delenv("RVM_REFERENCE")
     monkeypatch.setenv("RVM_WEIGHTS", "mine")
     checks.use_reference_data()
     assert "RVM_REFERENCE" not in os.environ

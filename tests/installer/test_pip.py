@@ -97,6 +97,13 @@ def test_what_an_index_has_for_this_python(plain_pip):
         assert pip.versions(plain_pip, "torch", "--index-url", address) == (["2.14.0+cpu", "2.13.0+cpu"], "")
 
 
+def test_an_environment_without_pip_gets_one(plain_pip, bare_venv, tmp_path):
+    """As uv makes them."""
+    python = bare_venv(tmp_path / "env")
+    with web_server('<a href="torch-2.13.0-py3-none-any.whl">torch-2.13.0-py3-none-any.whl</a>') as address:
+        assert pip.versions(python, "torch", "--index-url", address) == (["2.13.0"], "")
+
+
 def test_why_an_index_cannot_be_read(plain_pip):
     with web_server(status=403) as address:
         assert pip.versions(plain_pip, "torch", "--index-url", address) == (

@@ -79,7 +79,7 @@ def test_another_place_for_pytorchs_index(on_system, indexes, tmp_path, monkeypa
     on_system("Linux", "x86_64")
     indexes({"cpu": ["2.13.0+cpu"]})
     monkeypatch.setenv("RVM_TORCH_INDEX", "https://mirror/pytorch/")
-    assert pytorch.find_source(tmp_path, "cpu").index == ["--index-url", "https://mirror/pytorch/cpu"]
+    assert pytorch.find_source(tmp_path, "cpu").place == ["--index-url", "https://mirror/pytorch/cpu"]
 
 
 def test_a_cpu_wheel_at_hand_is_taken_where_the_index_cannot_be_reached(on_system, indexes, theirs, found, pip_calls):
