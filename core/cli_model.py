@@ -1,6 +1,8 @@
 """Which network, with which weights, on which device: options shared by the commands that run one."""
 
 import argparse
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .errors import DownloadError
@@ -66,26 +68,34 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
     """The network with its weights in the engine for its device. Raises StudioError where that cannot be."""
     from .engine_loading import load
 
-    return load(
-        arguments.variant,
-        arguments.weights,
-        arguments.device,
-        arguments.engine,
-        arguments.precision,
-        threads=arguments.threads,
-        refiner=arguments.refiner,
-        mirror=arguments.mirror,
-    )
+    with _choices_of_the_command_line():
+        return load(
+            arguments.variant,
+            arguments.weights,
+            arguments.device,
+            arguments.engine,
+            arguments.precision,
+            threads=arguments.threads,
+            refiner=arguments.refiner,
+            mirror=arguments.mirror,
+        )
 
 
 def find_network(arguments: argparse.Namespace) -> "MattingNetwork":
     """The network with its weights. Raises StudioError where that cannot be."""
     from . import engine_loading
 
-    try:
+    with _choices_of_the_command_line():
         return engine_loading.find_network(
             arguments.variant, arguments.weights, refiner=arguments.refiner, mirror=arguments.mirror
         )
+
+
+@contextlib.contextmanager
+def _choices_of_the_command_line() -> Iterator[None]:
+    """Where the weights cannot be downloaded, the error names what can be typed instead."""
+    try:
+        yield
     except DownloadError as error:
         variant = "" if error.name == STARTER_VARIANT else f"--variant {STARTER_VARIANT} "
         error.choices = (
