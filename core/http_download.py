@@ -45,7 +45,7 @@ def receive(url: str, partial: Path, sizes: range, progress: bool = True) -> boo
     sizes: the file's possible sizes. Never more is received, and fewer bytes are an unfinished file where the server
     does not give its size. progress: a bar on a terminal, lines elsewhere. Raises FetchError; OSError is the disk's.
     """
-    start = have = received_bytes(partial, sizes)
+    start = have = most = received_bytes(partial, sizes)
     failures = 0
     with _session(url) as session:
         while True:
@@ -57,8 +57,9 @@ def receive(url: str, partial: Path, sizes: range, progress: bool = True) -> boo
                 fault = error
             except (exceptions.RequestException, HTTPError, ValueError) as error:  # the last: redirected to no address
                 fault = _explained(error)
-            before, have = have, received_bytes(partial, sizes)
-            failures = 0 if have > before else failures + 1
+            have = received_bytes(partial, sizes)
+            failures = 0 if have > most else failures + 1
+            most = max(most, have)
             # A server that was never reached: offline, or a wrong address. Waiting would only delay that message.
             if not fault.passing or not (fault.reached or have > start) or failures > len(RETRY_PAUSES):
                 raise fault

@@ -163,6 +163,13 @@ def test_a_server_that_always_sends_another_part_is_given_up(serve, partial):
     assert len(server.requests) == 3
 
 
+def test_a_server_that_sends_a_part_and_then_denies_it_is_given_up(serve, partial):
+    refusal = answer(b"", status="416 Range Not Satisfiable")
+    server = serve(answer(CONTENT[:1000]), *[refusal, answer(CONTENT[:1000])] * 3, b"")
+    fault(server.url, partial)
+    assert len(server.requests) == 4  # the first brought bytes, the other three nothing more
+
+
 # ---- more than the file
 
 
