@@ -84,9 +84,11 @@ def test_so_many_frames_may_wait(queue):
 
     feeding = threading.Thread(target=feed)
     feeding.start()
-    feeding.join(0.3)
-    assert feeding.is_alive(), "the queue is full"
-    assert put == list(range(queue))
+    while len(put) < queue and feeding.is_alive():
+        feeding.join(0.01)
+    feeding.join(0.1)  # nor does it get further
+    assert put == list(range(queue)), "the queue is full"
+    assert feeding.is_alive()
     writer.gate.set()
     feeding.join(60)
     line.finish()
