@@ -1,8 +1,9 @@
 """The contact sheet: rows spread over a clip of unknown length, right pictures in the right places."""
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from rvm_studio.core.contact_sheet import ROWS, ContactSheet
 from rvm_studio.core.errors import StudioError
 
@@ -39,6 +40,27 @@ def test_columns_are_source_alpha_and_composite_over_green(tmp_path):
     assert image.getpixel((left[2], y)) == (204, 204, 204)
     assert image.getpixel((left[1] + 40, y)) == (0, 0, 0)
     assert image.getpixel((left[2] + 40, y)) == (0, 177, 64)
+
+
+def test_columns_and_rows_have_their_names(tmp_path):
+    """As Pillow draws the words by themselves: the same pixels, each above or beside what it belongs to."""
+    sheet = ContactSheet(thumbnail_width=64)
+    sheet.add(0, 0.0, *frame(0.2))
+    sheet.add(75, 3.0, *frame(0.2))
+    image = np.array(Image.open(sheet.save(tmp_path / "sheet.png")).convert("RGB"))
+    font = ImageFont.load_default(size=14)
+
+    def drawn(text: str) -> np.ndarray:
+        alone = Image.new("RGB", (90, 36), tuple(image[0, 0]))
+        ImageDraw.Draw(alone).text((0, 0), text, (228, 228, 231), font)
+        return np.array(alone)
+
+    left = [image.shape[1] - (3 - column) * 72 for column in range(3)]
+    top = [image.shape[0] - (2 - row) * 44 for row in range(2)]
+    for x, title in zip(left, ("source", "alpha", "composite"), strict=True):
+        assert np.array_equal(image[6 : top[0], x : x + 70], drawn(title)[: top[0] - 6, :70])
+    for y, caption in zip(top, ("frame 0\n0.00 s", "frame 75\n3.00 s"), strict=True):
+        assert np.array_equal(image[y : y + 36, 8 : left[0]], drawn(caption)[:, : left[0] - 8])
 
 
 def test_what_cannot_be_written_says_so(tmp_path):

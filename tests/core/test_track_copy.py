@@ -449,7 +449,8 @@ def test_times_that_run_backwards_are_left_out(tmp_path):
     data = make_source(tmp_path / "in.ts").read_bytes()
     (tmp_path / "twice.ts").write_bytes(data + data)  # as cameras do that split and join files
     writer = convert(tmp_path / "twice.ts", tmp_path / "out.mov", 42000)
-    assert any("damaged audio packets" in note for note in writer.notes)
+    missing = len(packets(tmp_path / "twice.ts")) - len(packets(writer.path))
+    assert writer.notes == [f"{missing} damaged audio packets were left out"]
     assert digests(writer.path)[:40] == digests(convert(tmp_path / "in.ts", tmp_path / "one.mov", 42000).path)[:40]
 
 

@@ -152,6 +152,18 @@ def test_the_thread_count_is_respected(parts, network):
     assert counts == {1, 2}
 
 
+def test_two_sizes_in_turn_are_compiled_once_each(parts, monkeypatch):
+    """With the deep refiner each takes two parts: a preview beside the clip must not compile at every frame."""
+    torch.manual_seed(0)
+    made, real = [], parts.CompiledPart
+    monkeypatch.setattr(parts, "CompiledPart", lambda part, *rest: made.append(part.name[0]) or real(part, *rest))
+    engine = SplitEngine(parts.OpenVINOParts(MattingNetwork(refiner="deep_guided_filter").eval()), "test")
+    for _ in range(3):
+        engine.run(FRAMES, None, 0.5)
+        engine.run(FRAMES[..., :40], None, 0.5)
+    assert sorted(made) == ["network", "network", "slope", "slope"]
+
+
 def test_few_compiled_parts_are_held(parts, network):
     engine = SplitEngine(parts.OpenVINOParts(network), "test")
     for width in range(20, 60, 8):
