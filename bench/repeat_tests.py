@@ -25,6 +25,13 @@ CORES = os.cpu_count() or 1
 NICENESS = 5  # of the tests beside the busy loops: a third of a loop's share each
 NO_TESTS = 5  # pytest's exit code where nothing was selected
 TEXT = 2000  # characters shown of a failure
+# Ends with its input, which this script holds: also where the script is killed.
+LOOP = """
+import os, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
+while True:
+    pass
+"""
 
 
 @dataclass
@@ -46,13 +53,12 @@ def commands(arguments: list[str]) -> list[list[str]]:
 
 @contextlib.contextmanager
 def busy_cores() -> Iterator[None]:
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(CORES)]
+    loops = [subprocess.Popen([sys.executable, "-c", LOOP], stdin=subprocess.PIPE) for _ in range(CORES)]
     try:
         yield
     finally:
         for loop in loops:
-            loop.kill()
-            loop.wait()
+            loop.communicate()
 
 
 def run_once(arguments: list[str], loaded: bool, folder: Path) -> Run:
