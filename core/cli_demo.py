@@ -9,11 +9,10 @@ from .cli_model import add_model_options, load_engine
 from .matte_file import matte
 from .process_tuning import loading
 from .progress import make_progress
-from .root import ASSETS
+from .root import SAMPLE
 from .stop_signals import stop_on_signal
 
 STARTER_RATIO = 0.3  # of the sample: about the size of the pictures that the starter weights were trained on
-SAMPLE = ASSETS / "sample.mp4"
 
 
 def add_parser(subparsers) -> None:

@@ -12,5 +12,7 @@ PACKAGE = CORE.parent
 ASSETS = PACKAGE / "assets"
 """The files that come with the package: the sample clip, the starter weights."""
 
+SAMPLE = ASSETS / "sample.mp4"
+
 NAME = __name__.rpartition(".")[0]
 """The core's name as a package: `rvm_studio.core`, or another one inside ComfyUI. The loggers' names begin with it."""

@@ -6,6 +6,7 @@ Every file that is read is opened here, and here alone it matters which PyAV is 
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import av.container
@@ -20,7 +21,7 @@ _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where thei
 
 
 # Bytes of a text that are no UTF-8 become surrogates. PyAV 19 does nothing else, and has no argument for it.
-_TEXTS = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+_TEXTS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def open_to_read(

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""One cell of the version matrix: a fresh clone, another Python, other libraries; the demo and the quick tests.
+
+    python .ci/cell.py 3.10 oldest     every library at the lower bound that pyproject.toml promises
+    python .ci/cell.py 3.13 newest     every library at the newest version that pip offers
+    python .ci/cell.py 3.12 installed  what install.py installs by itself
+
+The clone holds what is committed. It lies in a temporary folder and is removed at the end, the environment with it;
+`--keep` leaves both. What follows the two names goes to pytest in place of the quick tests' own arguments. With
+`--if-found` a Python that is not on this machine is reported and passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from installer import checkout  # noqa: E402
+from installer.environment import venv_python  # noqa: E402
+
+EXTRAS = ("fast", "export", "train", "test")
+BUILD_TOOLS = ("setuptools",)
+NOT_HERE = ("ruff", "basedpyright")  # lint and types depend on no cell
+QUICK = ("-m", "not slow and not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "-q")
+
+
+def find_python(version: str) -> str | None:
+    """The newest interpreter of this version ("3.10") on this machine: on the path, of pyenv, of Windows' launcher."""
+    roots = [os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"]
+    installed = [path for root in roots if root for path in Path(root).glob(f"versions/{version}*/bin/python")]
+    by_patch = sorted(installed, key=lambda path: [int(x) for x in path.parent.parent.name.split(".") if x.isdigit()])
+    candidates = [[f"python{version}"], *([str(path)] for path in reversed(by_patch)), ["py", f"-{version}"]]
+    for command in candidates:
+        code = "import sys; print('{}.{}'.format(*sys.version_info), sys.executable)"
+        try:
+            answer = subprocess.run([*command, "-c", code], capture_output=True, text=True, check=True).stdout.split(
+                None, 1
+            )
+        except (OSError, subprocess.SubprocessError):  # pyenv's own python3.10 fails where another version is active
+            continue
+        if answer[0] == version:
+            return answer[1].strip()
+    return None
+
+
+def wanted(libraries: str) -> list[str]:
+    """What pip is asked for."""
+    asked = {}
+    for name, bounds in [x for extra in ("dependencies", *EXTRAS) for x in checkout.extra_requirements(extra)]:
+        if name in NOT_HERE or name in asked:
+            continue
+        floor = re.search(r">=\s*([\w.]+)", bounds)
+        if libraries == "oldest" and name not in BUILD_TOOLS:
+            if floor is None:
+                raise SystemExit(f"pyproject.toml promises no oldest {name}: give it a lower bound.")
+            asked[name] = f"{name}=={floor[1]}"
+        else:
+            asked[name] = name + bounds
+    return list(asked.values())
+
+
+def run(what: str, command: list[str], folder: Path, **more: str) -> None:
+    """Runs one step in the clone; ends the cell where it fails."""
+    started = time.monotonic()
+    print(f"\n{what}", flush=True)
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
+    code = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, env={**kept, **more}).returncode
+    print(
+        f"{what}: {'passed' if code == 0 else f'FAILED (exit code {code})'}, {time.monotonic() - started:.0f} s",
+        flush=True,
+    )
+    if code != 0:
+        raise SystemExit(1)
+
+
+def run_cell(interpreter: str, libraries: str, pytest_arguments: list[str], folder: Path) -> None:
+    clone, venv = folder / "rvm-studio", folder / "venv"
+    python = str(venv_python(venv))
+    run("clone", ["git", "clone", "--quiet", str(ROOT), str(clone)], folder)
+    run("environment", [interpreter, "-m", "venv", str(venv)], folder)
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if libraries != "installed":
+        run(f"{libraries} libraries", [*pip, *wanted(libraries)], clone)
+    run("install.py --demo", [python, "install.py", "--yes", "--demo"], clone)
+    if libraries == "installed":
+        tools = [x for extra in EXTRAS for x in checkout.extra_requirements(extra)]
+        run("test tools", [*pip, *(name + bounds for name, bounds in tools if name not in NOT_HERE)], clone)
+    run("quick tests", [python, "-m", "pytest", *(pytest_arguments or QUICK)], clone, OMP_WAIT_POLICY="PASSIVE")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("python", help="3.10, 3.11 ...")
+    parser.add_argument("libraries", choices=("oldest", "newest", "installed"))
+    parser.add_argument("--if-found", action="store_true", help="pass over a Python that is not on this machine")
+    parser.add_argument("--keep", action="store_true", help="leave the clone and its environment")
+    options, pytest_arguments = parser.parse_known_args()
+    interpreter = find_python(options.python)
+    cell = f"Python {options.python}, {options.libraries} libraries"
+    if interpreter is None:
+        print(f"{cell}: no such Python on this machine, not run")
+        return 0 if options.if_found else 1
+    print(f"== {cell} ({interpreter})", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="rvm-cell-"))
+    try:
+        run_cell(interpreter, options.libraries, pytest_arguments, folder)
+    finally:
+        if options.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{cell}: passed", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
