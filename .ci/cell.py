@@ -30,6 +30,7 @@ from installer.environment import venv_python  # noqa: E402
 
 EXTRAS = ("fast", "export", "train", "test")
 BUILD_TOOLS = ("setuptools",)
+FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # of the environment that this script runs in
 NOT_HERE = ("ruff", "basedpyright")  # lint and types depend on no cell
 QUICK = ("-m", "not slow and not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "-q")
 
@@ -43,13 +44,12 @@ def find_python(version: str) -> str | None:
     for command in candidates:
         code = "import sys; print('{}.{}'.format(*sys.version_info), sys.executable)"
         try:
-            answer = subprocess.run([*command, "-c", code], capture_output=True, text=True, check=True).stdout.split(
-                None, 1
-            )
+            done = subprocess.run([*command, "-c", code], capture_output=True, text=True, check=True)
         except (OSError, subprocess.SubprocessError):  # pyenv's own python3.10 fails where another version is active
             continue
-        if answer[0] == version:
-            return answer[1].strip()
+        found, _, path = done.stdout.strip().partition(" ")
+        if found == version:
+            return path
     return None
 
 

@@ -17,7 +17,7 @@ from .video_container import known, open_to_read
 
 
 class _Decoded(NamedTuple):
-    index: int  # of the picture in the sequence
+    place: int  # of the picture in the sequence
     picture: Picture
     frame: av.VideoFrame
     orientation: Orientation
@@ -44,7 +44,7 @@ class PictureReader(FrameReader):
                 f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
             )
         frame = first.frame
-        self._zero = 0 if span.is_whole else first.index  # of the pts given out
+        self._zero = 0 if span.is_whole else first.place  # of the pts given out
         width, height, aspect = upright(frame, first.orientation, first.aspect)
         self.info = ClipInfo(
             path=path,
