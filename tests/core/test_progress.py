@@ -22,7 +22,8 @@ def test_plain_lines_where_there_is_no_terminal(capsys, monkeypatch):
     assert re.fullmatch(r"clip\.mp4: 25 frames, [\d.]+ fps", lines[3])  # more than the container had said
 
 
-def test_few_lines_but_always_the_last(capsys):
+def test_few_lines_but_always_the_last(capsys, monkeypatch):
+    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=lambda: 1.0))  # all within one second
     with make_progress("plain", "clip.mp4") as progress:
         for done in range(1, 101):
             progress(done, 100)

@@ -313,12 +313,17 @@ class HeadlessObs:
         if self.remote is not None:  # OBS 29 can crash while it closes a connection
             self.remote.close()
             self.remote = None
-            time.sleep(0.3)
+            self.wait_until(self._all_have_left, "the connections' end")
+            time.sleep(0.3)  # mercy: what it still does then, it tells nobody
         _close_window(self.env["DISPLAY"], "OBS ")
         try:
             return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"OBS does not quit:\n{self.log_tail()}") from None
+
+    def _all_have_left(self) -> bool:
+        said = self.log_text().rsplit("WebSocket server is enabled", 1)[-1]
+        return said.count("[WebSocketServer::onClose]") >= said.count("[WebSocketServer::onOpen]")
 
     def kill(self) -> None:
         assert self.process is not None
