@@ -220,8 +220,8 @@ class ContainerFile:
                 raise NotResumable(f"{self._partial} was changed")
             with open_to_read(self._partial) as container:
                 source = container.streams.video[0]
-                ours = self._stream.codec_context.extradata
-                if ours and ours != source.codec_context.extradata:
+                ours, theirs = (s.codec_context.extradata or b"" for s in (self._stream, source))
+                if ours.rstrip(b"\0") != theirs.rstrip(b"\0") and ours:  # FFmpeg 7 writes an even number of bytes
                     raise NotResumable(f"{self._partial} was encoded in another way")
                 packets = container.demux(source)
                 while (packet := next(packets, None)) is not None and packet.size:

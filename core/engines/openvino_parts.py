@@ -147,7 +147,8 @@ class CompiledPart:
         compiled = _imported(stored_as, config)
         if compiled is None:
             compiled = core().compile_model(part.model(shapes), "CPU", config)
-            artefact_cache.store(stored_as, compiled.export_model().getvalue())
+            exported = compiled.export_model()
+            artefact_cache.store(stored_as, exported if isinstance(exported, bytes) else exported.getvalue())
         self._request = compiled.create_infer_request()
         self.threads: int = compiled.get_property("INFERENCE_NUM_THREADS")
         self._shapes = [tuple(output.shape) for output in compiled.outputs]
