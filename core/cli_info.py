@@ -1,6 +1,7 @@
 """`rvm-studio info`: what this machine has, and what works with it: "works" is what was tried a moment ago."""
 
 import argparse
+import contextlib
 import functools
 import os
 import platform
@@ -44,9 +45,15 @@ def run(_: argparse.Namespace) -> int:
 
 def _version(package: str) -> str:
     try:
-        return version(package)
+        installed = version(package)
     except PackageNotFoundError:
         return "not installed"
+    if package == "torch":  # the package's own number may lack what it was built for, such as +cpu or +cu126
+        with contextlib.suppress(Exception):
+            import torch
+
+            return torch.__version__
+    return installed
 
 
 def _tried(work: Callable[[], None]) -> str:

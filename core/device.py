@@ -84,8 +84,12 @@ def bf16_works(device: torch.device) -> bool:
 def no_autocast(x: torch.Tensor) -> AbstractContextManager:
     """A context in which x's device computes in the dtypes that are given, also under autocast."""
     kind = x.device.type
-    # Asking first: naming a device without autocast (Apple's GPU in older PyTorch) is an error.
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+    # Asking first: naming a device without autocast (Apple's GPU in older PyTorch) is an error. Not for the usual ones:
+    # PyTorch 2.4 can trace neither that question nor, to export it, a context.
+    has_autocast = kind in ("cpu", "cuda", "xpu") or torch.amp.is_autocast_available(kind)
+    if has_autocast and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def describe(device: torch.device) -> str:

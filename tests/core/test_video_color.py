@@ -357,11 +357,15 @@ def test_a_picture_that_is_not_copied_gives_the_same_frame(name: str, width: int
     assert np.array_equal(image, before)
 
 
+PASSES_VIEWS = int(av.__version__.split(".")[0]) >= 18  # older PyAV copies a picture on its way into a filter
+
+
 def test_a_frame_keeps_the_picture_it_is_a_view_of():
     image = picture(4, width=64)
     wanted = image.copy()
     frame = FromRGB("rgba", BT709)(image)
-    assert np.shares_memory(np.frombuffer(frame.planes[0], np.uint8), image)
+    if PASSES_VIEWS:
+        assert np.shares_memory(np.frombuffer(frame.planes[0], np.uint8), image)
     del image
     others = [picture(4, width=64, seed=seed) for seed in range(1, 9)]  # would take its memory
     assert np.array_equal(np.frombuffer(frame.planes[0], np.uint8).reshape(wanted.shape), wanted)

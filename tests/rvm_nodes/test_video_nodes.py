@@ -70,7 +70,11 @@ def pictures(path) -> torch.Tensor:
         else:
             decoded = list(container.decode(stream))
         has_alpha = any(component.is_alpha for component in decoded[0].format.components)
-        return torch.stack([torch.from_numpy(f.to_ndarray(format="rgba" if has_alpha else "rgb24")) for f in decoded])
+        ranges = {}
+        if decoded[0].format.name.startswith("yuv"):  # PyAV 14 does not look at the frame's own
+            ranges = {"src_color_range": "MPEG", "dst_color_range": "JPEG"}
+        name = "rgba" if has_alpha else "rgb24"
+        return torch.stack([torch.from_numpy(frame.to_ndarray(format=name, **ranges)) for frame in decoded])
 
 
 def truth(network, path, **settings):
