@@ -1,20 +1,60 @@
 """RVM Studio: video matting for creators. For ComfyUI this folder is a pack of nodes.
 
-Importing this package has no side effects and imports no torch; take what is needed from `rvm_studio.core`.
+    import rvm_studio
+    rvm_studio.matte("clip.mp4", "cut.mov")
+
+`matte` is a whole clip in one call; `load`, `Session` and `open_reader` are its parts, for frames of your own. All else
+is in `rvm_studio.core`. Importing this package has no side effects and imports no torch: names are loaded when asked
+for.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from .core import (
+        ClipOptions,
+        ClipReport,
+        EdgeOptions,
+        MattingNetwork,
+        Session,
+        StudioError,
+        load,
+        matte,
+        open_reader,
+        tune_process,
+    )
+
+__version__ = "0.2.0"
+
+__all__ = [
+    "ClipOptions",
+    "ClipReport",
+    "EdgeOptions",
+    "MattingNetwork",
+    "Session",
+    "StudioError",
+    "load",
+    "matte",
+    "open_reader",
+    "tune_process",
+]
 
 WEB_DIRECTORY = "./web"  # the nodes' help pages
 _FOR_COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 
 def __getattr__(name: str) -> Any:
-    # Only ComfyUI asks for these. Test tools execute this file on its own, where a relative import would fail.
-    if name not in _FOR_COMFYUI:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import rvm_nodes
+    # Relative imports are left for here: test tools execute this file on its own, where one would fail.
+    if name in _FOR_COMFYUI:
+        from . import rvm_nodes
 
-    return getattr(rvm_nodes, name)
+        return getattr(rvm_nodes, name)
+    if name in __all__:
+        from . import core
+
+        return getattr(core, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,11 +17,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from rvm_studio.core import MattingSession
-from rvm_studio.core.pixel_format import pictures_from_frames, quantise
-from rvm_studio.core.video_color import ColorTags
-from rvm_studio.core.video_writer import FrameWriter
-from rvm_studio.core.weights import find, load_network
+from rvm_studio.core import (
+    ColorTags,
+    FrameWriter,
+    Session,
+    find_weights,
+    load_network,
+    pictures_from_frames,
+    quantise,
+)
 from torch import Tensor
 
 HEIGHT, WIDTH, FRAME_RATE, FRAMES = 360, 640, 24, 96
@@ -32,7 +36,7 @@ BT709 = ColorTags(matrix=1, range=1, primaries=1, transfer=1)
 def cut_out(portrait: Path, weights: Path) -> tuple[Tensor, Tensor]:
     """Premultiplied foreground [1, 3, 512, 512] and alpha [1, 1, 512, 512] of the portrait."""
     picture = np.array(Image.open(portrait).convert("RGB"))
-    session = MattingSession(load_network(weights), device="cpu", warm_up=10, downsample_ratio=1.0)
+    session = Session(load_network(weights), device="cpu", warm_up=10, downsample_ratio=1.0)
     fgr, pha = session.matte([picture])
     pha = ((pha - 0.02) / 0.96).clamp(0, 1)
     return fgr * pha, pha
@@ -84,7 +88,7 @@ def main() -> None:
     parser.add_argument("--alpha", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name("sample.mp4"))
     arguments = parser.parse_args()
-    fgr, pha = cut_out(arguments.portrait, find(path=arguments.weights))
+    fgr, pha = cut_out(arguments.portrait, find_weights(path=arguments.weights))
     size = {"width": WIDTH, "height": HEIGHT, "frame_rate": Fraction(FRAME_RATE), "time_base": Fraction(1, FRAME_RATE)}
     writer = FrameWriter(arguments.output, content="rgb", tags=BT709, quality=22, overwrite=True, **size)
     alpha = arguments.alpha and FrameWriter(arguments.alpha, content="gray", tags=BT709, overwrite=True, **size)

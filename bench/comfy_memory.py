@@ -48,7 +48,7 @@ def defaults(node) -> dict:
 def load_pictures(clip: Path):
     """The whole clip as an IMAGE, as a node that loads frames gives it."""
     import torch
-    from rvm_studio.core.video_reader import open_reader
+    from rvm_studio.core import open_reader
 
     with open_reader(clip) as reader:
         info = reader.info
@@ -67,11 +67,11 @@ def run_node(name: str, clip: Path, folder: Path) -> dict:
     host.previews = deque(maxlen=1)  # ComfyUI sends them on; kept, they would count as the node's
     host.install(Patch())
 
-    from rvm_studio.core import weights
+    from rvm_studio.core import find_weights
     from rvm_studio.rvm_nodes import NODE_CLASS_MAPPINGS as NODES_BY_NAME
     from rvm_studio.rvm_nodes import comfy_host
 
-    path = weights.find()
+    path = find_weights()
     comfy_host.weights_path = lambda chosen: path
     model = NODES_BY_NAME["RVMLoadModel"]().load("any", "fp32", "cpu", "auto")[0]
     node = NODES_BY_NAME[name]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from rvm_studio.core.network import MattingNetwork
+from rvm_studio.core import MattingNetwork
 from rvm_studio.core.torchvision_import import models  # noqa: F401 - makes torchvision importable anywhere
 from rvm_studio.training.augmentation import MattingBatch, augment_matting, ease
 from rvm_studio.training.datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K

@@ -23,12 +23,10 @@ import numpy as np
 import torch
 from clips import SIZES
 from engine_speed import RATIOS, load_frames
-from rvm_studio.core.engines import build, choose, full_size
+from rvm_studio.core import build_engine, choose_engine, find_weights, load_network, small_size, tune_process
+from rvm_studio.core.engines import full_size
 from rvm_studio.core.engines.row_threads import over_rows
 from rvm_studio.core.engines.small_network import Decoder, Encoder, first_states, folded
-from rvm_studio.core.network import small_size
-from rvm_studio.core.process_tuning import tune_process
-from rvm_studio.core.weights import find, load_network
 
 SIDE = 2048  # of the matrices
 MEGABYTES = 256  # copied at once: more than any cache holds for long
@@ -72,7 +70,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()
     tune_process()
-    network = load_network(find())
+    network = load_network(find_weights())
     a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
     half_a, half_b = a.bfloat16(), b.bfloat16()
     source = np.ones(MEGABYTES * 2**20 // 8)
@@ -93,7 +91,8 @@ def main() -> None:
     print("| size | part | floor ms | best ms | distance |")
     print("|---|---|---|---|---|")
     engines = {
-        precision: build(network, choose(torch.device("cpu"), "auto", precision)) for precision in ("fp32", "bf16")
+        precision: build_engine(network, choose_engine(torch.device("cpu"), "auto", precision))
+        for precision in ("fp32", "bf16")
     }
     for size in arguments.sizes:
         measure(size, network, engines, rates, bandwidth, arguments.rounds)

@@ -19,16 +19,14 @@ from engine_speed import RATIOS, load_frames
 
 
 def child(size: str, frames: int, engine: str, rate: float) -> None:
-    from rvm_studio.core.process_tuning import tune_process
+    from rvm_studio.core import tune_process
 
     tune_process()
     import torch
-    from rvm_studio.core.device import choose_device
-    from rvm_studio.core.engines import build, choose
-    from rvm_studio.core.weights import find, load_network
+    from rvm_studio.core import build_engine, choose_device, choose_engine, find_weights, load_network
 
     device = choose_device("auto")
-    runner = build(load_network(find()), choose(device, engine))
+    runner = build_engine(load_network(find_weights()), choose_engine(device, engine))
     pictures, rec, times = load_frames(size), None, []
 
     def frame(picture, rec):

@@ -76,19 +76,18 @@ def load_frames(size: str) -> list:
 
 def child(kind: str, size: str, foreground: bool) -> None:
     """Answers on standard output, one line for each line of standard input."""
-    from rvm_studio.core.process_tuning import tune_process
+    from rvm_studio.core import tune_process
 
     is_baseline = kind in BASELINES
     if not is_baseline:
         tune_process()
     import torch
-    from rvm_studio.core.engines import build, choose
-    from rvm_studio.core.weights import find, load_network
+    from rvm_studio.core import build_engine, choose_engine, find_weights, load_network
 
-    network, ratio, rec = load_network(find()), RATIOS[size], None
+    network, ratio, rec = load_network(find_weights()), RATIOS[size], None
     frames = load_frames(size)
     if not is_baseline:
-        engine = build(network, choose(torch.device("cpu"), *kind.split("-")))
+        engine = build_engine(network, choose_engine(torch.device("cpu"), *kind.split("-")))
 
     def plain(frame):
         with torch.inference_mode():

@@ -29,14 +29,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from clips import SIZES
 from engine_speed import RATIOS, load_frames
-from rvm_studio.core.device import DTYPE_NAMES, describe
-from rvm_studio.core.engines import EagerEngine, Transfers, full_size_gpu
+from rvm_studio.core import (
+    DTYPE_NAMES,
+    EagerEngine,
+    ExportedNetwork,
+    Transfers,
+    describe_device,
+    find_weights,
+    load_network,
+    quantise,
+    small_size,
+    to_float,
+)
+from rvm_studio.core.engines import full_size_gpu
 from rvm_studio.core.engines.cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
 from rvm_studio.core.engines.inductor import Compiled, by_inductor, compile_problem
-from rvm_studio.core.export import ExportedNetwork
-from rvm_studio.core.network import small_size
-from rvm_studio.core.pixel_format import quantise, to_float
-from rvm_studio.core.weights import find, load_network
 
 ENGINES = ("graph", "compile", "compile-max")
 RESULTS = Path(__file__).parent / "results"
@@ -316,9 +323,9 @@ def main(given: list[str] | None = None) -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     report = Report()
     what = "alpha" if arguments.alpha_only else "alpha and foreground"
-    report(f"{datetime.date.today()}, {describe(device)}, PyTorch {torch.__version__}, 8-bit {what},")
+    report(f"{datetime.date.today()}, {describe_device(device)}, PyTorch {torch.__version__}, 8-bit {what},")
     report(f"{arguments.frames} frames a round, {arguments.rounds} rounds, medians")
-    network = load_network(find())
+    network = load_network(find_weights())
     engines = usable_engines(network, device, dtype, arguments.engines, report)
     network_speeds(network, device, dtype, engines, arguments, report)
     round_trips(network, device, dtype, engines, arguments, report)

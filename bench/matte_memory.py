@@ -43,7 +43,7 @@ def main() -> None:
             )
             maker.start()
             maker.join()
-            command = [sys.executable, "-m", "rvm_studio.core.cli", "matte", str(clip), "--quiet"]
+            command = [sys.executable, "-m", "rvm_studio", "matte", str(clip), "--quiet"]
             peaks.append(peak_megabytes([*command, "-o", str(Path(name) / f"matte{frames}.{arguments.format}")]))
             print(f"{arguments.size} -> .{arguments.format}, {frames:4} frames: peak {peaks[-1]:.0f} MB", flush=True)
     print(f"longest / shortest: {peaks[-1] / peaks[0]:.3f}")

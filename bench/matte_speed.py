@@ -26,7 +26,7 @@ def run(kind: str, clip: Path, folder: Path) -> float:
     """Frames per second of one run."""
     output = str(folder / "out.mp4")
     if kind == "rvm-studio matte":
-        command = [sys.executable, "-m", "rvm_studio.core.cli", "matte", str(clip), "-o", output]
+        command = [sys.executable, "-m", "rvm_studio", "matte", str(clip), "-o", output]
         command += ["--background", "#00b140", "--warm-up", "0", "--overwrite", "--json"]
     else:
         command = [sys.executable, str(Path(__file__).with_name("plain_loop.py")), str(clip), output]

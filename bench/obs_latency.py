@@ -23,7 +23,7 @@ import numpy as np
 
 BENCH = Path(__file__).resolve().parent
 TESTS = BENCH.parent / "tests" / "obs_plugin"
-sys.path[:0] = [str(BENCH.parent / "obs_plugin"), str(TESTS)]
+sys.path[:0] = [str(BENCH.parent / "obs_plugin"), str(TESTS), str(TESTS.parent / "patience")]
 import rvm_environment  # noqa: E402
 import rvm_frame_protocol as protocol  # noqa: E402
 from clips import SAMPLE, make_clip  # noqa: E402
@@ -156,7 +156,7 @@ def bench_obs(arguments, settings: dict) -> None:
             scripts = [TESTS / "obs_control.py"]
             with HeadlessObs(folder, sources, scripts, (640, 360), arguments.fps, environment) as obs:
                 control = Control(folder)
-                obs.wait_until(lambda control=control: control(FIGURES)[1] > 0, LONGEST_WAIT, "the first matte")
+                obs.wait_until(lambda control=control: control(FIGURES)[1] > 0, "the first matte")
                 time.sleep(WARM_UP)
                 found = []
                 for _ in range(round(arguments.seconds / 0.2)):

@@ -24,15 +24,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import av
 import torch
 from clips import SIZES, make_clip
-from rvm_studio.core.clip_options import ClipOptions, Output
-from rvm_studio.core.engines import build, choose
-from rvm_studio.core.frame_renderer import FrameRenderer
-from rvm_studio.core.matting_session import MattingSession
-from rvm_studio.core.process_tuning import tune_process
-from rvm_studio.core.video_matting import matte_clip
-from rvm_studio.core.video_reader import open_reader
-from rvm_studio.core.video_writer import FrameWriter
-from rvm_studio.core.weights import find, load_network
+from rvm_studio.core import (
+    ClipOptions,
+    FrameRenderer,
+    FrameWriter,
+    Output,
+    Session,
+    build_engine,
+    choose_engine,
+    find_weights,
+    load_network,
+    matte_clip,
+    open_reader,
+    tune_process,
+)
 
 FORMATS = {
     "prores": ("out.mov", "matte", "rgba"),
@@ -58,7 +63,7 @@ class Stages:
             yield from reader
 
     def rendered(self):
-        session = MattingSession(self.engine)
+        session = Session(self.engine)
         renderer = FrameRenderer(self.info, session, [self.output], ClipOptions(), keeps_results=False)
         for frame in self.frames:
             yield from renderer.render([frame], [], [8])
@@ -97,7 +102,7 @@ class Stages:
 
     def pipeline(self) -> None:
         options = ClipOptions(overwrite=True)
-        matte_clip(self.clip, [self.output], MattingSession(self.engine), options)
+        matte_clip(self.clip, [self.output], Session(self.engine), options)
 
 
 def timed(task: Callable[[], None], frames: int) -> tuple[float, float]:
@@ -115,7 +120,7 @@ def main() -> None:
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
     arguments = parser.parse_args()
     tune_process()
-    engine = build(load_network(find()), choose(torch.device("cpu")))
+    engine = build_engine(load_network(find_weights()), choose_engine(torch.device("cpu")))
     cores, count = os.cpu_count() or 1, arguments.frames
     print(f"{arguments.size}, {engine.name}, {cores} cores, {arguments.rounds} rounds, milliseconds a frame, medians")
     print(

@@ -14,8 +14,7 @@ import time
 import av
 import numpy as np
 import torch
-from rvm_studio.core.downsample_ratio import choose_downsample_ratio
-from rvm_studio.core.weights import find, load_network
+from rvm_studio.core import choose_downsample_ratio, find_weights, load_network
 
 
 def main() -> None:
@@ -24,7 +23,7 @@ def main() -> None:
     parser.add_argument("output")
     parser.add_argument("--downsample", default="auto")
     arguments = parser.parse_args()
-    network = load_network(find())
+    network = load_network(find_weights())
     started, count, rec = time.perf_counter(), 0, None
     green = torch.tensor([0.0, 177 / 255, 64 / 255]).view(1, 3, 1, 1)
     with av.open(arguments.clip) as source, av.open(arguments.output, "w") as target, torch.inference_mode():

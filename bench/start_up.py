@@ -24,25 +24,21 @@ PARTS = """
 import os, sys, time
 clock = [("", float(sys.argv[4])), ("interpreter", time.time())]
 mark = lambda name: clock.append((name, time.time()))
-from rvm_studio.core import cli
-from rvm_studio.core.process_tuning import loading, tune_process
+from rvm_studio.core import cli, loading, tune_process
 tune_process()
 parsed = cli.make_parser().parse_args(["matte", sys.argv[1], "-o", "a.mp4"])
 mark("command line")
 with loading():
     import torch
     mark("torch")
-    import rvm_studio.core.video_matting
+    from rvm_studio.core import Drawing, build_engine, choose_device, choose_engine, find_network, matte_clip
     mark("pipeline's modules")
-    from rvm_studio.core.cli_model import find_network
-    from rvm_studio.core.device import choose_device
-    from rvm_studio.core.engines import Drawing, build, choose
     from rvm_studio.core.engines.kernel_runner import compiled_kernels
-    choice = choose(choose_device())
+    choice = choose_engine(choose_device())
     mark("choice of the engine, OpenVINO")
-    network = find_network(parsed)
+    network = find_network()
     mark("network and weights")
-    engine = build(network, choice)
+    engine = build_engine(network, choice)
     mark("engine")
     compiled_kernels()
     mark("numba (the command: in a thread)")
@@ -62,7 +58,7 @@ os._exit(0)
 
 def seconds_of(clip: Path, output: Path) -> tuple[float, float]:
     """Of the whole process: by the clock, and of the processor."""
-    command = [sys.executable, "-m", "rvm_studio.core.cli", "matte", str(clip), "-o", str(output), "--overwrite"]
+    command = [sys.executable, "-m", "rvm_studio", "matte", str(clip), "-o", str(output), "--overwrite"]
     started, before = time.perf_counter(), os.times()
     subprocess.run([*command, "--warm-up", "0", "--quiet"], check=True, capture_output=True)
     after = os.times()

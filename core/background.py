@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .alpha_ops import blurred_background
 from .errors import StudioError
+from .given_path import given_path
 from .pixel_format import INTEGER_SCALE, frames_from_pictures, to_float
 from .video_reader import open_reader
 
@@ -57,7 +58,7 @@ class Background:
             self._frames = frames
 
     def _open_file(self, text: str) -> None:
-        path = Path(text)
+        path = given_path(text)
         if not text or not path.exists():
             raise StudioError(
                 f"The background {text!r} is neither a colour nor a file. Use a name such as green, "

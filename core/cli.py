@@ -1,15 +1,19 @@
-"""The commands: `rvm-studio matte | demo | eval | weights | info | export`. Parses, runs, errors are one clear line."""
+"""The command line, `rvm-studio COMMAND ...`: parses, runs the command, and says in one line what went wrong."""
 
 import argparse
 import contextlib
+import difflib
 import io
 import os
 import sys
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from . import cli_demo, cli_eval, cli_export, cli_info, cli_matte, cli_weights
+from . import cli_check, cli_completion, cli_demo, cli_eval, cli_export, cli_info, cli_matte, cli_weights
 from .cli_errors import report_failure, show_notes
+from .cli_hints import missing_command
+from .errors import StudioError
 from .process_tuning import tune_process
 
 # None of the modules imported here brings torch: --help answers at once.
@@ -22,10 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name this terminal cannot show is no reason to fail
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()
-    if not (sys.argv[1:] if arguments is None else arguments):
+    if not arguments:
         parser.print_help(sys.stderr)
         return 2
+    try:
+        if hint := missing_command(arguments, parser.commands):
+            parser.error(hint)
+    except StudioError as error:
+        parser.error(str(error))
     parsed = parser.parse_args(arguments)
     show_notes(quiet=getattr(parsed, "quiet", False))
     try:
@@ -56,13 +66,22 @@ def program() -> NoReturn:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, rather than after a screen of options."""
+    """Says what is wrong in one line, rather than after a screen of options, and which command was probably meant."""
+
+    commands: Collection[str] = ()
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            close = difflib.get_close_matches(value, action.choices, 1)
+            meant = f"Did you mean `{self.prog} {close[0]}`?" if close else f"Use {', '.join(action.choices)}."
+            raise argparse.ArgumentError(None, f"{value!r} is not a command. {meant}")
+        super()._check_value(action, value)
 
-def make_parser() -> argparse.ArgumentParser:
+
+def make_parser() -> _Parser:
     """The parser with every command; each command sets `run` (namespace -> exit code)."""
     parser = _Parser(
         prog="rvm-studio", description="Cut a person out of a video: soft hair, no flicker, no green screen."
@@ -71,10 +90,13 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     cli_matte.add_parser(commands)
     cli_demo.add_parser(commands)
+    cli_check.add_parser(commands)
     cli_eval.add_parser(commands)
     cli_weights.add_parser(commands)
     cli_info.add_parser(commands)
     cli_export.add_parser(commands)
+    cli_completion.add_parser(commands)
+    parser.commands = commands.choices
     return parser
 
 

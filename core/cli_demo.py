@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from .cli_matte import print_report
-from .cli_matte_options import WARM_UP
 from .cli_model import add_model_options, load_engine
+from .matte_file import matte
 from .process_tuning import loading
 from .progress import make_progress
 from .root import ASSETS
@@ -36,26 +36,31 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the ProRes file, a green composite and the contact sheet, and prints their paths."""
     with loading():
         from .errors import DownloadError
-        from .matting_session import MattingSession
-        from .video_matting import ClipOptions, Output, matte_clip
-        from .weights import STARTER, STARTER_VARIANT, asks_for_starter
+        from .weights import STARTER, asks_for_starter
+        from .weights_download import STARTER_VARIANT
 
         folder: Path = arguments.output
-        outputs = [Output(folder / "matte.mov", "matte"), Output(folder / "green.mp4", "composite")]
-        options = ClipOptions(overwrite=True, preview=folder / "contact_sheet.png")
         try:
             engine = load_engine(arguments)
         except DownloadError as error:
             if arguments.variant != STARTER_VARIANT:
                 raise
-            print(f"{error}\n", file=sys.stderr)
+            print(f"{error.message} The demo uses the bundled starter weights.\n", file=sys.stderr)
             arguments.weights = STARTER
             engine = load_engine(arguments)
     is_starter = asks_for_starter(arguments.weights)
     ratio = STARTER_RATIO if is_starter else "auto"
-    session = MattingSession(engine, downsample_ratio=ratio, warm_up=WARM_UP)
     with stop_on_signal() as (stop, received), make_progress("auto", "sample") as progress:
-        report = matte_clip(SAMPLE, outputs, session, options, on_progress=progress, stopped=stop.is_set)
+        report = matte(
+            SAMPLE,
+            [folder / "matte.mov", folder / "green.mp4"],
+            preview=folder / "contact_sheet.png",
+            downsample_ratio=ratio,
+            engine=engine,
+            overwrite=True,
+            progress=progress,
+            stopped=stop.is_set,
+        )
     if report.stopped:
         print_report(report)
         return 128 + received[0]

@@ -31,8 +31,9 @@ def show_notes(quiet: bool) -> None:
 def report_failure(error: Exception, as_json: bool, source: str | None = None) -> None:
     """One line for what went wrong, as an event on standard output too where JSON is wanted. With RVM_DEBUG set the
     traceback comes before it."""
-    message = str(error)
-    if not isinstance(error, StudioError):
+    if isinstance(error, StudioError):
+        message = error.worded("--")
+    else:
         message = (
             f"this should not have happened ({type(error).__name__}: {error}). Please report it with the output of "
             "`rvm-studio info` and of the same command with RVM_DEBUG=1 set."

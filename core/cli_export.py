@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from .cli_model import add_network_options, find_network
+from .install_advice import command_for_extra
 
 
 def add_parser(subparsers) -> None:
@@ -13,7 +14,7 @@ def add_parser(subparsers) -> None:
         help="the network as ONNX, OpenVINO IR, TorchScript or torch.export",
         description="Writes the network for other programs, in the format that the name's suffix says: .onnx, .xml "
         "(OpenVINO IR), .pt (TorchScript), .pt2 (torch.export). The file is run and compared with the network before "
-        'it gets its name. ONNX and OpenVINO need: pip install "rvm-studio[export]"',
+        f"it gets its name. For ONNX and OpenVINO install first: {command_for_extra('export').replace('%', '%%')}",
     )
     parser.add_argument("output", metavar="OUTPUT", help="the file to write")
     parser.add_argument(

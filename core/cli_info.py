@@ -1,11 +1,17 @@
-"""`rvm-studio info`: what this machine has, and what works with it."""
+"""`rvm-studio info`: what this machine has, and what works with it: "works" is what was tried a moment ago."""
 
 import argparse
+import functools
 import os
 import platform
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from pathlib import Path
+
+from .process_tuning import loading
+from .self_check import in_words
 
 
 def add_parser(subparsers) -> None:
@@ -25,12 +31,13 @@ def run(_: argparse.Namespace) -> int:
         ("decoding on a device (matte --hwaccel)", _decoding_devices),
         ("weights", _weights),
     ):
-        print(f"\n{heading}")
+        print(f"\n{heading}", flush=True)  # at once: a part that crashes is the one after it
         try:
-            for line in lines():
-                print(f"  {line}")
+            with loading():
+                for line in lines():
+                    print(f"  {line}", flush=True)
         except Exception as error:
-            print(f"  cannot be told: {type(error).__name__}: {error}")
+            print(f"  unavailable: {in_words(error)}")
     print(f"\ninterpreter  {sys.executable}")
     return 0
 
@@ -42,52 +49,64 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _devices() -> list[str]:
+def _tried(work: Callable[[], None]) -> str:
+    """ "works", or why not, after having tried."""
+    try:
+        work()
+    except Exception as error:
+        return f"unavailable: {in_words(error)}"
+    return "works"
+
+
+def _devices() -> Iterator[str]:
     import torch
 
     from .device import bf16_works, choose_device, describe
     from .engines import choose
     from .engines.inductor import compile_problem
+    from .self_check import run_engine
 
     best = choose_device("auto")
-    lines = []
     for device in dict.fromkeys((best, torch.device("cpu"))):
-        precision = choose(device).precision
-        bf16 = "works" if bf16_works(device) else "not supported"
-        lines.append(f"{device}: {describe(device)}; precision {precision} (bf16 {bf16})")
-    lines.append(f"used: engine {choose(best)}")
-    lines.append(f"--engine compile: {compile_problem(best.type) or 'can be used, see the README'}")
-    return lines
+        choice = choose(device)
+        bf16 = "supported" if bf16_works(device) else "not supported"
+        yield f"{device}: {describe(device)}; precision {choice.precision} (bf16 {bf16})"
+        yield f"{device}: engine {choice}: {_tried(functools.partial(run_engine, choice))}"
+    yield f"--engine compile: {compile_problem(best.type) or 'not tried (it takes minutes); see the README'}"
 
 
-def _formats() -> list[str]:
+def _formats() -> Iterator[str]:
     import av
 
     from .output_formats import FORMATS
+    from .self_check import write_and_read
 
-    lines = []
-    for row in FORMATS:
-        encoders = sorted({e.codec for e in row.encodings.values()})
-        missing = [name for name in encoders if not _has_codec(name, "w")]
-        state = f"NOT available: this PyAV lacks {', '.join(missing)}" if missing else "works"
-        lines.append(f"{row.suffix:<6} {row.name} ({', '.join(encoders)}): {state}")
-    read = [name for name in ("h264", "hevc", "av1", "vp9", "prores", "mjpeg") if _has_codec(name, "r")]
+    with tempfile.TemporaryDirectory(prefix="rvm-info-") as folder:
+        for row in FORMATS:
+            encoders = sorted({e.codec for e in row.encodings.values()})
+            state = _tried(functools.partial(write_and_read, row, Path(folder)))
+            yield f"{row.suffix:<6} {row.name} ({', '.join(encoders)}): {state}"
+    read = [name for name in ("h264", "hevc", "av1", "vp9", "prores", "mjpeg") if _has_decoder(name)]
     libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
-    lines.append(f"read:  {', '.join(read)} and others (libavcodec {libavcodec})")
-    return lines
+    yield f"decoders: {', '.join(read)} and others (libavcodec {libavcodec}; not tried)"
 
 
-def _decoding_devices() -> list[str]:
-    from .hardware_decoding import built_in, state_of
+def _decoding_devices() -> Iterator[str]:
+    from .hardware_decoding import built_in
+    from .self_check import decode_on
 
-    return [f"{device}: {state_of(device)}" for device in built_in()] or ["none: this PyAV was built without"]
+    devices = built_in()
+    for device in devices:
+        yield f"{device}: {_tried(functools.partial(decode_on, device))}"
+    if not devices:
+        yield "none: this PyAV was built without"
 
 
-def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
+def _has_decoder(name: str) -> bool:
     import av
 
     try:
-        av.Codec(name, mode)
+        av.Codec(name, "r")
     except ValueError:  # UnknownCodecError
         return False
     return True

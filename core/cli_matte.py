@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .cli_errors import report_failure
+from .cli_hints import matte_command
 from .cli_matte_options import DESCRIPTION, EPILOG, add_options
 from .cli_model import load_engine
+from .clip_outputs import OutputPaths, is_composite, is_still, place_outputs
 from .errors import StudioError
+from .given_path import given_path
 from .picture_sequence import VIDEO_SUFFIXES, is_picture
 from .process_tuning import loading
 from .progress import make_progress
@@ -21,9 +24,7 @@ from .stop_signals import stop_on_signal
 
 if TYPE_CHECKING:
     from .engines import Engine
-    from .video_matting import ClipReport, Output
-
-SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
+    from .video_matting import ClipReport
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +47,23 @@ class Job(NamedTuple):
     """A clip and what is made of it."""
 
     source: str
-    outputs: "list[Output]"
-    preview: Path | None  # of the contact sheet
+    paths: OutputPaths
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Mattes every input; a failed one does not keep the others from being done."""
     with loading():
-        from .background import Background
-
-        jobs = plan(arguments)
+        # what is missing is named before anything is loaded, which takes seconds
+        sources, failed = find_sources(arguments)
+        jobs = plan(arguments, sources, several=len(sources) + failed > 1)
+        exit_code = 1 if failed else 0
+        if not jobs:
+            return exit_code
         if arguments.background is not None:
+            from .background import Background
+
             Background(arguments.background).close()  # refused now rather than in the middle of a batch
         engine = load_engine(arguments)
-    exit_code = 0
     with stop_on_signal() as (stop, received):
         for job in jobs:
             if stop.is_set():  # between two clips
@@ -79,29 +83,65 @@ def run(arguments: argparse.Namespace) -> int:
     return exit_code
 
 
-def plan(arguments: argparse.Namespace) -> list[Job]:
-    """Every clip with its outputs. Raises StudioError for what does not fit together."""
+def find_sources(arguments: argparse.Namespace) -> tuple[list[str], int]:
+    """The clips that the inputs name, and how many inputs cannot be read, which is reported here. Raises StudioError
+    where nothing is to be written."""
     if not (arguments.output or arguments.alpha or arguments.foreground):
-        raise StudioError("nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE).")
-    sources = list(dict.fromkeys(source for text in arguments.inputs for source in _expand(text)))
-    several = len(sources) > 1
-    if several and all(_is_still(source) for source in sources):
+        raise StudioError(
+            "nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE). Did you mean "
+            f"`{matte_command(arguments.inputs)}`?"
+        )
+    from .video_reader import check_source
+
+    sources, failed = [], 0
+    for text in dict.fromkeys(arguments.inputs):
+        try:
+            given_path(text)  # before a URL is taken for a glob
+            found = _expand(text)
+            if found == [text]:
+                check_source(text)
+        except StudioError as error:
+            report_failure(error, arguments.json, text)
+            failed += 1
+            continue
+        sources += found
+    return list(dict.fromkeys(sources)), failed
+
+
+def plan(arguments: argparse.Namespace, sources: list[str], several: bool) -> list[Job]:
+    """Every clip with its outputs. several: there were, of which some may not be readable. Raises StudioError for what
+    does not fit together."""
+    if len(sources) > 1 and all(is_still(source) for source in sources):
         log.warning(
             "%d pictures are matted one by one, as photographs. For an image sequence give its folder, or a pattern "
             "in quotes.",
             len(sources),
         )
-    jobs = [_job(source, several, arguments) for source in sources]
-    over = {output.path.suffix for job in jobs for output in job.outputs if output.kind == "composite"}
+    jobs = [
+        Job(
+            source,
+            place_outputs(
+                source,
+                arguments.output,
+                arguments.alpha,
+                arguments.foreground,
+                arguments.preview,
+                format=arguments.format,
+                several=several,
+            ),
+        )
+        for source in sources
+    ]
+    over = {path.suffix for job in jobs for path in job.paths.output if is_composite(path, over_background=False)}
     if over and not arguments.background:
         log.warning("%s has no transparency: the person is put over green (see --background)", ", ".join(sorted(over)))
     names: dict[Path, str] = {}
     for job in jobs:
-        for output in job.outputs:
-            first = names.setdefault(output.path.resolve(), job.source)
+        for path in job.paths.files():
+            first = names.setdefault(path.resolve(), job.source)
             if first != job.source:
                 raise StudioError(
-                    f"{first} and {job.source} would both become {output.path}. Matte them into different folders."
+                    f"{first} and {job.source} would both become {path}. Matte them into different folders."
                 )
     return jobs
 
@@ -123,76 +163,30 @@ def _expand(text: str) -> list[str]:
     return sorted(map(str, videos)) or [text]
 
 
-def _is_still(source: str) -> bool:
-    return is_picture(Path(source)) and Path(source).is_file()
-
-
-def _job(source: str, several: bool, arguments: argparse.Namespace) -> Job:
-    from .output_formats import format_for
-    from .video_matting import Output
-
-    still = _is_still(source)
-    outputs = []
-    if arguments.output:
-        path = _place(arguments.output, source, several, "", arguments.format or ("png" if still else "mov"))
-        if arguments.format and path.suffix.lower() != f".{arguments.format.lower().lstrip('.')}":
-            raise StudioError(f"{path} and --format {arguments.format} contradict each other: leave one out.")
-        sees_through = format_for(path).carries_alpha
-        outputs.append(Output(path, "matte" if sees_through and not arguments.background else "composite"))
-    usual = "png" if still else "mp4"
-    if arguments.alpha:
-        outputs.append(Output(_place(arguments.alpha, source, several, "_alpha", usual), "alpha"))
-    if arguments.foreground:
-        outputs.append(Output(_place(arguments.foreground, source, several, "_foreground", usual), "foreground"))
-    for output in outputs:
-        format_for(output.path)  # an unknown suffix is found before anything runs
-    preview = _place(arguments.preview, source, several, "_sheet", "png") if arguments.preview else None
-    if preview and preview.suffix.lower() not in SHEET_SUFFIXES:
-        raise StudioError(f"The contact sheet {preview} is a picture: name it {' or '.join(SHEET_SUFFIXES)}.")
-    return Job(source, outputs, preview)
-
-
-def _place(wanted: str, source: str, several: bool, ending: str, suffix: str) -> Path:
-    """The file to write for a source: what was asked for, or a file named after the source in a folder."""
-    path = Path(wanted)
-    if wanted.endswith(("/", "\\")) or path.is_dir() or not path.suffix:
-        clip = Path(source)
-        name = clip.resolve().name if clip.is_dir() else clip.stem
-        name = re.sub(r"%\d*d", "", name)  # in the name of an output it would mean a sequence
-        if not clip.exists():  # a glob or pattern
-            name = re.sub(r"[*?\[\]]", "", name).strip(" _-.")
-        name = name or clip.parent.name or "matte"
-        return path / f"{name}{ending}.{suffix.lstrip('.')}"
-    if several:
-        raise StudioError(f"Several inputs cannot all become {wanted}. Give a folder (and --format mov, webm, ...).")
-    return path
-
-
 def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: threading.Event) -> "ClipReport":
     """Mattes one clip with a session of its own, shows progress, and says what became of it."""
-    from .matting_session import MattingSession
-    from .video_matting import ClipOptions, matte_clip
+    from .matte_file import matte
 
-    session = MattingSession(
-        engine,
-        downsample_ratio=arguments.downsample,
-        chunk=arguments.chunk or "auto",
-        warm_up=arguments.warm_up,
-        scene_cut=arguments.scene_cut,
-    )
-    options = ClipOptions(
-        background=arguments.background or ClipOptions.background,
-        premultiplied=arguments.premultiplied,
-        quality=arguments.quality,
-        overwrite=arguments.overwrite,
-        preview=job.preview,
-        frame_rate=arguments.fps,
-        resume=arguments.resume,
-        hwaccel=arguments.hwaccel,
-    )
     style = "json" if arguments.json else "none" if arguments.quiet else "auto"
     with make_progress(style, job.source if arguments.json else Path(job.source).name) as progress:
-        report = matte_clip(job.source, job.outputs, session, options, on_progress=progress, stopped=stop.is_set)
+        report = matte(
+            job.source,
+            **job.paths._asdict(),
+            background=arguments.background or None,
+            downsample_ratio=arguments.downsample,
+            warm_up=arguments.warm_up,
+            scene_cut=arguments.scene_cut,
+            chunk=arguments.chunk or "auto",
+            engine=engine,
+            progress=progress,
+            stopped=stop.is_set,
+            premultiplied=arguments.premultiplied,
+            quality=arguments.quality,
+            overwrite=arguments.overwrite,
+            frame_rate=arguments.fps,
+            resume=arguments.resume,
+            hwaccel=arguments.hwaccel,
+        )
     if arguments.json:
         event = {
             "event": "stopped" if report.stopped else "done",

@@ -6,8 +6,7 @@ from fractions import Fraction
 
 from .cli_model import add_model_options, at_least
 from .hardware_decoding import HWACCELS
-
-WARM_UP = 12
+from .matte_file import WARM_UP
 
 DESCRIPTION = """\
 Cut the person out of videos, image sequences and pictures. The suffix of OUTPUT

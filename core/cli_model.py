@@ -1,14 +1,16 @@
 """Which network, with which weights, on which device: options shared by the commands that run one."""
 
 import argparse
-import logging
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from .errors import DownloadError
+from .weights_download import STARTER_VARIANT
 
 if TYPE_CHECKING:
     from .engines import Engine
     from .network import MattingNetwork
-
-log = logging.getLogger(__name__)
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -64,28 +66,44 @@ def add_engine_options(model: argparse._ArgumentGroup) -> None:
 
 def load_engine(arguments: argparse.Namespace) -> "Engine":
     """The network with its weights in the engine for its device. Raises StudioError where that cannot be."""
-    import torch
+    from .engine_loading import load
 
-    from .device import choose_device
-    from .engines import build, choose, load_ahead
-
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    choice = choose(choose_device(arguments.device), arguments.engine, arguments.precision)
-    load_ahead(choice)
-    network = find_network(arguments)
-    engine = build(network, choice)
-    log.info("network: %s, engine %s", arguments.variant, choice)
-    return engine
+    with _choices_of_the_command_line():
+        return load(
+            arguments.variant,
+            arguments.weights,
+            arguments.device,
+            arguments.engine,
+            arguments.precision,
+            threads=arguments.threads,
+            refiner=arguments.refiner,
+            mirror=arguments.mirror,
+        )
 
 
 def find_network(arguments: argparse.Namespace) -> "MattingNetwork":
     """The network with its weights. Raises StudioError where that cannot be."""
-    from . import weights
+    from . import engine_loading
 
-    refiner = {"auto": "auto", "deep": "deep_guided_filter", "fast": "fast_guided_filter"}[arguments.refiner]
-    path = weights.find(arguments.variant, arguments.weights, arguments.mirror)
-    return weights.load_network(path, arguments.variant, refiner)
+    with _choices_of_the_command_line():
+        return engine_loading.find_network(
+            arguments.variant, arguments.weights, refiner=arguments.refiner, mirror=arguments.mirror
+        )
+
+
+@contextlib.contextmanager
+def _choices_of_the_command_line() -> Iterator[None]:
+    """Where the weights cannot be downloaded, the error names what can be typed instead."""
+    try:
+        yield
+    except DownloadError as error:
+        variant = "" if error.name == STARTER_VARIANT else f"--variant {STARTER_VARIANT} "
+        error.choices = (
+            f"with a network: rvm-studio weights fetch {error.name}",
+            f"put {error.file_name} into {error.folder}, or name a file that you have: --weights FILE",
+            f"bundled, rough: {variant}--weights starter",
+        )
+        raise
 
 
 def at_least(smallest: int):

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from .errors import StudioError
-from .weights_download import CATALOGUE, models_dir
+from .errors import DownloadError, StudioError
+from .weights_download import CATALOGUE, STARTER_VARIANT, models_dir
 
 # The functions that open weights import .weights themselves: it brings torch, which listing and --help do not need.
 
@@ -14,12 +14,12 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser("weights", help="list, fetch, convert and check the network's weights")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    command = commands.add_parser("list", help="the weights that can be fetched, and which are there")
+    command = commands.add_parser("list", help="the weights that can be fetched, and which of them are installed")
     command.set_defaults(run=list_weights)
 
     command = commands.add_parser("fetch", help="download, verify and convert published weights")
     command.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: mobilenetv3)")
-    command.add_argument("--all", action="store_true", help="everything in the list")
+    command.add_argument("--all", action="store_true", help="all of them")
     command.add_argument(
         "--mirror", metavar="URL", help="base address to fetch from instead: https, http or file (or RVM_MIRROR)"
     )
@@ -31,28 +31,27 @@ def add_parser(subparsers) -> None:
     command.add_argument("--half", action="store_true", help="in half precision: half as large")
     command.set_defaults(run=convert_weights)
 
-    command = commands.add_parser("check", help="tell what weights files hold and whether they are intact")
+    command = commands.add_parser("check", help="show what weights files hold, and whether they are intact")
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     command.set_defaults(run=check_weights)
 
 
 def list_weights(_: argparse.Namespace) -> int:
-    """Name, variant, size, whether it is there and where, licence; then the models folder."""
+    """Name, variant, size, licence, whether it is installed and where; then the models folder."""
     folder = models_dir()
     rows = [("NAME", "VARIANT", "SIZE", "LICENCE", "STATE")]
     for entry in CATALOGUE.values():
         path = folder / entry.installed_name
         if path.is_file():
-            size, state = f"{path.stat().st_size / 1e6:.0f} MB", f"there: {path}"
+            size, state = f"{path.stat().st_size / 1e6:.0f} MB", f"installed: {path}"
         else:
-            size = f"{entry.size / 1e6:.0f} MB" if entry.size else "unknown"
-            state = f"not there (rvm-studio weights fetch {entry.name})"
+            size, state = f"{entry.size / 1e6:.0f} MB", f"not installed (rvm-studio weights fetch {entry.name})"
         rows.append((entry.name, entry.variant, size, entry.licence, state))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     print(f"models folder: {folder} (RVM_MODELS_DIR chooses another)")
-    print("starter: trial weights that come along, for --weights starter (see assets/starter_weights.md)")
+    print(f"bundled trial weights for {STARTER_VARIANT}: --weights starter (see assets/starter_weights.md)")
     return 0
 
 
@@ -62,9 +61,17 @@ def fetch_weights(arguments: argparse.Namespace) -> int:
 
     names = list(CATALOGUE) if arguments.all else arguments.names or ["mobilenetv3"]
     if unknown := [name for name in names if name not in CATALOGUE]:
-        raise StudioError(f"no weights named {', '.join(unknown)}; the catalogue has {', '.join(CATALOGUE)}")
+        raise StudioError(f"There are no weights named {', '.join(unknown)}. Use {' or '.join(CATALOGUE)}.")
     for name in names:
-        print(f"{name}: {fetch(name, arguments.mirror)}")
+        try:
+            print(f"{name}: {fetch(name, arguments.mirror)}")
+        except DownloadError as error:
+            error.choices = (
+                f"from another address: rvm-studio weights fetch {name} --mirror URL",
+                f"put {error.file_name} (from {CATALOGUE[name].url}) into {error.folder}",
+                f"bundled, rough, for {STARTER_VARIANT}: rvm-studio matte ... --weights starter",
+            )
+            raise
     return 0
 
 
@@ -77,7 +84,7 @@ def convert_weights(arguments: argparse.Namespace) -> int:
 
 
 def check_weights(arguments: argparse.Namespace) -> int:
-    """Print a summary of each file; broken ones are told together at the end, after the others were checked."""
+    """Print a summary of each file; the broken ones are reported together at the end, after the others were checked."""
     from .weights import check
 
     broken = []

@@ -27,8 +27,9 @@ def choose_device(wanted: str | torch.device = "auto") -> torch.device:
     if not _has(device.type):
         raise StudioError(
             f"Device {str(wanted)!r} is not available: torch {torch.__version__} on this machine has "
-            f"{', '.join(kind for kind in ('cuda', 'xpu', 'mps', 'cpu') if _has(kind))}. "
-            "Use --device auto, or install a torch build for your graphics card (see install.py --help)."
+            f"{', '.join(kind for kind in ('cuda', 'xpu', 'mps', 'cpu') if _has(kind))}.",
+            use=("device auto",),
+            or_else="install a torch build for your graphics card (https://pytorch.org/get-started/locally)",
         )
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
         raise StudioError(

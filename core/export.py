@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from .downsample_ratio import choose_downsample_ratio
 from .engines.small_network import first_states, folded
 from .errors import StudioError
+from .install_advice import command_for_extra
 from .network import MattingNetwork, small_size
 
 SUFFIXES = {".onnx": "ONNX", ".xml": "OpenVINO IR", ".pt": "TorchScript", ".pt2": "torch.export"}
@@ -63,7 +64,7 @@ def export(
     path = Path(path)
     suffix = _checked_suffix(path, size, downsample_ratio)
     if path.exists() and not overwrite:
-        raise StudioError(f"{path} exists already: allow overwriting (--overwrite), or choose another name.")
+        raise StudioError(f"{path} exists already.", use=("overwrite",), or_else="choose another name")
     if size is not None:
         ratio = downsample_ratio or choose_downsample_ratio("auto", *size)
         if min(small_size(*size, ratio)) < 1:
@@ -90,7 +91,9 @@ def _checked_suffix(path: Path, size: tuple[int, int] | None, ratio: float | Non
         known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
         raise StudioError(f"The suffix of {path} names no format that can be exported: use one of {known}.")
     if suffix == ".pt2" and size is None:
-        raise StudioError("torch.export writes one size only: give it (--size 1920x1080), or use .pt for any size.")
+        raise StudioError(
+            "torch.export writes one size only.", use=("size 1920x1080",), or_else="write .pt, which takes any size"
+        )
     if size is not None and min(size) < 1:
         raise StudioError(f"The size is {size[1]}x{size[0]}; expected a width and height from 1 on.")
     if ratio is not None and not 0 < ratio <= 1:
@@ -101,7 +104,7 @@ def _checked_suffix(path: Path, size: tuple[int, int] | None, ratio: float | Non
         except ImportError as error:
             raise StudioError(
                 f"{SUFFIXES[suffix]} needs the package {package}, which cannot be imported ({error}). "
-                'Get it: pip install "rvm-studio[export]".'
+                f"Get it: {command_for_extra('export')}"
             ) from error
     return suffix
 

@@ -53,9 +53,10 @@ def open_on_device(path: Path, stream: "av.VideoStream", asked: str) -> "tuple[a
     """Opens the file anew so that the device decodes it: container and device. stream: as software opened it.
 
     asked: of HWACCELS but "none". Raises DeviceTrouble where nothing can decode the stream."""
-    import av
     from av.codec.hwaccel import HWAccel
     from av.error import FFmpegError
+
+    from .video_container import open_to_read
 
     context = stream.codec_context
     if context.name not in _CODECS:
@@ -71,7 +72,7 @@ def open_on_device(path: Path, stream: "av.VideoStream", asked: str) -> "tuple[a
             continue
         try:
             accelerator = HWAccel(device, allow_software_fallback=False)  # the reader falls back itself, with threads
-            return av.open(str(path.absolute()), metadata_errors="replace", hwaccel=accelerator), device
+            return open_to_read(path, hwaccel=accelerator), device
         except (FFmpegError, RuntimeError) as error:
             problems.append(f"{device} cannot be opened ({getattr(error, 'strerror', None) or error})")
     raise DeviceTrouble("; ".join(problems) or "this PyAV was built for no device")

@@ -102,7 +102,7 @@ class SharedEngines:
             entry = self._entries[model] = _Entry(weights_are_here(model))
             threading.Thread(target=self._load, args=(model, entry), name=f"load {model}", daemon=True).start()
         if entry.error:
-            raise StudioError(entry.error)
+            raise entry.error.with_traceback(None)
         return entry.engine
 
     def progress(self) -> str:
@@ -121,10 +121,10 @@ class SharedEngines:
             network = weights.load_network(path, model if model in CATALOGUE else None)
             entry.engine = self._make_engine(network, self.choice)
         except StudioError as error:
-            entry.fail(str(error))
+            entry.fail(error)
         except Exception as error:  # a full disk, a card without memory: the thread's end would be told to nobody
             release_cached_memory(self.device)
-            entry.fail(f"The network {model} cannot be loaded: {type(error).__name__}: {error}")
+            entry.fail(StudioError(f"The network {model} cannot be loaded: {type(error).__name__}: {error}"))
 
 
 class _Entry:
@@ -132,11 +132,11 @@ class _Entry:
 
     def __init__(self, here: bool):
         self.engine: Engine | None = None
-        self.error = ""
+        self.error: StudioError | None = None
         self.ended = 0.0
         self._here = here
 
-    def fail(self, error: str) -> None:
+    def fail(self, error: StudioError) -> None:
         self.ended = time.monotonic()
         self.error = error
 
@@ -144,13 +144,11 @@ class _Entry:
         if self._here:
             return f"Loading {model}"
         entry = CATALOGUE[model]
-        text = f"Downloading the weights of {model}, once"
-        if entry.size:
-            received = 0
-            with contextlib.suppress(OSError):
-                received = entry.partial(models_dir()).stat().st_size
-            text += f": {received / 1e6:.0f} of {entry.size / 1e6:.0f} MB"
-        return text
+        received = 0
+        with contextlib.suppress(OSError):
+            received = entry.partial(models_dir()).stat().st_size
+        progress = f"{received / 1e6:.0f} of {entry.size / 1e6:.0f} MB"
+        return f"Downloading the weights of {model}, once: {progress}"
 
 
 def weights_are_here(model: str) -> bool:

@@ -63,9 +63,11 @@ def opening_backwards(count: int, available: int) -> list[int]:
 
 
 class MattingSession:
-    """Mattes one stream of frames, call after call, in chunks of any length with the same result.
+    """Mattes one stream of frames, call after call, in chunks of any length with the same result. Outside the core it
+    is called Session.
 
-    model: a MattingNetwork (run eagerly on `device` in `dtype`; see core.device for "auto"), or an Engine.
+    model: an Engine, as `load` makes it; or a MattingNetwork (run eagerly on `device` in `dtype`; see core.device for
+        "auto"), which is several times slower on a CPU.
     downsample_ratio: "auto" (longest side to 512), "portrait", "full_body", or a number; fixed by the first frames.
     chunk: frames through the network at once, or "auto" (1 on a CPU, where more is slower). When memory runs out
         it is halved for good and the same frames are tried again.
@@ -79,6 +81,15 @@ class MattingSession:
     stopped: asked before every run of the engine, warm-ups included; when it says so, Stopped is raised.
 
     Raises StudioError for settings that cannot work here.
+
+    >>> import rvm_studio
+    >>> with rvm_studio.open_reader("clip.mp4") as reader:
+    ...     images = [frame.image for frame in reader]  # [H, W, 3] uint8
+    >>> session = rvm_studio.Session(rvm_studio.load(), warm_up=6)
+    >>> fgr, pha = session.matte(images[:8])
+    >>> fgr, pha = session.matte(images[8:])  # continues where the last call ended
+    >>> list(fgr.shape), list(pha.shape), str(pha.dtype)
+    ([4, 3, 48, 64], [4, 1, 48, 64], 'torch.float32')
     """
 
     def __init__(
@@ -313,7 +324,7 @@ class MattingSession:
                     H, W = frames.shape[-2:]  # noqa: N806
                     raise StudioError(
                         f"Not even one {W}x{H} frame fits in the memory of {self.engine.device}. Use a smaller "
-                        "downsample ratio or smaller frames, close other programs, or use --device cpu."
+                        "downsample ratio or smaller frames, close other programs, or use the device cpu."
                     ) from error
             # Outside the except block, so that the failed attempt's tensors are gone.
             self._chunk = len(part) // 2

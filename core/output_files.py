@@ -26,6 +26,7 @@ from .errors import StudioError
 from .output_formats import Encoding, OutputFormat, format_for
 from .track_copy import TrackCopy
 from .video_color import ColorTags
+from .video_container import open_to_read
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 _MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture a thread
@@ -217,7 +218,7 @@ class ContainerFile:
         try:
             if self._partial.stat().st_size != earlier.size:
                 raise NotResumable(f"{self._partial} was changed")
-            with av.open(str(self._partial.absolute()), metadata_errors="replace") as container:
+            with open_to_read(self._partial) as container:
                 source = container.streams.video[0]
                 ours, theirs = self._stream.codec_context.extradata, source.codec_context.extradata
                 # FFmpeg 7 ends Matroska's with a zero more
@@ -436,4 +437,4 @@ def _sync(path: Path) -> None:
 
 
 def _exists(path: Path) -> StudioError:
-    return StudioError(f"The output {path} exists already: allow overwriting (--overwrite), or choose another name.")
+    return StudioError(f"The output {path} exists already.", use=("overwrite",), or_else="choose another name")

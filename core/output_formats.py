@@ -41,7 +41,11 @@ class Encoding:
         """The encoder's options with `quality` (None: the default) in. Lossless codecs ignore it."""
         value = self.default_quality if quality is None else quality
         options = dict(self.options)
-        if self.codec == "ffv1" and min(width, height) < _FFV1_SLICED_SIZE:
+        if self.codec == "ffv1" and min(width, height) == 1:
+            # FFmpeg 7 does not read a single row or column in version 3 of FFV1. A checksum would make it version 3.
+            options = {name: option for name, option in options.items() if name not in ("slices", "slicecrc")}
+            options["level"] = "1"
+        elif self.codec == "ffv1" and min(width, height) < _FFV1_SLICED_SIZE:
             options["slices"] = "1"
         if self.codec == "libx264" and width * height > LARGE_PICTURE:
             # Each picture that x264 looks ahead to, keeps for B frames, or codes in a thread of its own takes 25 to

@@ -11,6 +11,9 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from PIL import Image
 
 _EXIF_ORIENTATION = 0x0112
+# Decoders that give side data (the colour profile) a name. PyAV 14.2 to 19 frees that name with the side data, and then
+# again with the frame: the process crashes.
+_NAMES_SIDE_DATA = {"png", "apng"}
 
 
 class Orientation(NamedTuple):
@@ -41,14 +44,23 @@ def upright(frame: av.VideoFrame, orientation: Orientation, aspect: Fraction | N
     return frame.width, frame.height, aspect
 
 
-def display_orientation(frame: av.VideoFrame) -> Orientation:
-    """From the display matrix that mov, mkv and others carry, to the nearest quarter turn."""
+def display_orientation(frame: av.VideoFrame, codec: str) -> Orientation:
+    """From the display matrix that mov, mkv and others carry, to the nearest quarter turn.
+
+    codec: name of the decoder. Of those in _NAMES_SIDE_DATA a flip is not seen."""
+    if codec in _NAMES_SIDE_DATA:
+        return _turn(frame)
     try:
         # Not frame.side_data: the frame would keep what refers to it, and megabytes wait for Python's collector.
         data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue, reportArgumentType]
     except ValueError:  # PyAV does not know the type of some side data (EXIF), and then shows none
-        return Orientation(-round(frame.rotation / 90) * 90 % 360, False)
+        return _turn(frame)
     return Orientation(0, False) if data is None else _matrix_orientation(np.frombuffer(bytes(data), np.int32))
+
+
+def _turn(frame: av.VideoFrame) -> Orientation:
+    """Without side data, which would tell a flip, too."""
+    return Orientation(-round(frame.rotation / 90) * 90 % 360, False)
 
 
 def _matrix_orientation(matrix: np.ndarray) -> Orientation:
@@ -60,11 +72,11 @@ def _matrix_orientation(matrix: np.ndarray) -> Orientation:
     return Orientation(round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored)
 
 
-def picture_orientation(path: Path, frame: av.VideoFrame) -> Orientation:
+def picture_orientation(path: Path, frame: av.VideoFrame, codec: str) -> Orientation:
     """From EXIF, which libav does not read from all formats, else from the frame."""
     try:
         with Image.open(path) as image:
             value = image.getexif().get(_EXIF_ORIENTATION)
     except (OSError, SyntaxError, ValueError):  # a format or a fault that Pillow does not know, and libav does
         value = None
-    return _EXIF_TURNS[value] if value in _EXIF_TURNS else display_orientation(frame)
+    return _EXIF_TURNS[value] if value in _EXIF_TURNS else display_orientation(frame, codec)

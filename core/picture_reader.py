@@ -3,15 +3,25 @@
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import av.error
 
 from .errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
-from .picture_orientation import picture_orientation, upright
+from .picture_orientation import Orientation, picture_orientation, upright
 from .picture_sequence import Picture
 from .video_color import resolve_tags
+from .video_container import known, open_to_read
+
+
+class _Decoded(NamedTuple):
+    index: int  # of the picture in the sequence
+    picture: Picture
+    frame: av.VideoFrame
+    orientation: Orientation
+    aspect: Fraction | None
 
 
 class PictureReader(FrameReader):
@@ -33,9 +43,9 @@ class PictureReader(FrameReader):
             raise StudioError(
                 f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
             )
-        index, picture, frame, aspect = first
-        self._zero = 0 if span.is_whole else index  # of the pts given out
-        width, height, aspect = upright(frame, picture_orientation(picture.path, frame), aspect)
+        frame = first.frame
+        self._zero = 0 if span.is_whole else first.index  # of the pts given out
+        width, height, aspect = upright(frame, first.orientation, first.aspect)
         self.info = ClipInfo(
             path=path,
             kind=kind,
@@ -44,38 +54,33 @@ class PictureReader(FrameReader):
             frame_rate=rate,
             time_base=1 / rate,
             frame_count=len(pictures),
-            bit_depth=bit_depth_of(frame, picture.path),
+            bit_depth=bit_depth_of(frame, first.picture.path),
             tags=resolve_tags(frame, frame.height),
             sample_aspect_ratio=aspect,
             has_audio=False,
         )
         self._frames = self._convert(first, decoded)
 
-    def _decode(self, pictures: list[Picture]) -> Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]]:
+    def _decode(self, pictures: list[Picture]) -> Iterator[_Decoded]:
         for index, picture in enumerate(pictures):
             try:
-                frame, aspect = _decode_picture(picture.path)
+                frame, orientation, aspect = _decode_picture(picture.path)
             except av.error.FFmpegError as error:
                 self.damage.append(f"picture {picture.path.name} could not be read ({error.strerror})")
                 continue
             if frame.is_corrupt:
                 self.damage.append(f"picture {picture.path.name} is damaged")
-            yield index, picture, frame, aspect
+            yield _Decoded(index, picture, frame, orientation, aspect)
 
-    def _convert(
-        self,
-        first: tuple[int, Picture, av.VideoFrame, Fraction | None],
-        decoded: Iterator[tuple[int, Picture, av.VideoFrame, Fraction | None]],
-    ) -> Iterator[SourceFrame]:
+    def _convert(self, first: _Decoded, decoded: Iterator[_Decoded]) -> Iterator[SourceFrame]:
         info = self.info
         item, number = first, 0
         while item is not None:
-            index, picture, frame, _ = item
-            orientation = picture_orientation(picture.path, frame)
+            index, picture, frame, orientation, _ = item
             width, height, _ = upright(frame, orientation, None)
             if (width, height) != (info.width, info.height):
                 raise StudioError(
-                    f"{picture.path} is {width}x{height}, but {first[1].path}, the first of the sequence, is "
+                    f"{picture.path} is {width}x{height}, but {first.picture.path}, the first of the sequence, is "
                     f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
                 )
             image = NO_IMAGE
@@ -87,10 +92,12 @@ class PictureReader(FrameReader):
             item = next(decoded, None)
 
 
-def _decode_picture(path: Path) -> tuple[av.VideoFrame, Fraction | None]:
-    """-> the first frame and its sample aspect ratio, if the file tells one."""
+def _decode_picture(path: Path) -> tuple[av.VideoFrame, Orientation, Fraction | None]:
+    """-> the first frame, how it stands upright, and its sample aspect ratio, if the file tells one."""
     # without pattern_type a "%" in the name would be taken for a pattern
-    with av.open(str(path.absolute()), options={"pattern_type": "none"}, metadata_errors="replace") as container:
-        for frame in container.decode(video=0):
-            return frame, container.streams.video[0].sample_aspect_ratio
+    with open_to_read(path, options={"pattern_type": "none"}) as container:
+        stream = container.streams.video[0]
+        for frame in container.decode(stream):
+            orientation = picture_orientation(path, frame, stream.codec_context.name)
+            return frame, orientation, known(stream.sample_aspect_ratio)
     raise av.error.InvalidDataError(0, "no picture in it", str(path))

@@ -6,7 +6,10 @@ from pathlib import Path
 CORE = Path(__file__).resolve().parent
 """The folder of all the core's sources."""
 
-ASSETS = CORE.parent / "assets"
+PACKAGE = CORE.parent
+"""The package's folder: of a checkout its root."""
+
+ASSETS = PACKAGE / "assets"
 """The files that come with the package: the sample clip, the starter weights."""
 
 NAME = __name__.rpartition(".")[0]

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import torch
 
+from .install_advice import pip_command
+from .libav_log import silence_libav
+
 _BOX_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
@@ -59,6 +62,12 @@ def _dynamo_left_out() -> Iterator[None]:
                 del sys.modules[name]
 
 
+def _fitting_release() -> str:
+    """torchvision 0.(x + 15) belongs to torch 2.x."""
+    major, minor = importlib.metadata.version("torch").split(".")[:2]
+    return f"torchvision==0.{int(minor) + 15}.*" if major == "2" else "torchvision"
+
+
 def _import_torchvision():
     if not _compiled_library_loads():
         for operator in ("torchvision::nms", "torchvision::qnms"):
@@ -70,9 +79,10 @@ def _import_torchvision():
     except ImportError as error:
         raise ImportError(
             f"torchvision could not be imported ({error}). Install the release that fits torch "
-            f"{importlib.metadata.version('torch')}, or run install.py again."
+            f"{importlib.metadata.version('torch')}: {pip_command('--no-deps', _fitting_release())}"
         ) from error
     return models
 
 
 models = _import_torchvision()
+silence_libav()  # older releases have libav's messages go through Python

@@ -21,7 +21,7 @@ from av.error import FFmpegError
 
 from .errors import StudioError
 from .output_formats import OutputFormat
-from .video_container import is_indexed
+from .video_container import is_indexed, open_to_read, texts
 
 # Tags that describe the old file, not the work: the new file gets its own. A timecode tag makes libav's MOV writer add
 # a track, which fails for frame rates that it does not know.
@@ -122,8 +122,7 @@ class TrackCopy:
         self._begins, self._ends = begins, ends
         self._moved = -begins
         try:
-            # tags in some old code page must not stop the work
-            self._source: InputContainer = av.open(str(source.absolute()), "r", metadata_errors="replace")
+            self._source: InputContainer = open_to_read(source)
         except (FFmpegError, OSError) as error:
             raise StudioError(
                 f"The audio of {source} cannot be read ({error}): check the file, or leave the audio out."
@@ -153,7 +152,7 @@ class TrackCopy:
         """Adds the audio tracks, chapters and tags to `output`, whose header is not yet written."""
         self._output = output
         # Matroska returns its tags in capitals
-        output.metadata.update({k.lower(): v for k, v in self._source.metadata.items() if _travels(k)})
+        output.metadata.update({k.lower(): v for k, v in texts(self._source.metadata).items() if _travels(k)})
         for source in self._inputs:
             codec = source.codec_context.codec.canonical_name
             if self._copies(codec, output):
@@ -164,8 +163,9 @@ class TrackCopy:
                     f"audio track {len(self._tracks) + 1}: {self._format.suffix} cannot hold {codec}, "
                     f"encoded again as {track.output.codec_context.codec.canonical_name}"
                 )
-            track.output.metadata.update({k: v for k, v in source.metadata.items() if _travels(k)})
-            language = source.metadata.get("language")
+            tags = texts(source.metadata)
+            track.output.metadata.update({k: v for k, v in tags.items() if _travels(k)})
+            language = tags.get("language")
             if self._format.container == "mov" and language in _MOV_LANGUAGES:
                 track.output.metadata["language"] = _MOV_LANGUAGES[language]
             # an enum that is no int in older PyAV, an int in newer
@@ -185,12 +185,12 @@ class TrackCopy:
         chapters = []
         for chapter in self._source.chapters():
             unit = chapter["time_base"]
-            assert unit is not None
+            assert unit
             begin = max(chapter["start"] * unit, self._begins)
             end = chapter["end"] * unit if self._ends is None else min(chapter["end"] * unit, self._ends)
             if begin < end:
                 start, end = (round((time - self._begins) / unit) for time in (begin, end))
-                chapters.append({**chapter, "start": start, "end": end})
+                chapters.append({**chapter, "start": start, "end": end, "metadata": texts(chapter["metadata"])})
         output.set_chapters(chapters)
 
     def _read(self) -> Iterator[av.Packet]:
@@ -270,4 +270,5 @@ class TrackCopy:
 
 def _seconds(packet: av.Packet) -> Fraction:
     assert packet.dts is not None
+    assert packet.time_base
     return packet.dts * packet.time_base

@@ -65,7 +65,7 @@ def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
 
     RGB: matrix 0, full range. yuvj and gray: full range (libav reads gray so whatever its tag says). Otherwise limited,
     and BT.709 above `height` (of the stored picture) 576, else BT.601.
-    PyAV below 15 shows neither primaries nor transfer of a frame; they follow from the matrix then.
+    PyAV below 17 shows neither primaries nor transfer of a frame; they follow from the matrix then.
     """
     format, name = frame.format, frame.format.name
     matrix, range_ = int(frame.colorspace), int(frame.color_range)
@@ -202,7 +202,7 @@ class FromRGB:
 
     `pix_fmt`: integer gray, planar yuv, yuva, gbr(a), or packed RGB(A) of 8 or 16 bits. RGB formats are tagged matrix 0
     and full range, gray full range, whatever `tags` says there (`self.tags` holds what is used). `pad_to_even` repeats
-    the last column and row of odd sizes. PyAV below 15 cannot tag primaries and transfer of a frame: tag the encoder.
+    the last column and row of odd sizes. PyAV below 17 cannot tag primaries and transfer of a frame: tag the encoder.
     Error against exact arithmetic, in steps of 255 and without chroma subsampling: RGB, gray and alpha 0.5 of a step of
     their depth; limited YUV 1 with 8 bits, 0.4 with 10, 0.1 with 16; full-range YUV up to 2 (FFmpeg 8 rounds its chroma
     down), so limited is the better choice.

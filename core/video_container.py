@@ -1,22 +1,63 @@
-"""Opening video files, in libav's terms: the container, its video stream, whether it can be searched."""
+"""Opening files in libav's terms: the container, its video stream, whether it can be searched, its texts and fractions.
 
+Every file that is read is opened here, and here alone it matters which PyAV is installed.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.container
 import av.error
+from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from .errors import StudioError
+from .libav_log import silence_libav
 
 _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
+
+
+# Bytes of a text that are no UTF-8 become surrogates. PyAV 19 does nothing else, and has no argument for it.
+_TEXTS = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def open_to_read(
+    path: Path, options: dict[str, str] | None = None, hwaccel: HWAccel | None = None
+) -> av.container.InputContainer:
+    """Opens any file for reading. Raises FFmpegError or OSError. options: of libav's demuxer."""
+    silence_libav()  # again: a host program may have imported torchvision since
+    # an absolute name: libav takes what stands before a colon for a protocol
+    return av.open(str(path.absolute()), "r", options=options, hwaccel=hwaccel, **_TEXTS)
+
+
+def texts(metadata: Mapping[str, str]) -> dict[str, str]:
+    """A file's titles and the like, all of them proper text. What is no UTF-8 is taken for Latin-1 as Windows has it:
+    libav does not tell the encoding."""
+    return {_text(key): _text(value) for key, value in metadata.items()}
+
+
+def _text(raw: str) -> str:
+    data = raw.encode("utf-8", "surrogateescape")
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1")
+
+
+def known(value: Fraction | None) -> Fraction | None:
+    """A rate, time base or aspect ratio of libav as a Fraction; None where it is not set, which PyAV before 19 gives as
+    None or 0, and later ones as a number of their own that counts as false."""
+    return Fraction(value.numerator, value.denominator) if value else None
 
 
 def open_container(path: Path) -> av.container.InputContainer:
     """Raises StudioError for what is no video."""
     try:
-        # an absolute name: libav takes what stands before a colon for a protocol; titles may be in any encoding
-        container = av.open(str(path.absolute()), metadata_errors="replace")
+        container = open_to_read(path)
     except av.error.FFmpegError as error:
         size = path.stat().st_size
         raise StudioError(

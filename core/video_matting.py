@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 
 from torch import Tensor
@@ -16,6 +17,7 @@ from .clip_job import ClipJob, bytes_of, queue_length, refuse_overlap
 from .clip_options import ClipOptions, ClipReport, Output
 from .errors import StudioError
 from .frame_renderer import FrameRenderer
+from .given_path import given_path
 from .matting_session import MattingSession, Stopped
 from .output_files import NotResumable
 from .process_tuning import LARGE_PICTURE, give_freed_memory_back
@@ -29,12 +31,12 @@ _GIVE_BACK_EVERY = 4  # frames that are large
 
 
 def matte_clip(
-    source: str | Path,
+    source: str | PathLike[str],
     outputs: Sequence[Output],
     session: MattingSession,
     options: ClipOptions | None = None,
     *,
-    on_progress: Callable[[int, int | None], None] | None = None,
+    on_progress: Callable[[int, int | None], object] | None = None,
     on_result: Callable[[Tensor, Tensor], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> ClipReport:
@@ -56,14 +58,13 @@ def matte_clip(
     then is kept under `.partial` names, and the error says so.
     """
     options = options or ClipOptions()
-    source = Path(source)
+    source = given_path(source)
     report = ClipReport(source)
     started = time.perf_counter()
     refuse_overlap(source, outputs, options)
     if options.preview and options.preview.exists() and not options.overwrite:
         raise StudioError(
-            f"The contact sheet {options.preview} exists already: allow overwriting (--overwrite), or choose another "
-            "name."
+            f"The contact sheet {options.preview} exists already.", use=("overwrite",), or_else="choose another name"
         )
     with ExitStack() as tidy:
         if stopped is not None:
@@ -96,7 +97,7 @@ def matte_clip(
             job.leave()
             if report.outputs and isinstance(error, StudioError):
                 names = ", ".join(map(str, report.outputs))
-                onward = ", and resume (--resume) goes on from there" if job.can_go_on else ""
+                onward = ", where a resumed run continues" if job.can_go_on else ""
                 raise StudioError(
                     f"{error} What was done ({report.frames} frames) is kept in {names}{onward}."
                 ) from error
@@ -134,7 +135,7 @@ def _matte_chunks(
     renderer: "FrameRenderer",
     lines: list[WriterThread],
     report: ClipReport,
-    on_progress: Callable[[int, int | None], None] | None,
+    on_progress: Callable[[int, int | None], object] | None,
     on_result: Callable[[Tensor, Tensor], None] | None,
 ) -> None:
     """All chunks through the network to the writers. The report counts the frames. Raises Stopped."""

@@ -21,26 +21,27 @@ import numpy as np
 from . import hardware_decoding
 from .errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
+from .given_path import given_path
 from .hardware_decoding import HWACCELS, DeviceTrouble
 from .picture_orientation import display_orientation, upright
 from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures, is_picture
 from .process_tuning import LARGE_PICTURE
 from .video_color import UNSPECIFIED, ColorTags, resolve_tags
-from .video_container import is_indexed, open_container, video_stream
+from .video_container import is_indexed, known, open_container, video_stream
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
 
-__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "open_reader"]
+__all__ = ["ClipInfo", "FrameReader", "SourceFrame", "check_source", "given_rate", "open_reader"]
 
 log = logging.getLogger(__name__)
 
 
 def open_reader(
-    path: str | Path,
-    frame_rate: Fraction | None = None,
+    path: str | os.PathLike[str],
+    frame_rate: Fraction | float | None = None,
     *,
     start: Fraction | float = 0,
     duration: Fraction | float | None = None,
@@ -54,24 +55,55 @@ def open_reader(
     on the file's own clock (a video's timestamps; 0 is a sequence's first picture), both rounded down to its unit, as
     ComfyUI trims a video. The pts of a trimmed clip begin at 0.
     Raises StudioError for whatever cannot be read as one of these, and a span without frames.
+
+    >>> import rvm_studio
+    >>> with rvm_studio.open_reader("clip.mp4") as reader:
+    ...     width, height = reader.info.width, reader.info.height
+    ...     images = [frame.image for frame in reader]  # [H, W, 3] uint8; uint16 where the clip has more than 8 bits
+    >>> len(images), images[0].shape == (height, width, 3), images[0].dtype.name
+    (12, True, 'uint8')
     """
-    path = Path(path)
-    rate = DEFAULT_FRAME_RATE if frame_rate is None else Fraction(frame_rate)
-    if rate <= 0:
-        raise StudioError(f"The frame rate is {rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    path = given_path(path)
+    rate = DEFAULT_FRAME_RATE if frame_rate is None else given_rate(frame_rate)
     span = Span(start, duration or None)
     if hwaccel not in HWACCELS:
         raise StudioError(f"Unknown decoder {hwaccel!r}. Use {', '.join(HWACCELS)}.")
     pictures = find_pictures(path)
     if pictures is not None:
         return PictureReader(path, "sequence", pictures, rate, span)
+    _refuse_missing(path)
+    if is_picture(path):
+        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
+    return _VideoReader(path, span, hwaccel)
+
+
+def check_source(path: str | os.PathLike[str]) -> None:
+    """Raises StudioError, as `open_reader`, for what is not there or no clip. It decodes nothing, which takes
+    milliseconds: for callers who would load a network before they open the reader."""
+    path = given_path(path)
+    if find_pictures(path) is None:
+        _refuse_missing(path)
+        if not is_picture(path):
+            with open_container(path) as container:
+                video_stream(container, path)
+
+
+def given_rate(frame_rate: Fraction | float) -> Fraction:
+    """A frame rate as it was written: 29.97 is 2997/100. Raises StudioError for what is none."""
+    try:
+        rate = Fraction(str(frame_rate))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate <= 0:
+        raise StudioError(f"The frame rate is {frame_rate}. Expected a number above 0, such as 25 or 30000/1001.")
+    return rate
+
+
+def _refuse_missing(path: Path) -> None:
     if not path.exists():
         raise StudioError(
             f"{path} does not exist. Expected a video, a picture or a folder of pictures: check the path."
         )
-    if is_picture(path):
-        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
-    return _VideoReader(path, span, hwaccel)
 
 
 class _VideoReader(FrameReader):
@@ -112,9 +144,10 @@ class _VideoReader(FrameReader):
         is_large = context.width * context.height > LARGE_PICTURE
         most = _MAX_THREADS_OF_LARGE if is_large else _MAX_DECODER_THREADS
         context.thread_count = threads or min(os.cpu_count() or 1, most)
-        assert stream.time_base is not None
-        self._time_base = stream.time_base
-        self._rate = Fraction(stream.average_rate or stream.guessed_rate or DEFAULT_FRAME_RATE)
+        time_base = known(stream.time_base)
+        assert time_base is not None  # libav gives every stream one
+        self._time_base = time_base
+        self._rate = known(stream.average_rate) or known(stream.guessed_rate) or DEFAULT_FRAME_RATE
         self._step = max(1, round(1 / (self._rate * self._time_base)))  # from one frame to the next, where pts lack
 
     def _go_to_start(self) -> None:
@@ -147,7 +180,7 @@ class _VideoReader(FrameReader):
 
     def _prepare(self, path: Path, first_pts: int, first: av.VideoFrame) -> None:
         stream, rate = self._stream, self._rate
-        self._orientation = display_orientation(first)
+        self._orientation = display_orientation(first, stream.codec_context.name)
         self._stored_size = first.width, first.height
         seconds = None  # may be the audio's, where the container does not tell the video's
         if stream.duration:
@@ -163,7 +196,7 @@ class _VideoReader(FrameReader):
             lengths = [length for length in (left, ends and ends - first_pts * self._time_base) if length is not None]
             part = max(1, round(min(lengths) * rate)) if lengths else 0
             count = min(part, count or part)
-        width, height, aspect = upright(first, self._orientation, stream.sample_aspect_ratio)
+        width, height, aspect = upright(first, self._orientation, known(stream.sample_aspect_ratio))
         self.info = ClipInfo(
             path=path,
             kind="video",
@@ -184,7 +217,7 @@ class _VideoReader(FrameReader):
         tags = resolve_tags(frame, frame.height)
         if hasattr(frame, "color_primaries"):
             return tags
-        context = self._stream.codec_context  # PyAV 14 has these two here only
+        context = self._stream.codec_context  # PyAV below 17 has these two here only
         primaries, transfer = int(context.color_primaries), int(context.color_trc)
         return replace(
             tags,
@@ -224,7 +257,7 @@ class _VideoReader(FrameReader):
     def _reach(self, packet: av.Packet, seconds: float) -> float:
         """The packet's time in seconds; `seconds` where it tells none."""
         time = packet.dts if packet.pts is None else packet.pts
-        if time is None or packet.time_base is None:
+        if time is None or not packet.time_base:
             return seconds
         self._read_until = max(self._read_until, float((time + (packet.duration or 0)) * packet.time_base))
         return float(time * packet.time_base)

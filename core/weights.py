@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .errors import StudioError
+from .given_path import given_path
 from .network import MattingNetwork
 from .network.guided_filter import REFINERS
 from .network.matting_network import ENCODERS
 from .root import ASSETS
-from .weights_download import CATALOGUE, CatalogueEntry, by_hand, download, lock, models_dir, sha256_of
+from .weights_download import CATALOGUE, STARTER_VARIANT, CatalogueEntry, download, lock, models_dir, sha256_of
 from .weights_file import ANOTHER_COPY, SUFFIXES, read_names, read_tensors, write_tensors
 
 __all__ = [
@@ -42,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
-STARTER, STARTER_VARIANT = "starter", "mobilenetv3"
+STARTER = "starter"
 STARTER_PATH = ASSETS / "starter_mobilenetv3.safetensors"
 _REFINER = "refiner."
 _SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
@@ -65,23 +66,30 @@ class Weights:
         return any(name.startswith(_SEGMENTATION) and bool(x.any()) for name, x in self.state_dict.items())
 
 
-def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mirror: str | None = None) -> Path:
+def find(
+    variant: str = "mobilenetv3",
+    path: str | os.PathLike[str] | None = None,
+    mirror: str | None = None,
+    progress: bool = True,
+) -> Path:
     """The weights file to use: `path`, else `RVM_WEIGHTS`, else the models folder, else a download into it.
 
     path and RVM_WEIGHTS: a file, or a folder that holds one for the variant (itself or in `weights/`), or "starter":
-    the small ones that come along (assets/starter_weights.md). Raises StudioError where nothing is found, and its
+    the small bundled ones (assets/starter_weights.md). Raises StudioError where nothing is found, and its
     kind DownloadError where the download fails.
     """
     if variant not in ENCODERS:
         raise StudioError(f"unknown variant {variant!r}; expected one of {', '.join(ENCODERS)}")
     chosen, said_by = path or os.environ.get("RVM_WEIGHTS"), "the given weights path" if path else "RVM_WEIGHTS"
     if not chosen:
-        return fetch(variant, mirror)
+        return fetch(variant, mirror, progress)
     if asks_for_starter(path):
         if variant != STARTER_VARIANT:
-            raise StudioError(f"Starter weights are there for {STARTER_VARIANT}, not for {variant}. Ask for that one.")
+            raise StudioError(
+                f"There are starter weights for {STARTER_VARIANT} only.", use=(f"variant {STARTER_VARIANT}",)
+            )
         return STARTER_PATH
-    place = Path(chosen).expanduser()
+    place = given_path(chosen).expanduser()
     if not place.exists():
         raise StudioError(f"{said_by} names {place}, which does not exist. Correct it, or leave it out.")
     if place.is_file():
@@ -95,7 +103,7 @@ def find(variant: str = "mobilenetv3", path: str | os.PathLike | None = None, mi
     )
 
 
-def asks_for_starter(path: str | os.PathLike | None = None) -> bool:
+def asks_for_starter(path: str | os.PathLike[str] | None = None) -> bool:
     """Whether `find` would take the starter weights: by `path`, else by RVM_WEIGHTS."""
     return str(path or os.environ.get("RVM_WEIGHTS")) == STARTER
 
@@ -107,7 +115,7 @@ def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: P
     mirror, progress: see `weights_download.download`. folder: `models_dir()` if None. Raises StudioError.
     """
     if name not in CATALOGUE:
-        raise StudioError(f"no weights named {name!r}; the catalogue has {', '.join(CATALOGUE)}")
+        raise StudioError(f"There are no weights named {name!r}. Use {' or '.join(CATALOGUE)}.")
     entry = CATALOGUE[name]
     folder = folder or models_dir()
     path, original = folder / entry.installed_name, folder / entry.file_name
@@ -123,14 +131,14 @@ def fetch(name: str, mirror: str | None = None, progress: bool = True, folder: P
         elif (found := sha256_of(original)) != entry.sha256:
             raise StudioError(
                 f"{original} is not the official file: SHA-256 found {found}, expected {entry.sha256}. "
-                f"Delete it and try again. {by_hand(entry, folder)}"
+                f"Delete it to have the official one fetched, or replace it by {entry.url}"
             )
         convert(original, path)
         original.unlink()
     return path
 
 
-def read(path: str | os.PathLike) -> Weights:
+def read(path: str | os.PathLike[str]) -> Weights:
     """Read and check a weights file: .safetensors, or .pth/.pt holding a state dict, bare or wrapped.
 
     Recognises variant and refiner by the names. Names and shapes are checked strictly against the network.
@@ -156,7 +164,7 @@ def read(path: str | os.PathLike) -> Weights:
     return Weights(_strict(tensors, variant, refiner, path), variant, refiner, metadata, path)
 
 
-def load_network(path: str | os.PathLike, variant: str | None = None, refiner: str = "auto") -> MattingNetwork:
+def load_network(path: str | os.PathLike[str], variant: str | None = None, refiner: str = "auto") -> MattingNetwork:
     """Build the network a weights file holds: eval mode, float32, on the CPU.
 
     variant: the one expected, or None for whichever it is.
@@ -192,7 +200,7 @@ def load_network(path: str | os.PathLike, variant: str | None = None, refiner: s
     return network.eval()
 
 
-def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str, str]) -> Path:
+def save(network: MattingNetwork, path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Path:
     """Write a network as safetensors under the official names, float32; appears complete or not at all.
 
     metadata: strings to keep (source, licence, training_stage ...); format, variant, refiner and tensors_sha256
@@ -216,7 +224,10 @@ def save(network: MattingNetwork, path: str | os.PathLike, metadata: Mapping[str
 
 
 def convert(
-    src: str | os.PathLike, dst: str | os.PathLike, metadata: Mapping[str, str] | None = None, half: bool = False
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    half: bool = False,
 ) -> Path:
     """Read any accepted weights file and save it in our format; the result is read back before this returns.
 
@@ -241,7 +252,7 @@ def convert(
     return dst
 
 
-def check(path: str | os.PathLike) -> str:
+def check(path: str | os.PathLike[str]) -> str:
     """A summary for people: variant, refiner, size, hash, origin, metadata. Raises StudioError where it is broken."""
     weights = read(path)
     digest = sha256_of(weights.path)

@@ -2,26 +2,22 @@
 
 import contextlib
 import hashlib
-import http.client
 import os
+import shutil
 import sys
-import time
-import urllib.error
+import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
 
 from .errors import DownloadError, StudioError
+from .install_advice import pip_command
 
-CHUNK = 1 << 18  # bytes read at once
-TIMEOUT = 30  # seconds without a byte
-RETRY_PAUSES = (1, 2, 4, 8)  # seconds before each retry; tries that brought new bytes do not count
+STARTER_VARIANT = "mobilenetv3"  # of the bundled weights
 LOCK_POLL = 0.25  # seconds
+WRAPPING = 2 << 20  # bytes: more than what a file holds beside its tensors
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class CatalogueEntry:
     refiner: str
     url: str
     sha256: str  # of the file behind the url
-    size: int | None  # bytes of its tensors (the file is a little larger), to tell people what to expect
+    size: int  # bytes of its tensors; the file is a little larger
     licence: str
     source: str
 
@@ -45,6 +41,11 @@ class CatalogueEntry:
     def installed_name(self) -> str:
         """Of the file in the models folder, to which what was fetched is converted."""
         return f"rvm_{self.name}.safetensors"
+
+    @property
+    def sizes(self) -> range:
+        """What the file may have, in bytes."""
+        return range(self.size, self.size + WRAPPING)
 
     def partial(self, folder: Path) -> Path:
         """Where the bytes lie that have been received so far."""
@@ -74,7 +75,10 @@ CATALOGUE: dict[str, CatalogueEntry] = {
 
 
 def models_dir() -> Path:
-    """Where downloaded weights live: `RVM_MODELS_DIR`, else rvm-studio/models in the user's cache folder."""
+    """Where downloaded weights live: `RVM_MODELS_DIR`, else rvm-studio/models in the user's cache folder.
+
+    Not by platformdirs: its releases disagree on macOS (newer ones follow XDG_CACHE_HOME), which would lose the folder.
+    """
     if chosen := os.environ.get("RVM_MODELS_DIR"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":
@@ -88,96 +92,97 @@ def models_dir() -> Path:
 
 def sha256_of(path: Path) -> str:
     digest = hashlib.sha256()
-    _add_file(digest, path)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, progress: bool = True) -> Path:
     """Bring the entry's file into `folder` and return its path; verified by SHA-256 before it gets its name.
 
-    Received bytes are kept in `<file>.partial`, so a broken or cancelled download goes on where it stopped.
+    Received bytes are kept in `<file>.partial`, so a broken or cancelled download resumes where it stopped.
     mirror: base address (http, https, file) the file name is appended to, instead of the entry's own place;
         None: `RVM_MIRROR` where set.
     progress: a bar on a terminal, plain lines where stderr is none; False: silent.
-    The caller holds `lock(...)` on the file. Raises DownloadError: unreachable, HTTP error; StudioError: wrong hash,
-    unwritable.
+    The caller holds `lock(...)` on the file. Raises DownloadError: unreachable, HTTP error, another file; StudioError:
+    the folder cannot be written.
     """
     url = _address(entry, mirror)
-    target = folder / entry.file_name
+    with _needed_packages():
+        from . import http_download
     partial = entry.partial(folder)
-    hints = by_hand(entry, folder)
-    start = received = _size(partial)
-    failures = 0
-    while True:
-        try:
-            digest = _receive(url, partial, entry.file_name, progress)
-            break
-        except urllib.error.HTTPError as error:
-            error.close()
-            problem = f"the server answered {error.code} {error.reason}"
-            transient = error.code in (408, 429) or error.code >= 500
-        except urllib.error.URLError as error:
-            problem = f"it cannot be reached ({error.reason})"
-            transient = received > start  # it was reached a moment ago; else offline or a wrong address
-        except _BROKEN as error:
-            problem = f"the connection broke ({error or type(error).__name__})"
-            transient = True
-        except OSError as error:
-            raise StudioError(f"{partial} cannot be written ({error}). {_OTHER_FOLDER}") from error
-        failures = 0 if _size(partial) > received else failures + 1
-        received = max(received, _size(partial))
-        if not transient or failures > len(RETRY_PAUSES):
-            raise DownloadError(f"{url} could not be downloaded: {problem}. {hints}")
-        time.sleep(RETRY_PAUSES[max(failures - 1, 0)])
-    if digest != entry.sha256:
-        partial.unlink()
-        raise StudioError(
-            f"{url} is not the expected file: SHA-256 found {digest}, expected {entry.sha256}. It was deleted; "
-            f"try again, or name another place with --mirror URL (or RVM_MIRROR). {hints}"
+    found = ""
+    try:
+        for _ in range(2):  # once more where the parts were of two files: the server's has changed in between
+            if url.startswith("file:"):
+                resumed = _copy(url, partial, entry)
+            else:
+                resumed = http_download.receive(url, partial, entry.sizes, progress)
+            found = sha256_of(partial)
+            if found == entry.sha256:
+                return partial.replace(folder / entry.file_name)
+            partial.unlink()
+            if not resumed:
+                break
+        raise http_download.FetchError(f"is another file: SHA-256 found {found}, expected {entry.sha256}")
+    except http_download.FetchError as fault:
+        choices = (
+            "call again with a network; the variable RVM_MIRROR names another address to download from",
+            f"put {entry.file_name} into {folder}, or name a weights file that you have, in the call or in RVM_WEIGHTS",
+            f'bundled, rough, for {STARTER_VARIANT}: name "starter" instead of a file',
         )
-    os.replace(partial, target)
-    return target
-
-
-def by_hand(entry: CatalogueEntry, folder: Path) -> str:
-    """What to do where the download does not work."""
-    return (
-        f"By hand: bring {entry.url} with a browser and put it into {folder} as {entry.file_name}; "
-        f"or use a file you have with --weights PATH or RVM_WEIGHTS; "
-        f"or give a base address that holds {entry.file_name} with --mirror URL or RVM_MIRROR."
-    )
+        names = {"name": entry.name, "file_name": entry.file_name}
+        raise DownloadError(f"{url} {fault}.", **names, folder=folder, choices=choices) from fault
+    except OSError as error:
+        raise _unwritable(partial, error) from error
 
 
 @contextlib.contextmanager
 def lock(path: Path, progress: bool = True) -> Iterator[None]:
     """Hold `<path>.lock` exclusively; another process that holds it is waited for.
 
-    The operating system frees the lock when its holder dies, so none can be stale. The empty file stays:
-    deleting it would let two processes hold "the" lock through two files of one name.
+    The operating system frees the lock when its holder dies, so none can be stale. Where the file system has no locks
+    there is none to hold. Raises StudioError where the folder cannot be written.
     """
+    with _needed_packages():
+        import filelock
+    held = filelock.FileLock(f"{path}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(f"{path}.lock", "ab")  # noqa: SIM115  closed below
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass  # on Windows a lock in a folder that cannot be written seems to be held by another
+        with contextlib.suppress(NotImplementedError):
+            try:
+                held.acquire(timeout=0)
+            except filelock.Timeout:
+                if progress:
+                    print(f"waiting for another process that fetches {path.name}", file=sys.stderr)
+                held.acquire(poll_interval=LOCK_POLL)
     except OSError as error:
-        raise StudioError(f"{path.parent} cannot be written ({error}). {_OTHER_FOLDER}") from error
-    with file:
-        waiting = False
-        while not _try_lock(file.fileno()):
-            if progress and not waiting:
-                print(f"waiting for another process that fetches {path.name}", file=sys.stderr)
-            waiting = True
-            time.sleep(LOCK_POLL)
-        yield  # closing the file frees the lock
+        raise _unwritable(path.parent, error) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
-_OTHER_FOLDER = "Free some space or make it writable, or choose another folder with RVM_MODELS_DIR."
+def _unwritable(path: Path, error: OSError) -> StudioError:
+    other = ", or choose another folder with RVM_MODELS_DIR" if models_dir() in (path, path.parent) else ""
+    reason = error.strerror or error
+    return StudioError(f"{path} cannot be written ({reason}). Free some space or make it writable{other}.")
 
 
-class _CutShortError(Exception):
-    pass
-
-
-_BROKEN = (_CutShortError, http.client.HTTPException, ConnectionError, TimeoutError)
+@contextlib.contextmanager
+def _needed_packages() -> Iterator[None]:
+    """A checkout that was updated may run in an environment that was not."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = error.name or "requests"
+        raise StudioError(
+            f"Fetching weights needs the package {package}, which is not installed. Install it: {pip_command(package)}"
+        ) from error
 
 
 def _address(entry: CatalogueEntry, mirror: str | None) -> str:
@@ -186,126 +191,22 @@ def _address(entry: CatalogueEntry, mirror: str | None) -> str:
         return entry.url
     if urllib.parse.urlsplit(base).scheme not in ("http", "https", "file"):
         raise StudioError(
-            f"mirror {base!r} is no address: expected a base URL beginning with https://, http:// or file://"
+            f"The mirror {base!r} is no address: expected one that begins with https://, http:// or file://"
         )
     return f"{base.rstrip('/')}/{entry.file_name}"
 
 
-def _receive(url: str, partial: Path, label: str, progress: bool) -> str:
-    """One try: append what is missing to `partial`; returns the SHA-256 of the whole."""
-    have = _size(partial)
-    request = urllib.request.Request(url, headers={"User-Agent": "rvm-studio"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+def _copy(url: str, partial: Path, entry: CatalogueEntry) -> bool:
+    """As http_download.receive, of a file: address."""
+    from .http_download import FetchError, check_size
+
+    parts = urllib.parse.urlsplit(url)
+    host = f"//{parts.netloc}" if parts.netloc not in ("", "localhost") else ""  # of a Windows share
+    source = urllib.request.url2pathname(host + parts.path)
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        error.close()
-        if error.headers.get("Content-Range") == f"bytes */{have}":
-            return sha256_of(partial)  # nothing is missing: it was cut between the last byte and the renaming
-        partial.unlink()  # longer than the file behind the url: of something else
-        raise _CutShortError("the part received before does not fit the file") from error
-    with response:
-        if have and not _goes_on_at(response, have):
-            have = 0  # the server ignores Range and sends everything again
-        digest = hashlib.sha256()
-        if have:
-            _add_file(digest, partial)
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with open(partial, "ab" if have else "wb") as file, _Progress(label, have, total, progress) as bar:
-            while chunk := _read(response):
-                file.write(chunk)
-                digest.update(chunk)
-                bar.advance(len(chunk))
-        if total is not None and bar.done < total:
-            raise _CutShortError(f"{bar.done} of {total} bytes came")
-    return digest.hexdigest()
-
-
-def _goes_on_at(response: Any, have: int) -> bool:
-    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-
-
-def _read(response: Any) -> bytes:
-    try:
-        return response.read(CHUNK)
-    except OSError as error:  # of the connection, not to be mistaken for one of the disk
-        raise _CutShortError(str(error)) from error
-
-
-class _Progress:
-    """A bar on a terminal; elsewhere a line at the start, every ten seconds and at the end."""
-
-    def __init__(self, label: str, done: int, total: int | None, shown: bool):
-        self.label, self.done, self.total = label, done, total
-        terminal = sys.stderr is not None and sys.stderr.isatty()
-        self.plain = shown and not terminal
-        self.bar = tqdm(
-            total=total,
-            initial=done,
-            desc=label,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            disable=not (shown and terminal),
-        )
-        self.said = time.monotonic()
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        self.bar.update(count)
-        if self.plain and time.monotonic() - self.said > 10:
-            self._say()
-
-    def _say(self) -> None:
-        self.said = time.monotonic()
-        of = f" of {self.total / 1e6:.1f}" if self.total else ""
-        print(f"{self.label}: {self.done / 1e6:.1f}{of} MB", file=sys.stderr)
-
-    def __enter__(self) -> "_Progress":
-        if self.plain:
-            self._say()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()
-        if self.plain:
-            self._say()
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _add_file(digest: Any, path: Path) -> None:
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        except OSError:
-            return True  # a file system without locks: go on without
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # a file system without locks (some network ones): go on without
-        return True
+        check_size(os.stat(source).st_size, entry.sizes)
+    except OSError as error:
+        raise FetchError(f"could not be downloaded: {error.strerror}") from error
+    partial.unlink(missing_ok=True)
+    shutil.copyfile(source, partial)
+    return False

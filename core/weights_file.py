@@ -20,7 +20,7 @@ from torch import Tensor
 from .errors import StudioError
 
 SUFFIXES = (".safetensors", ".pth", ".pt")  # in the order they are preferred
-ANOTHER_COPY = "Get another copy, or `rvm-studio weights fetch` for the official one."
+ANOTHER_COPY = "Get another copy, or use the official weights."
 DIGEST = "tensors_sha256"
 _TEXT = frozenset(range(32, 127)) | frozenset(b"\t\n\r")
 
@@ -72,7 +72,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(content)
+            with open(temporary, "xb") as file:  # x: a link of that name is not followed
+                file.write(content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

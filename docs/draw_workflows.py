@@ -23,7 +23,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "patience")]
 
 from tests.rvm_nodes.real.comfy_client import ComfyClient  # noqa: E402
 from tests.rvm_nodes.real.comfy_server import PACK, ComfyServer, Installation, make_base  # noqa: E402

@@ -44,7 +44,7 @@ def script_description():
     return (
         "<h3>RVM Matte</h3>Cuts people out of any picture, without a green screen. To use it: right-click a camera,"
         " media source or scene, <i>Filters</i>, add <i>RVM Matte</i>.<br>While this script is not loaded, OBS shows"
-        " those sources whole."
+        " these sources unfiltered."
     )
 
 
@@ -71,7 +71,7 @@ def script_properties():
         obs.obs_property_set_visible(row, bool(text))
     obs.obs_properties_add_button(properties, "refresh", "Refresh", refresh)
     button = obs.obs_properties_add_button(properties, "restart", "Restart worker", restart_worker)
-    obs.obs_property_set_long_description(button, "Starts the process anew that computes the mattes.")
+    obs.obs_property_set_long_description(button, "Restarts the process that computes the mattes.")
     return properties
 
 
@@ -106,12 +106,12 @@ def status_rows():
     rows += [
         (name, "{}: {}".format(name.capitalize(), status.get(name) or "–")) for name in ("device", "engine", "model")
     ]
-    drawn = {protocol.LIVE: "live", protocol.FROZEN: "frozen", protocol.RAW: "shown whole", protocol.HIDDEN: "hidden"}
+    drawn = {protocol.LIVE: "live", protocol.FROZEN: "frozen", protocol.RAW: "unfiltered", protocol.HIDDEN: "hidden"}
     for slot in running.arena.slots:
         control = slot.control
         text = ""
         if control.instance:
-            text = "{}: {}x{}, {:.1f} mattes a second, latency {:.0f} ms, delay {:.0f} ms, {}".format(
+            text = "{}: {}x{}, {:.1f} mattes per second, latency {:.0f} ms, delay {:.0f} ms, {}".format(
                 control.name.decode("utf-8", "replace"),
                 control.width,
                 control.height,
@@ -164,14 +164,20 @@ def load_filter(arena):
     libobs.obs_data_set_string(settings, b"names", " ".join(numbers).encode())
     for name, number in numbers.items():
         libobs.obs_data_set_int(settings, name.encode(), number)
-    script = scripting.obs_script_create(os.path.join(FOLDER, "rvm_filter.lua").encode(), settings)
+    script = scripting.obs_script_create(script_file("rvm_filter.lua"), settings)
     libobs.obs_data_release(settings)
     if not script:
         raise RuntimeError("it was built without Lua scripting.")
     if not scripting.obs_script_loaded(script):
         scripting.obs_script_destroy(script)
-        raise RuntimeError("rvm_filter.lua was refused; see Tools > Scripts > Script Log.")
+        raise RuntimeError("OBS did not accept rvm_filter.lua. The reason is in Tools > Scripts > Script Log.")
     return Filter(scripting, script)
+
+
+def script_file(name):
+    """The path of a file beside this one as OBS takes it: with "/" on Windows too. OBS finds the folder for Lua's
+    script_path() by that sign alone."""
+    return os.fsencode(os.path.join(FOLDER, name).replace(os.sep, "/"))
 
 
 def library(name):

@@ -14,11 +14,24 @@ from typing import Any
 import numpy as np
 import rvm_frame_protocol as protocol
 import torch
-from rvm_studio.core import weights
-from rvm_studio.core.device import describe, release_cached_memory
-from rvm_studio.core.errors import StudioError
-from rvm_studio.core.live_matting import LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
-from rvm_studio.core.mask_ops import EdgeOptions
+from rvm_studio.core import (
+    DOWNLOAD_RETRY,
+    STARTER_PATH,
+    DownloadError,
+    EdgeOptions,
+    LiveMatte,
+    LiveSettings,
+    LiveStream,
+    SharedEngines,
+    StudioError,
+    describe_device,
+    find_weights,
+    installer_command,
+    load_network,
+    models_dir,
+    release_cached_memory,
+    weights_are_here,
+)
 
 LOOK, REST = 0.001, 0.02  # seconds between two looks for pictures, with filters and without
 TELL = 0.1  # seconds between two looks at what the panel is to show
@@ -54,6 +67,10 @@ class Place:
         self._write_rate(now)
         try:
             return self._serve()
+        except DownloadError as error:
+            self.slot.arena.check_owner()
+            error.choices = choices(error)
+            self._fail(str(error))
         except (StudioError, protocol.ProtocolError) as error:
             self.slot.arena.check_owner()
             self._fail(str(error))
@@ -126,6 +143,16 @@ def settings_of(found: dict) -> LiveSettings:
     return LiveSettings(model, downsample, edges, found.get("decontaminate", 0), bool(found.get("scene_cuts", True)))
 
 
+def choices(error: DownloadError) -> tuple:
+    """What somebody in front of OBS can do. A variable of OBS's own start is seldom at hand: install.py notes it."""
+    installer = installer_command("--obs")
+    return (
+        f"wait for a network: the download is tried again every {DOWNLOAD_RETRY:.0f} seconds",
+        f"put {error.file_name} into {error.folder}",
+        f"bundled, rough: set the variable RVM_WEIGHTS to {STARTER_PATH}, then run {installer} and restart OBS",
+    )
+
+
 def pixels_of(picture: protocol.Picture) -> np.ndarray:
     """A copy [H, W, 4] of the picture: the memory itself may be written at any time."""
     shape, strides = (picture.height, picture.width, 4), (picture.linesize, 4, 1)
@@ -188,7 +215,7 @@ def name_of(place: Place) -> str:
 
 
 def device_text(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else describe(device)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else describe_device(device)
 
 
 def check_device(device: torch.device) -> None:
@@ -205,9 +232,9 @@ def what_is_there() -> dict:
     """For install.py: the Python, the device, the network's weights. Raises StudioError where one does not work."""
     engines = set_up()
     if not weights_are_here("mobilenetv3"):
-        folder = weights.models_dir()
+        folder = models_dir()
         raise StudioError(f"The weights of mobilenetv3 are not in {folder}: they will be fetched at the first use.")
-    path = weights.find("mobilenetv3")
-    weights.load_network(path)
+    path = find_weights("mobilenetv3")
+    load_network(path)
     found = {"python": sys.version.split()[0], "device": device_text(engines.device), "weights": str(path)}
     return found | {"engine": engines.choice.engine, "precision": engines.choice.precision}

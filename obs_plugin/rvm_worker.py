@@ -97,7 +97,7 @@ def give_way() -> None:
 def load():
     """rvm_slots, with RVM Studio and torch behind it. Raises RuntimeError with a sentence for the user."""
     try:
-        from rvm_studio.core.process_tuning import tune_process
+        from rvm_studio.core import tune_process
 
         tune_process()  # before torch is loaded
         import rvm_slots

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import StudioError
-from ..core.weights_download import CATALOGUE, models_dir
+from ..core import STARTER_PATH, WEIGHTS_CATALOGUE, DownloadError, StudioError, models_dir
 
 if TYPE_CHECKING:
     import torch
@@ -44,14 +43,14 @@ def model_folders() -> list[Path]:
 
 def weights_names() -> list[str]:
     """Names for the model widget: the official weights (fetched when first used), then other files that are there."""
-    from ..core.weights_file import SUFFIXES
+    from ..core import WEIGHTS_SUFFIXES
 
-    official = [entry.installed_name for entry in CATALOGUE.values()]
+    official = [entry.installed_name for entry in WEIGHTS_CATALOGUE.values()]
     found = {
         path.relative_to(folder).as_posix()
         for folder in model_folders()
         for path in (sorted(folder.rglob("*")) if folder.is_dir() else [])
-        if path.suffix in SUFFIXES and ".partial" not in path.name
+        if path.suffix in WEIGHTS_SUFFIXES and ".partial" not in path.name
     }
     return [*official, *sorted(found - set(official))]
 
@@ -59,15 +58,24 @@ def weights_names() -> list[str]:
 def weights_path(name: str) -> Path:
     """The file of that name; official weights that are nowhere are downloaded, checked by SHA-256, into the first of
     the folders. Raises StudioError."""
-    from ..core import weights
+    from ..core import fetch_weights
 
     folders = model_folders()
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
-    official = {entry.installed_name: entry.name for entry in CATALOGUE.values()}
+    official = {entry.installed_name: entry.name for entry in WEIGHTS_CATALOGUE.values()}
     if name in official:
-        return weights.fetch(official[name], folder=folders[0])
+        try:
+            return fetch_weights(official[name], folder=folders[0])
+        except DownloadError as error:
+            error.choices = (
+                "queue again with a network; the variable RVM_MIRROR, set where ComfyUI is started, names another "
+                "address to download from",
+                f"put {error.file_name} into {error.folder}, then queue again",
+                f"bundled, rough: copy {STARTER_PATH} into {error.folder}, refresh, and choose it as the model",
+            )
+            raise
     raise StudioError(
         f"The weights {name} are in none of {', '.join(map(str, folders))}. Put them there, then refresh."
     )
@@ -230,8 +238,7 @@ def preview_picture(fgr: "Tensor | None", pha: "Tensor"):
     import torch.nn.functional as F
     from PIL import Image
 
-    from ..core.alpha_ops import checkerboard, composite
-    from ..core.pixel_format import pictures_from_frames, quantise
+    from ..core import checkerboard, composite, pictures_from_frames, quantise
 
     H, W = pha.shape[-2:]  # noqa: N806
     scale = min(1.0, PREVIEW_SIDE / max(H, W))
@@ -259,7 +266,7 @@ def explained(node: type) -> type:
 
     @functools.wraps(method)
     def run(self, *arguments, **named):
-        from ..core.matting_session import Stopped
+        from ..core import Stopped
 
         try:
             return method(self, *arguments, **named)

@@ -1,6 +1,6 @@
 """RVM Composite, RVM Refine Mask and RVM Decontaminate: what is done with a matte once it is there."""
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
 from .widgets import entry
@@ -98,8 +98,7 @@ class RVMComposite:
         }
 
     def composite(self, foreground, mask, mode, color, blur, linear_light, invert_mask, background=None):
-        from ..core.background import parse_color
-        from ..core.picture_batches import composite_pictures
+        from ..core import composite_pictures, parse_color
 
         if mode == "color":
             background = parse_color(color)
@@ -158,8 +157,7 @@ class RVMRefineMask:
         }
 
     def refine(self, mask, grow, feather, black_point, white_point, gamma, temporal, invert):
-        from ..core.mask_ops import EdgeOptions
-        from ..core.picture_batches import refine_masks
+        from ..core import EdgeOptions, refine_masks
 
         options = EdgeOptions(grow, feather, black_point, white_point, gamma)
         return (refine_masks(mask, options, temporal=temporal, invert=invert, each=Steps(len(mask))),)
@@ -215,8 +213,7 @@ class RVMDecontaminate:
         }
 
     def decontaminate(self, images, mask, strength, spill_color, spill_strength, foreground=None):
-        from ..core.background import parse_color
-        from ..core.picture_batches import decontaminate_pictures
+        from ..core import decontaminate_pictures, parse_color
 
         rgba = decontaminate_pictures(
             images,

@@ -49,16 +49,14 @@ class RVMLoadModel:
         }
 
     def load(self, model: str, precision: str, device: str, refiner: str):
-        from ..core.device import DTYPES
-        from ..core.engines import choose
-        from ..core.weights import DEEP, FAST, load_network
+        from ..core import DEEP_REFINER, DTYPES, FAST_REFINER, choose_engine, load_network
 
         path = comfy_host.weights_path(model)
-        network = load_network(path, refiner={"auto": "auto", "deep": DEEP, "fast": FAST}[refiner])
+        network = load_network(path, refiner={"auto": "auto", "deep": DEEP_REFINER, "fast": FAST_REFINER}[refiner])
         place = comfy_host.torch_device(device)
         if precision == "auto" and not comfy_host.half_is_allowed(place):
             precision = "fp32"
-        choice = choose(place, precision=precision)
+        choice = choose_engine(place, precision=precision)
         log.info("RVM: %s, engine %s", path.name, choice)
         # Other engines run a copy, and keep their states in fp32.
         dtype = DTYPES[choice.precision if choice.engine == "eager" else "fp32"]

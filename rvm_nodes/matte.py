@@ -1,6 +1,6 @@
 """RVM Matte and RVM Segment: batches of frames, with the network's memory carried from one batch to the next."""
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
 from .matte_options import STATE, matte_widgets, state_output
@@ -39,7 +39,7 @@ class _MatteFrames:
 
     def run(self, model, images, carry, state, prompt, unique_id, options):
         """-> (RGBA pictures [T, H, W, 4], or alpha [T, H, W] of the segmentation head; state after the last frame)."""
-        from ..core.picture_batches import matte_pictures
+        from ..core import matte_pictures
 
         if images.ndim != 4 or images.shape[-1] < 3:
             raise StudioError(

@@ -5,14 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from . import comfy_host
 from .widgets import entry
 
 if TYPE_CHECKING:
-    from ..core.engines import Choice, Engine
-    from ..core.matting_session import MattingSession
-    from ..core.network import MattingNetwork
+    from ..core import Choice, Engine, MattingNetwork, Session
 
 BYTES_A_PIXEL, BYTES_A_SMALL_PIXEL = 120, 800  # float32: the guided filter at full size; encoder and decoder
 
@@ -88,11 +86,11 @@ class RVMModel:
     @functools.cached_property
     def engine(self) -> "Engine":
         """Plain PyTorch runs the network where ComfyUI has put it; the CPU's faster engines run a copy."""
-        from ..core.engines import EagerEngine, build
+        from ..core import EagerEngine, build_engine
 
         if self.choice.engine == "eager":
             return EagerEngine(self.network, self.device, self.dtype, shared=True)
-        return build(self.network, self.choice)
+        return build_engine(self.network, self.choice)
 
     def session(
         self,
@@ -106,17 +104,14 @@ class RVMModel:
         scene_cut: float = 0.0,
         chunk: int = 0,
         state: Mapping[str, object] | None = None,
-    ) -> "MattingSession":
+    ) -> "Session":
         """A session for frames of this size, its model on its device. Raises StudioError where the settings, or the
         state and the frames, do not fit."""
-        from ..core.engines import SegmentationEngine
-        from ..core.matting_session import MattingSession
-        from ..core.network import small_size
-        from ..core.state_file import state_from_dict
+        from ..core import SegmentationEngine, Session, small_size, state_from_dict
 
         if not isinstance(self, RVMModel):
             raise StudioError("The model input is of another kind. Connect it to RVM Load Model.")
-        session = MattingSession(
+        session = Session(
             SegmentationEngine(self.network, self.device, self.dtype, shared=True) if segment else self.engine,
             downsample_ratio=custom_ratio if downsample == "custom" else downsample,
             chunk=chunk or "auto",
@@ -133,8 +128,8 @@ class RVMModel:
         return session
 
 
-def state_output(session: "MattingSession") -> dict[str, object] | None:
+def state_output(session: "Session") -> dict[str, object] | None:
     """The session's state as it goes over a wire: on the CPU, for nobody to write to."""
-    from ..core.state_file import state_to_dict
+    from ..core import state_to_dict
 
     return state_to_dict(session.state) if session.state else None

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
 from .matte_options import STATE, matte_widgets
@@ -61,8 +61,7 @@ class RVMMatteVideo:
     def matte(
         self, model, video, output, background, background_image=None, background_video=None, state=None, **options
     ):
-        from ..core.pixel_format import frames_from_pictures
-        from ..core.video_matting import ClipOptions, Output
+        from ..core import ClipOptions, Output, frames_from_pictures
 
         if background_image is not None and background_video is not None:
             raise StudioError("Both background_image and background_video are connected. Disconnect one of them.")

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import StudioError
+from ..core import StudioError
 
 MANAGER = "VHS_BatchManager"
 COUNTER = "requeue"

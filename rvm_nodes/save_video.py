@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
 from .compositing import BLACK_POINT, FEATHER, GROW, WHITE_POINT
@@ -93,8 +93,7 @@ class RVMSaveAlphaVideo:
     def save(
         self, model, video, filename_prefix, format, alpha, keep_audio, resume, decontaminate, state=None, **options
     ):
-        from ..core.mask_ops import EdgeOptions
-        from ..core.video_matting import ClipOptions, Output
+        from ..core import ClipOptions, EdgeOptions, Output
 
         edges = EdgeOptions(*(options.pop(name) for name in ("grow", "feather", "black_point", "white_point")))
         preview = Output(comfy_host.temporary_file(".mp4"), "preview")
@@ -151,7 +150,7 @@ class RVMSaveRGBA:
         }
 
     def save(self, images, fps, filename_prefix, format, alpha, audio=None):
-        from ..core.frame_clip import write_frames
+        from ..core import write_frames
 
         if images.ndim != 4 or images.shape[-1] != 4:
             raise StudioError(

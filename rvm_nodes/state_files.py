@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from .comfy_host import explained
 from .widgets import entry
 
@@ -59,7 +59,7 @@ class RVMSaveState:
         }
 
     def save(self, state, name: str):
-        from ..core.state_file import save_state, state_from_dict
+        from ..core import save_state, state_from_dict
 
         stem = name.strip().removesuffix(".safetensors")
         if not stem or stem != Path(stem).name or re.search(r'[\\/:*?"<>|]', stem) or stem.startswith("."):
@@ -107,6 +107,6 @@ class RVMLoadState:
         return path.stat().st_mtime_ns if path.is_file() else -1
 
     def load(self, name: str):
-        from ..core.state_file import load_state, state_to_dict
+        from ..core import load_state, state_to_dict
 
         return (state_to_dict(load_state(state_path(name))[0]),)

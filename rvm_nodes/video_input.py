@@ -8,11 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from . import comfy_host
 
 if TYPE_CHECKING:
-    from ..core.video_reader import ClipInfo
+    from ..core import ClipInfo
 
 
 class ClipFile(NamedTuple):
@@ -35,7 +35,7 @@ def clip_file(video: Any, whole: bool = False) -> Iterator[ClipFile]:
             f"The video input is {type(video).__name__}, not a VIDEO. Connect Load Video or Create Video; frames "
             "(IMAGE) go into RVM Matte."
         )
-    from ..core.video_reader import open_reader
+    from ..core import open_reader
 
     made = None
     try:
@@ -72,7 +72,7 @@ def _window(video: Any) -> tuple[float, float]:
 
 def _write_components(video: Any) -> Path:
     """Frames and sound in memory (Create Video) to a lossless file: streaming is the only way of a clip from there."""
-    from ..core.frame_clip import write_frames
+    from ..core import write_frames
 
     parts = video.get_components()  # references, no copies
     depth = video.get_bit_depth() if hasattr(video, "get_bit_depth") else 8

@@ -8,8 +8,7 @@ from .matte_options import state_output
 from .video_input import ClipFile
 
 if TYPE_CHECKING:
-    from ..core.matting_session import MattingSession
-    from ..core.video_matting import ClipOptions, ClipReport, Output
+    from ..core import ClipOptions, ClipReport, Output, Session
 
 
 class Job(NamedTuple):
@@ -20,12 +19,11 @@ class Job(NamedTuple):
 
 
 def resumable(
-    outputs: "list[Output]", session: "MattingSession", clip: ClipFile, clip_options: "ClipOptions"
+    outputs: "list[Output]", session: "Session", clip: ClipFile, clip_options: "ClipOptions"
 ) -> "list[Output]":
     """The outputs, the first one under the name of a stopped job of its folder where that can be gone on with and is
     wanted: ComfyUI numbers files anew every time."""
-    from ..core.resume import stopped_outputs
-    from ..core.video_matting import can_resume
+    from ..core import can_resume, stopped_outputs
 
     first, *others = outputs
     for path in stopped_outputs(first.path.parent) if clip_options.resume else []:
@@ -35,12 +33,12 @@ def resumable(
     return outputs
 
 
-def run_job(session: "MattingSession", clip: ClipFile, outputs: "list[Output]", clip_options: "ClipOptions") -> Job:
+def run_job(session: "Session", clip: ClipFile, outputs: "list[Output]", clip_options: "ClipOptions") -> Job:
     """Mattes the clip into all outputs.
 
     A cancel ends as ComfyUI's own exception; what was done by then stays as the core leaves it (`.partial` names).
     Raises StudioError."""
-    from ..core.video_matting import matte_clip
+    from ..core import matte_clip
 
     progress = comfy_host.Progress(clip.info.frame_count)
     report = matte_clip(

@@ -1,15 +1,25 @@
 """Shared fixtures: the reference data (golden vectors, 8-bit official weights), skipped where the folder is missing."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 # Before torch is loaded: the tests share their cores with decoders, encoders and processes that they start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import hypothesis
 import pytest
 from safetensors import safe_open
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "patience"))
+
+# Examples that take long on a slow or busy machine are no failures.
+hypothesis.settings.register_profile(
+    "any speed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any speed")
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +46,20 @@ def golden(reference: Path):
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
 
     return load
+
+
+@pytest.fixture(scope="session")
+def published_tool():
+    """`published_tool(name)` -> the path of a tool that checks what is published, skipped where it is missing.
+
+    They would be many dependencies for one's own environment: .ci/run puts them (.ci/tools.txt) into one of theirs.
+    """
+    folders = os.pathsep.join([os.environ.get("RVM_TOOLS", ""), os.environ.get("PATH", "")]).strip(os.pathsep)
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=folders)
+        if path is None:
+            pytest.skip(f"no {name} here (.ci/run installs it)")
+        return path
+
+    return find

@@ -90,9 +90,4 @@ def test_comfyuis_requirements_are_ours_without_torch(pyproject):
     wanted = set(pyproject["project"]["dependencies"])
     names = {re.match(r"[\w-]+", line)[0] for line in wanted - given}  # pyright: ignore[reportOptionalSubscript]
     assert given <= wanted
-    assert names == {"torch", "torchvision"}
-
-
-def test_one_version(pyproject):
-    text = (ROOT / "__init__.py").read_text(encoding="utf-8")
-    assert re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE) == [pyproject["project"]["version"]]
+    assert names == {"torch", "torchvision", "openvino", "numba"}

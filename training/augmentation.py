@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.alpha_ops import composite, gaussian_blur
-from ..core.pixel_format import to_float
+from ..core import composite, gaussian_blur, to_float
 from .recipe import Jitter, MattingAugmentation, PoseRange, SegmentationAugmentation
 
 _CACHED_PIXELS = 2**18

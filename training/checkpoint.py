@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..core.errors import StudioError
+from ..core import StudioError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from .datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K
 from .datasets.samples import CheckResult, Joined
 from .datasets.segmentation_sets import CocoPanoptic, SuperviselyPersons, YouTubeVis

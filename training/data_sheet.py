@@ -14,9 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.errors import StudioError
-from ..core.pixel_format import pictures_from_frames, quantise
-from ..core.whole_file import whole_file
+from ..core import StudioError, atomic_file, pictures_from_frames, quantise
 from .augmentation import augment_matting, augment_segmentation
 from .data_config import DataConfig, add_data_options, config_from_options, matting_data, segmentation_data
 from .datasets.samples import collate
@@ -36,7 +34,7 @@ def draw_sheet(pairs: list[tuple[Tensor, Tensor]], path: Path, columns: int = CO
     rows = [torch.cat(tiles[k : k + columns], 2) for k in range(0, len(tiles), columns)]
     sheet = pictures_from_frames(quantise(torch.cat(rows, 1)[None].cpu(), torch.uint8))[0]
     try:
-        with whole_file(path) as partial:
+        with atomic_file(path) as partial:
             Image.fromarray(sheet).save(partial)
     except (OSError, ValueError) as error:
         raise StudioError(f"The sheet cannot be written to {path}: {error}. Use a writable .png path.") from error

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..core.device import choose_device
+from ..core import choose_device
 
 _CPU = torch.device("cpu")
 

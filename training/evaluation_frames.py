@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.background import cover
-from ..core.errors import StudioError
-from ..core.evaluation import refuse_cut_picture
-from ..core.picture_sequence import is_picture
-from ..core.pixel_format import frames_from_pictures, quantise, to_float
-from ..core.video_reader import open_reader
+from ..core import (
+    StudioError,
+    cover,
+    frames_from_pictures,
+    is_picture,
+    open_reader,
+    quantise,
+    refuse_cut_picture,
+    to_float,
+)
 from .augmentation import draw_pose, ease, pose_matrix, sample
 from .datasets.pictures import PICTURES, find
 from .datasets.synthesis.backdrop import draw_plate

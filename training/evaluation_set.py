@@ -19,10 +19,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from ..core.alpha_ops import composite
-from ..core.cli_model import at_least
-from ..core.errors import StudioError
-from ..core.pixel_format import pictures_from_frames, quantise, to_float
+from ..core import StudioError, at_least, composite, pictures_from_frames, quantise, to_float
 from .datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K
 from .datasets.synthesis.randomness import Dice
 from .evaluation_frames import Behind, Frame, Person, over_background, scene

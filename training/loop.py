@@ -12,10 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..core import weights
-from ..core.device import DTYPES
-from ..core.errors import StudioError
-from ..core.network import MattingNetwork
+from ..core import DTYPES, MattingNetwork, StudioError, save_weights
 from .augmentation import MattingBatch, SegmentationBatch, augment_matting, augment_segmentation, draw_sides
 from .checkpoint import checkpoints, load_newest, save_checkpoint
 from .code_version import code_version
@@ -267,7 +264,7 @@ class Run:
             constants = {"constant_mad": result.constant_mad, "best_constant_mad": result.best_constant_mad}
             self.state.metrics[str(stage.number)] = metrics | constants
             path = self.folder / f"stage{stage.number}.safetensors"
-            weights.save(self.network, path, self._metadata(stage, metrics))
+            save_weights(self.network, path, self._metadata(stage, metrics))
             self._record()
             write_report(self.folder)
             beside = (

@@ -5,12 +5,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StudioError
-from ..core.whole_file import whole_file
+from ..core import StudioError, atomic_file, command_for_extra, python_command
 
 LACKS_MATPLOTLIB = (
-    "Curves were not drawn: matplotlib is not installed. `pip install matplotlib`, then "
-    "`python -m rvm_studio.training.report RUN_FOLDER` draws them."
+    f"Curves were not drawn: matplotlib is not installed. `{command_for_extra('train')}` installs it, then "
+    f"`{python_command('-m', 'rvm_studio.training.report', 'RUN_FOLDER')}` draws them."
 )
 GROUPS = {
     "low": "low-resolution pass",
@@ -65,7 +64,7 @@ def draw_curves(records: list[dict[str, Any]], folder: Path) -> dict[str, Path] 
         axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         path = folder / f"curves_{group}.png"
         try:
-            with whole_file(path) as partial:
+            with atomic_file(path) as partial:
                 canvas.print_png(partial)
         except OSError as error:
             raise StudioError(f"The curves cannot be written to {path} ({error}). Check the folder.") from error

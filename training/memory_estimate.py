@@ -5,7 +5,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..core.network import MattingNetwork
+from ..core import MattingNetwork
 from .augmentation import MattingBatch
 from .recipe import PRESETS, Preset, stages_for
 from .recomputation import recomputed_modules

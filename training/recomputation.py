@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..core.network import MattingNetwork
+from ..core import MattingNetwork
 from ..core.network.backbone import MobileNetV3Encoder
 from ..core.network.recurrent_decoder import ConvGRU
 

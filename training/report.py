@@ -13,9 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StudioError
-from ..core.evaluation_table import MEANINGS, markdown
-from ..core.whole_file import whole_file
+from ..core import METRIC_MEANINGS, StudioError, atomic_file, markdown_table
 from .loss_curves import LACKS_MATPLOTLIB, draw_curves
 from .run_log import SCALARS, scan_scalars
 
@@ -61,7 +59,7 @@ def write_report(run_folder: str | Path) -> Path:
     ]
     path = folder / "report.md"
     try:
-        with whole_file(path) as partial:
+        with atomic_file(path) as partial:
             partial.write_text("\n".join(line for part in parts for line in part), encoding="utf-8")
     except OSError as error:
         raise StudioError(f"The report cannot be written to {path} ({error}). Check the folder.") from error
@@ -115,15 +113,15 @@ def _validation(validations: list[dict], folder: Path) -> list[str]:
     blank = [None] * (len(header) - 3)
     rows.append(["–", f"alpha {last['constant']:.2f} everywhere (the mean)", last["constant_mad"], *blank])
     rows.append(["–", f"alpha {last['best_constant']:.2f} everywhere (the best)", last["best_constant_mad"], *blank])
-    lines += [markdown(header, rows), ""]
-    lines += [f"- **{name}**: {meaning}" for name, meaning in MEANINGS.items()]
+    lines += [markdown_table(header, rows), ""]
+    lines += [f"- **{name}**: {meaning}" for name, meaning in METRIC_MEANINGS.items()]
     lines += ["", '"high" goes through the refiner, which brings a small alpha to the full size.', ""]
     for found in validations:
         name = f"validation_stage{found['stage']}.png"
         if (folder / name).exists():
             lines += [f"![Source, true alpha, predicted alpha and composite after stage {found['stage']}]({name})", ""]
     lines += ["The paper's results, for scale:", ""]
-    lines += [markdown(["data", *_ALPHA], [[name, *values] for name, values in PAPER]), ""]
+    lines += [markdown_table(["data", *_ALPHA], [[name, *values] for name, values in PAPER]), ""]
     lines += [
         "They are of the official training on real persons, on other pictures of another size, and the figures of grad "
         "and conn grow with the picture: compare them only with `rvm-studio eval` on the same clips.",
@@ -144,7 +142,7 @@ def _losses(records: list[dict], curves: dict[str, Path] | None, cut: int) -> li
         if values:
             first, last = sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
             rows.append([name, TERMS.get(name.split("/", 1)[1], ""), f"{first:.4g}", f"{last:.4g}"])
-    lines += [markdown(["loss", "what it is", "first tenth", "last tenth"], rows), ""]
+    lines += [markdown_table(["loss", "what it is", "first tenth", "last tenth"], rows), ""]
     lines += ["They should fall, and may jump up where a stage begins: it sees longer or larger clips.", ""]
     if curves is None:
         lines += [LACKS_MATPLOTLIB, ""]

@@ -14,13 +14,14 @@ if sys.path and Path(sys.path[0] or ".").resolve() == Path(__file__).resolve().p
     del sys.path[0]
 
 try:
-    from rvm_studio.core.process_tuning import tune_process
+    from rvm_studio.core import tune_process
 
     if __name__ == "__main__":
         tune_process()  # before torch is imported
     from rvm_studio.training.run_options import main
 except ImportError as error:
-    print(f"{error}. Run `python install.py` first, and start this with the Python it names.", file=sys.stderr)
+    installer = Path(__file__).resolve().parent.parent / "install.py"
+    print(f'{error}. Run {sys.executable} "{installer}", then start this with the Python it names.', file=sys.stderr)
     sys.exit(2)
 
 if __name__ == "__main__":

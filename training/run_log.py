@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.whole_file import whole_file
+from ..core import atomic_file
 
 if TYPE_CHECKING:  # a report needs no torch
     from torch import Tensor
@@ -21,7 +21,7 @@ class RunLog:
         """global_step: where the run goes on; lines from there on are of a time that is done again."""
         self.path = run / SCALARS
         kept = [line for line in read_scalars(run) if line["global_step"] < global_step]
-        with whole_file(self.path) as partial:
+        with atomic_file(self.path) as partial:
             partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         self._file = self.path.open("a", encoding="utf-8", buffering=1)
         self._board = _tensorboard(run, global_step)

@@ -9,9 +9,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from ..core.cli_errors import NoteHandler
-from ..core.errors import StudioError
-from ..core.stop_signals import stop_on_signal
+from ..core import NoteHandler, StudioError, stop_on_signal
 from .data_config import add_data_options, check_data, config_from_options
 from .recipe import PRESETS, SMALLEST_SIZE, Preset
 from .run_settings import RunSettings
@@ -99,7 +97,7 @@ def _run(options: argparse.Namespace, first: bool) -> int:
     from .loop import Run, RunOptions, Stopped
 
     world = join_world(options.device)
-    from ..core.device import bf16_works, choose_dtype
+    from ..core import bf16_works, choose_dtype
 
     if options.precision is None and not options.resume and settings.precision == "bf16":
         if world.device.type == "cpu":  # half of its time goes into conversions

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import StudioError
-from ..core.whole_file import whole_file
+from ..core import StudioError, atomic_file
 from .data_config import DataConfig
 from .recipe import Preset
 
@@ -34,7 +33,7 @@ class RunSettings:
         """
         path = run / FILE
         try:
-            with whole_file(path) as partial:
+            with atomic_file(path) as partial:
                 content = {**asdict(self), **(notes or {})}
                 partial.write_text(json.dumps(content, default=str, indent=2) + "\n", encoding="utf-8")
         except OSError as error:

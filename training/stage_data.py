@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ..core.errors import StudioError
+from ..core import StudioError
 from .data_config import DataConfig, matting_data, segmentation_data
 from .datasets.samples import AddressSampler, collate
 from .recipe import BATCH_CLIPS, Preset, Stage, segmentation_kind

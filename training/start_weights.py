@@ -5,9 +5,7 @@ import logging
 import torch
 from torch import nn
 
-from ..core import weights
-from ..core.errors import StudioError
-from ..core.network import MattingNetwork
+from ..core import STARTER_VARIANT, DownloadError, MattingNetwork, StudioError, find_weights, load_network
 
 logger = logging.getLogger(__name__)
 
@@ -23,14 +21,22 @@ def start_network(
     torchvision); "official" (downloaded), "starter" (bundled) or a path for a network that mattes.
     statistics: "train": learnt on everywhere; "eval": fixed in every part that came from a matting network; "auto":
     fixed where the file's batch normalisation is folded into the convolutions, for there the statistics are made up.
-    Raises StudioError as `weights.read`, and where torchvision's file cannot be had.
+    Raises StudioError as core's `read_weights`, and where torchvision's file cannot be had.
     """
     torch.manual_seed(seed)
     network = _on_imagenet(variant) if init == "imagenet" else MattingNetwork(variant)
     if init in (None, "imagenet"):
         return network, ()
-    path = weights.find(variant, None if init == "official" else init)
-    loaded = weights.load_network(path, variant)
+    try:
+        path = find_weights(variant, None if init == "official" else init)
+    except DownloadError as error:
+        error.choices = (
+            "again with a network; the variable RVM_MIRROR names another address to download from",
+            f"put {error.file_name} into {error.folder}, or name a file that you have: --init FILE",
+            f"without: --init scratch, or (for {STARTER_VARIANT}, rough) --init starter",
+        )
+        raise
+    loaded = load_network(path, variant)
     state = {
         name: x
         for name, x in loaded.state_dict().items()

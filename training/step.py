@@ -15,8 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..core import MattingNetwork
 from ..core.losses import matting_loss, segmentation_loss
-from ..core.network import MattingNetwork
 from .augmentation import MattingBatch, SegmentationBatch
 from .distributed import World
 from .recipe import LearningRates

@@ -15,11 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..core.device import no_autocast
-from ..core.errors import StudioError
-from ..core.metrics import MetricAccumulator
-from ..core.network import MattingNetwork
-from ..core.whole_file import whole_file
+from ..core import MattingNetwork, MetricAccumulator, StudioError, atomic_file, no_autocast
 from .augmentation import prepare_matting
 from .data_config import DataConfig, matting_data
 from .datasets.samples import collate
@@ -58,7 +54,7 @@ class ValidationResult:
         record = {key: value for key, value in vars(self).items() if key != "pictures"}
         path = name.with_suffix(".json")
         try:
-            with whole_file(path) as partial:
+            with atomic_file(path) as partial:
                 partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise StudioError(f"The validation cannot be written to {path} ({error}). Check the folder.") from error

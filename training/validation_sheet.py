@@ -10,11 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.alpha_ops import composite
-from ..core.contact_sheet import GREEN
-from ..core.errors import StudioError
-from ..core.pixel_format import pictures_from_frames, quantise
-from ..core.whole_file import whole_file
+from ..core import GREEN, StudioError, atomic_file, composite, pictures_from_frames, quantise
 
 TITLES = ("source", "true alpha", "predicted alpha", "composite")
 SIDE = 224  # of a picture's longer side
@@ -60,7 +56,7 @@ def draw_rows(rows: list[SheetRow], path: Path) -> Path:
             sheet.paste(image, (_MARGIN + column * (SIDE + _GAP), top))
         top += row.pictures[0].shape[1] + _GAP
     try:
-        with whole_file(path) as partial:
+        with atomic_file(path) as partial:
             sheet.save(partial)
     except (OSError, ValueError) as error:
         raise StudioError(f"The sheet cannot be written to {path}: {error}. Use a writable .png path.") from error

@@ -10,6 +10,7 @@ import torch
 
 from ..device import DTYPE_NAMES, DTYPES, choose_dtype
 from ..errors import StudioError
+from ..install_advice import command_for_extra
 from ..network import MattingNetwork
 from . import full_size
 from .cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
@@ -26,7 +27,6 @@ log = logging.getLogger(__name__)
 ENGINES = ("auto", "eager", "folded", "openvino", "graph", "compile")
 ON_CPU = ("folded", "openvino")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
-GET_THEM = "pip install openvino numba, or run install.py"
 ON_CARDS = ("graph", "compile")  # never run on one so far: only where asked for
 
 
@@ -58,20 +58,23 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     if engine not in ENGINES:
         raise StudioError(f"Unknown engine {engine!r}. Use {', '.join(ENGINES)}.")
     if isinstance(precision, torch.dtype):
-        precision = DTYPE_NAMES[precision]
+        precision = DTYPE_NAMES.get(precision, str(precision))
     if precision not in PRECISIONS:
         raise StudioError(f"Unknown precision {precision!r}. Use {', '.join(PRECISIONS)}.")
     if device.type == "cpu" and engine == "graph":
-        raise StudioError("The engine graph is for graphics cards. On the CPU use --engine auto.")
+        raise StudioError("The engine graph is for graphics cards.", use=("engine auto",))
     if device.type != "cpu" and engine in ON_CPU:
-        raise StudioError(f"The engine {engine} runs on the CPU, not on {device}. Use --device cpu, or --engine auto.")
+        raise StudioError(f"The engine {engine} runs on the CPU, not on {device}.", use=("device cpu", "engine auto"))
     why = "as asked for"
     if engine == "auto":
         engine, why = _automatic(device)
     elif engine == "compile" and (missing := compile_problem(device.type)):
-        raise StudioError(f"The engine compile cannot be used: {missing}. Get what is missing, or use --engine auto.")
+        raise StudioError(
+            f"The engine compile cannot be used: {missing}.", use=("engine auto",), or_else="install what is missing"
+        )
     elif engine == "openvino" and (missing := openvino_problem()):
-        raise StudioError(f"The engine openvino cannot be used: {missing}. Get it ({GET_THEM}), or use --engine auto.")
+        get_it = f"install it: {command_for_extra('fast')}"
+        raise StudioError(f"The engine openvino cannot be used: {missing}.", use=("engine auto",), or_else=get_it)
     if engine == "openvino":
         return Choice(engine, device, _openvino_precision(device, precision), why)
     if precision == "mixed":
@@ -109,12 +112,12 @@ def build(network: MattingNetwork, choice: Choice) -> Engine:
 def _automatic(device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
         return "eager", (
-            "plain PyTorch; --engine graph may be faster, and is experimental: not yet tried on a card; so is compile"
+            "plain PyTorch; the engines graph and compile may be faster, and are experimental: not yet tried on a card"
         )
     if device.type != "cpu":
         return "eager", f"plain PyTorch: no faster engine for {device.type} is built yet"
     if problem := openvino_problem():
-        return "folded", f"{problem}; faster with it: {GET_THEM}"
+        return "folded", f"{problem}; faster with it: {command_for_extra('fast')}"
     return "openvino", "the fastest on a CPU"
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from torch import Tensor
 
 from ..device import is_out_of_memory
+from ..install_advice import pip_command
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def compile_problem(kind: str) -> str | None:
         return f"it is for NVIDIA cards and CPUs, not for {kind}"
     if kind == "cuda" and importlib.util.find_spec("triton") is None:
         package = "triton-windows" if sys.platform == "win32" else "triton"
-        return f"Triton is not installed (pip install {package})"
+        return f"Triton is not installed ({pip_command(package)})"
     if problem := _compiler_problem(kind):
         return problem
     if sys.platform != "win32" and not (Path(sysconfig.get_path("include")) / "Python.h").exists():

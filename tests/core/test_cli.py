@@ -46,7 +46,7 @@ def test_help_imports_nothing_large(command):
 def test_help_names_every_command(studio):
     code, out, _ = studio("--help")
     assert code == 0
-    assert all(f"    {command} " in out for command in ("matte", "demo", "eval", "weights", "info", "export"))
+    assert all(f"    {command} " in out for command in ("matte", "demo", "check", "eval", "weights", "info", "export"))
 
 
 def test_no_command_shows_the_help_and_fails(studio):
@@ -65,7 +65,7 @@ def test_version(studio):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["mate"], "invalid choice: 'mate'"),
+        (["mate"], "'mate' is not a command. Did you mean `rvm-studio matte`?"),
         (["matte"], "required: INPUT"),
         (["matte", "a.mp4", "--wrong"], "unrecognized arguments: --wrong"),
         (["weights"], "required: COMMAND"),

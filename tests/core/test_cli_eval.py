@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from PIL import Image
 from rvm_studio.core import cli_eval
 
@@ -193,22 +193,38 @@ def test_a_full_disk_does_not_cost_the_table(studio, clips, monkeypatch, tmp_pat
     assert not list(tmp_path.glob("t.*"))
 
 
+HELD = """
+import os, sys, time
+from rvm_studio.core import cli, evaluation, progress
+evaluation._CHUNK_PIXELS["cpu"] = 1  # a frame at once
+call = progress.Progress.__call__
+
+def held(self, done, total):
+    call(self, done, total)
+    if self.name == "b":
+        print("b:", done, file=sys.stderr, flush=True)
+        while not os.path.exists("gate"):
+            time.sleep(0.002)
+
+progress.Progress.__call__ = held
+sys.exit(cli.main(["eval", "pred", "true"]))
+"""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_shows_what_was_done(tmp_path):
-    """The first clip is quick, the second takes minutes."""
-    write("true/a/pha", 51)
-    write("pred/a/pha", 102)
-    for side in ("true", "pred"):
-        folder = tmp_path / side / "b/pha"
-        folder.mkdir(parents=True)
-        Image.new("L", (1400, 1000), 99).save(folder / "0000.png")
-        for t in range(1, 400):
-            os.link(folder / "0000.png", folder / f"{t:04d}.png")
-    process = subprocess.Popen([*CLI, "pred", "true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """It comes within the second clip, of which no further frame is scored."""
+    for name in ("a", "b"):
+        write(f"true/{name}/pha", 51, frames=3)
+        write(f"pred/{name}/pha", 102, frames=3)
+    process = subprocess.Popen([sys.executable, "-c", HELD], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("a: 2/2")
-    time.sleep(0.3)
+    assert process.stderr.readline().startswith("a: 3/3")
+    assert process.stderr.readline() == "b: 1\n"
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    assert process.stderr.readline().startswith("rvm-studio: stopping")
+    (tmp_path / "gate").touch()
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
+    assert "b: 2" not in err
     assert set(table(out)) == {"clip", "a", "mean of 1 of 2 clips"}

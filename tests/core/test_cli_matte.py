@@ -3,14 +3,15 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from patience import PATIENCE, wait_for
 from PIL import Image
 from rvm_studio.core import cli_matte
 from rvm_studio.core.cli_matte import print_report
@@ -123,7 +124,8 @@ def test_quality_makes_files_larger_or_smaller(red_studio, make_clip):
 def test_overwrite(red_studio, clip):
     Path("out.mov").write_text("mine")
     Path("sheet.png").write_text("mine")
-    assert "out.mov exists already" in the_error(red_studio("matte", clip, "-o", "out.mov"))
+    line = the_error(red_studio("matte", clip, "-o", "out.mov"))
+    assert line.endswith("out.mov exists already. Use --overwrite, or choose another name.")
     assert "sheet.png exists already" in the_error(red_studio("matte", clip, "-o", "b.mov", "--preview", "sheet.png"))
     assert Path("out.mov").read_text() == Path("sheet.png").read_text() == "mine"
     assert files() == ["clip.mp4", "out.mov", "sheet.png"]
@@ -403,6 +405,33 @@ def test_missing_weights(studio, clip, monkeypatch):
     assert "gone.safetensors, which does not exist" in line
 
 
+@pytest.mark.parametrize(
+    ("variant", "starter"),
+    [("mobilenetv3", "--weights starter"), ("resnet50", "--variant mobilenetv3 --weights starter")],
+)
+def test_without_a_network_one_sentence_and_three_choices(studio, clip, monkeypatch, tmp_path, variant, starter):
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path / "models"))
+    ran = studio("matte", clip, "-o", "out.mov", "--variant", variant, "--mirror", "http://127.0.0.1:9", "--quiet")
+    assert ran.code == 1
+    message, *choices = ran.err.splitlines()
+    assert message.startswith(
+        f"rvm-studio: http://127.0.0.1:9/rvm_{variant}.pth could not be downloaded: it cannot be reached ("
+    )
+    assert choices == [
+        f"  1. with a network: rvm-studio weights fetch {variant}",
+        f"  2. put rvm_{variant}.pth into {tmp_path / 'models'}, or name a file that you have: --weights FILE",
+        f"  3. bundled, rough: {starter}",
+    ]
+
+
+def test_what_to_use_instead_is_spelled_as_options(studio, clip):
+    ran = studio("matte", clip, "-o", "out.mov", "--variant", "resnet50", "--weights", "starter")
+    assert the_error(ran) == "rvm-studio: There are starter weights for mobilenetv3 only. Use --variant mobilenetv3."
+    line = the_error(studio("matte", clip, "-o", "out.mov", "--device", "cpu", "--engine", "graph"))
+    assert line == "rvm-studio: The engine graph is for graphics cards. Use --engine auto."
+
+
 def test_several_inputs_need_a_folder(red_studio, clip, make_clip):
     make_clip("other.mp4", frames=2)
     line = the_error(red_studio("matte", "clip.mp4", "other.mp4", "-o", "out.mov"))
@@ -517,47 +546,79 @@ conftest = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(conftest)
 from rvm_studio.core import cli, cli_matte
 
-class Slow(conftest.RedEngine):
+class Held(conftest.RedEngine):
+    # Run number HOLD_AT (from 1 on) is held, which the file `held` says, until there is a file `gate`.
+    runs = 0
+
     def run(self, *args, **options):
-        time.sleep(float(os.environ.get("SECONDS_A_FRAME", 0)))
+        self.runs += 1
+        open("runs", "w").write(str(self.runs))
+        if self.runs == int(os.environ.get("HOLD_AT", 0)):
+            open("held", "w").close()
+            while not os.path.exists("gate"):
+                time.sleep(0.002)
         return super().run(*args, **options)
 
 if limit := int(os.environ.get("FILE_LIMIT", 0)):
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-cli_matte.load_engine = lambda arguments: Slow()
+cli_matte.load_engine = lambda arguments: Held()
 sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def driven(*arguments, **environment) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER, "matte", *arguments],
-        env={**os.environ, "CONFTEST": str(Path(__file__).with_name("conftest.py")), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Driven(subprocess.Popen):
+    """`rvm-studio matte` with the engine above. The files through which it is held are not among the user's."""
+
+    def __init__(self, *arguments, **environment):
+        conftest = str(Path(__file__).with_name("conftest.py"))
+        super().__init__(
+            [sys.executable, "-c", DRIVER, "matte", *arguments],
+            env={**os.environ, "CONFTEST": conftest, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_held(self) -> None:
+        wait_for(lambda: Path("held").exists() or self.poll() is not None, "the engine's run")
+        assert self.poll() is None, self.communicate()
+
+    def stop(self, number: int) -> str:
+        """Sends the signal while the engine runs, and lets it go on once the signal has been heeded. The last line."""
+        self.wait_until_held()
+        self.send_signal(number)
+        heeded = "rvm-studio: stopping, the files are being finished (press Ctrl-C again to end at once)\n"
+        assert self.stderr.readline() == heeded
+        Path("gate").touch()
+        out, err = self.communicate(timeout=PATIENCE)
+        assert err == ""
+        return out.splitlines()[-1]
+
+    def finish(self) -> tuple[str, str]:
+        return self.communicate(timeout=PATIENCE)
+
+
+def runs_of_the_engine() -> int:
+    """So far; what it was held with is removed."""
+    runs = int(Path("runs").read_text())
+    for name in ("runs", "held", "gate"):
+        Path(name).unlink(missing_ok=True)
+    return runs
 
 
 @posix
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_keeps_a_playable_partial_file(make_clip, name, code):
-    import signal
-
-    make_clip("clip.mp4", size=(64, 48), frames=100, audio="aac")
+    """It ends with the frame that is at work: the engine is not run once more."""
+    make_clip("clip.mp4", size=(64, 48), frames=40, audio="aac")
     make_clip("next.mp4", frames=2)
-    process = driven(
-        *("clip.mp4", "next.mp4", "-o", "out", "--alpha", "out", "--json", "--warm-up", "0"), SECONDS_A_FRAME="0.05"
-    )
-    assert json.loads(process.stdout.readline())["event"] == "progress"
-    process.send_signal(getattr(signal, name))
-    out, err = process.communicate(timeout=60)
+    arguments = ("clip.mp4", "next.mp4", "-o", "out", "--alpha", "out", "--json", "--warm-up", "0")
+    process = Driven(*arguments, HOLD_AT="20")
+    stopped = json.loads(process.stop(getattr(signal, name)))
     assert process.returncode == code
-    assert err == "rvm-studio: stopping, the files are being finished (press Ctrl-C again to end at once)\n"
-    stopped = json.loads(out.splitlines()[-1])
     assert stopped["event"] == "stopped"
-    assert 0 < stopped["frames"] < 100
+    assert runs_of_the_engine() == stopped["frames"] == 20
     assert stopped["outputs"] == ["out/clip.partial.mov", "out/clip_alpha.partial.mp4"]
     assert files() == ["clip.mp4", "next.mp4", "out/clip.partial.mov", "out/clip_alpha.partial.mp4"]
     for path in stopped["outputs"]:
@@ -566,70 +627,64 @@ def test_a_signal_keeps_a_playable_partial_file(make_clip, name, code):
 
 @posix
 def test_a_second_ctrl_c_ends_at_once(clip):
-    """Even while the network is busy for long."""
-    import signal
-
-    process = driven("clip.mp4", "-o", "out.mov", "--warm-up", "0", SECONDS_A_FRAME="100")
-    while not Path("out.partial.mov").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.2)  # into the engine
+    """Even while the network is busy for good."""
+    process = Driven("clip.mp4", "-o", "out.mov", "--warm-up", "0", HOLD_AT="1")
+    process.wait_until_held()
     process.send_signal(signal.SIGINT)
     assert process.stderr.readline().startswith("rvm-studio: stopping")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
+    out, err = process.finish()
     assert (process.returncode, out, err) == (130, "", "")
+    assert runs_of_the_engine() == 1
     assert files() == ["clip.mp4", "out.partial.mov"]
 
 
 @posix
 def test_after_a_kill_no_final_name_and_a_new_run_works(make_clip, red_studio):
-    make_clip("clip.mp4", size=(64, 48), frames=100)
-    process = driven(*("clip.mp4", "-o", "out.mov", "--json", "--warm-up", "0"), SECONDS_A_FRAME="0.05")
-    assert json.loads(process.stdout.readline())["event"] == "progress"
+    make_clip("clip.mp4", size=(64, 48), frames=40)
+    process = Driven("clip.mp4", "-o", "out.mov", "--json", "--warm-up", "0", HOLD_AT="20")
+    process.wait_until_held()
     process.kill()
-    process.communicate(timeout=20)
+    process.finish()
+    assert runs_of_the_engine() == 20
     assert files() == ["clip.mp4", "out.partial.mov"]
     assert red_studio("matte", "clip.mp4", "-o", "out.mov").code == 0
     assert files() == ["clip.mp4", "out.mov"]
-    assert len(frames_of("out.mov")) == 100
+    assert len(frames_of("out.mov")) == 40
 
 
 @posix
 def test_resume_after_a_signal(make_clip, red_studio):
-    import signal
-
-    make_clip("clip.mp4", size=(64, 48), frames=100, audio="aac")
+    make_clip("clip.mp4", size=(64, 48), frames=40, audio="aac")
     arguments = ("clip.mp4", "-o", "out.mov", "--alpha", "alpha.png", "--json", "--warm-up", "0")
-    process = driven(*arguments, SECONDS_A_FRAME="0.05")
-    assert json.loads(process.stdout.readline())["event"] == "progress"
-    process.send_signal(signal.SIGINT)
-    stopped = json.loads(process.communicate(timeout=60)[0].splitlines()[-1])
-    done = stopped["frames"]
+    process = Driven(*arguments, HOLD_AT="20")
+    stopped = json.loads(process.stop(signal.SIGINT))
+    assert runs_of_the_engine() == (done := stopped["frames"])
     assert stopped["notes"][0] == f"resume (--resume) goes on from frame {done}"
     assert "out.partial.mov.safetensors" in files()
     ran = red_studio("matte", *arguments, "--resume")
     assert ran.code == 0
     event = json.loads(ran.out.splitlines()[-1])
-    assert (event["event"], event["frames"]) == ("done", 100)
+    assert (event["event"], event["frames"]) == ("done", 40)
     assert event["notes"][0] == f"gone on from frame {done}"
-    assert files() == [*(f"alpha/{number:05d}.png" for number in range(100)), "clip.mp4", "out.mov"]
+    assert files() == [*(f"alpha/{number:05d}.png" for number in range(40)), "clip.mp4", "out.mov"]
     whole = frames_of("clip.mp4")
-    assert np.array_equal(Image.open("alpha/00099.png"), whole[99][..., 0])
-    assert len(frames_of("out.mov")) == 100
+    assert np.array_equal(Image.open("alpha/00039.png"), whole[39][..., 0])
+    assert len(frames_of("out.mov")) == 40
 
 
 @posix
 def test_resume_after_a_kill_begins_anew_and_says_so(make_clip, red_studio):
-    make_clip("clip.mp4", size=(64, 48), frames=100)
-    process = driven("clip.mp4", "-o", "out.png", "--json", "--warm-up", "0", SECONDS_A_FRAME="0.05")
-    assert json.loads(process.stdout.readline())["event"] == "progress"
+    make_clip("clip.mp4", size=(64, 48), frames=40)
+    process = Driven("clip.mp4", "-o", "out.png", "--json", "--warm-up", "0", HOLD_AT="20")
+    process.wait_until_held()
     process.kill()
-    process.communicate(timeout=20)
+    process.finish()
+    assert runs_of_the_engine() == 20
     ran = red_studio("matte", "clip.mp4", "-o", "out.png", "--resume", "--warm-up", "0")
     assert ran.code == 0
     assert "  note: begun anew: there is no record of where it ended, as after a crash\n" in ran.out
-    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(100))]
+    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(40))]
 
 
 def test_a_full_disk(make_clip):
@@ -637,8 +692,8 @@ def test_a_full_disk(make_clip):
     pytest.importorskip("resource")
     make_clip("large.mp4", size=(320, 240), frames=30)
     make_clip("small.mp4", size=(16, 16), frames=2)
-    process = driven("large.mp4", "small.mp4", "-o", "out", "--quiet", FILE_LIMIT="300000")
-    out, err = process.communicate(timeout=60)
+    process = Driven("large.mp4", "small.mp4", "-o", "out", "--quiet", FILE_LIMIT="300000")
+    out, err = process.finish()
     assert (process.returncode, out) == (1, "")
     (line,) = err.splitlines()
     assert line.startswith("rvm-studio: ")

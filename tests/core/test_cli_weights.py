@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork, cli_weights, weights
-from rvm_studio.core.errors import StudioError
+from rvm_studio.core import MattingNetwork, cli_weights, http_download, weights
+from rvm_studio.core.errors import DownloadError, StudioError
 from rvm_studio.core.weights_download import CATALOGUE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +48,7 @@ def test_list(models, capsys):
     assert header.split() == ["NAME", "VARIANT", "SIZE", "LICENCE", "STATE"]
     assert mobile.split()[:5] == ["mobilenetv3", "mobilenetv3", "15", "MB", "GPL-3.0"]
     assert resnet.split()[:5] == ["resnet50", "resnet50", "108", "MB", "GPL-3.0"]
-    assert "not there (rvm-studio weights fetch mobilenetv3)" in mobile
+    assert "not installed (rvm-studio weights fetch mobilenetv3)" in mobile
     assert str(models) in place
     assert "--weights starter" in starter
     assert not models.exists()
@@ -58,7 +58,7 @@ def test_list(models, capsys):
     assert _run("list") == 0
     mobile = capsys.readouterr().out.splitlines()[1]
     assert mobile.split()[2:4] == ["2", "MB"]
-    assert f"there: {models / 'rvm_mobilenetv3.safetensors'}" in mobile
+    assert f"installed: {models / 'rvm_mobilenetv3.safetensors'}" in mobile
 
 
 def test_fetch_takes_the_default_the_named_or_all(models, mirror, capsys):
@@ -76,9 +76,22 @@ def test_fetch_takes_the_default_the_named_or_all(models, mirror, capsys):
 
 
 def test_fetch_of_an_unknown_name_fetches_nothing(models, mirror):
-    with pytest.raises(StudioError, match="no weights named vgg; the catalogue has mobilenetv3, resnet50"):
+    with pytest.raises(StudioError, match=r"no weights named vgg. Use mobilenetv3 or resnet50"):
         _run("fetch", "mobilenetv3", "vgg", "--mirror", mirror.as_uri())
     assert not models.exists()
+
+
+def test_without_a_network_the_choices_of_the_command(models, monkeypatch):
+    monkeypatch.setattr(http_download, "RETRY_PAUSES", ())
+    with pytest.raises(DownloadError) as caught:
+        _run("fetch", "resnet50", "--mirror", "http://127.0.0.1:9")
+    message, *choices = str(caught.value).splitlines()
+    assert message.startswith("http://127.0.0.1:9/rvm_resnet50.pth could not be downloaded: it cannot be reached (")
+    assert choices == [
+        "  1. from another address: rvm-studio weights fetch resnet50 --mirror URL",
+        f"  2. put rvm_resnet50.pth (from {CATALOGUE['resnet50'].url}) into {models}",
+        "  3. bundled, rough, for mobilenetv3: rvm-studio matte ... --weights starter",
+    ]
 
 
 def test_convert(mirror, tmp_path, capsys):

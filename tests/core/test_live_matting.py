@@ -3,11 +3,11 @@
 # T frames, H, W
 
 import threading
-import time
 
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE, wait_for
 from rvm_studio.core import MattingNetwork, MattingSession, live_matting, weights
 from rvm_studio.core.decontaminate import decontaminate
 from rvm_studio.core.engines import EagerEngine, build, choose
@@ -285,14 +285,6 @@ def test_which_settings_begin_a_new_session():
 # ---- shared engines
 
 
-def wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.005)
-    return found
-
-
 @pytest.fixture
 def file(network, tmp_path, monkeypatch):
     monkeypatch.delenv("RVM_WEIGHTS", raising=False)
@@ -343,7 +335,7 @@ def test_an_engine_is_loaded_once(file):
 
     def make_engine(*arguments):
         calls.append(arguments)
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         return "the engine"
 
     engines = SharedEngines("cpu", make_engine=make_engine)
@@ -369,6 +361,8 @@ def fails_to_load(engines, model):
 
 
 def test_missing_weights_are_said_and_tried_again(engines, file, monkeypatch, tmp_path):
+    assert live_matting.RETRY == 30
+    monkeypatch.setattr(live_matting, "RETRY", PATIENCE)
     moved = file.rename(tmp_path / "elsewhere.safetensors")
     assert str(file) in fails_to_load(engines, str(file))
     assert engines.progress() == ""
@@ -402,7 +396,7 @@ def test_weights_that_are_not_there_are_fetched_and_that_is_said(engines, file, 
 
     def find(model):
         asked.append(model)
-        go_on.wait(20)
+        go_on.wait(PATIENCE)
         return file
 
     monkeypatch.setattr(weights, "find", find)

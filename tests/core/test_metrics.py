@@ -268,7 +268,7 @@ def test_random_masks(density):
     assert_like_scipy(np.random.default_rng(int(density * 100)).random((20, 53, 47)) < density)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7), elements=st.booleans()))
 def test_any_small_mask(masks):
     """Small masks are full of components of equal size: the one met first in reading order must win."""

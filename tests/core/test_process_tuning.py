@@ -17,12 +17,12 @@ def test_elsewhere_it_does_nothing(monkeypatch):
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="needs Linux with glibc")
 def test_freed_memory_stays_in_the_process():
-    """Page faults of writing a fresh 64 MB buffer 60 times: every page each time, or only until the heap has room."""
+    """Page faults of writing a fresh 40 MB buffer 60 times: every page each time, or only until the heap has room."""
     code = (
         "import resource, torch; from rvm_studio.core.process_tuning import keep_freed_memory\n"
         "if {tuned}: assert keep_freed_memory()\n"
         "torch.zeros(1); before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "for _ in range(60): torch.ones(16 * 2**20)\n"
+        "for _ in range(60): torch.ones(10 * 2**20)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
     faults = {

@@ -15,6 +15,20 @@ print(is_compile_supported("cpu") == sys.modules["torch._dynamo.utils"].is_compi
 """
 
 
+SILENCE = """
+import av.logging
+av.logging.set_level(av.logging.ERROR)
+import rvm_studio.core.torchvision_import
+print(av.logging.get_level())
+"""
+
+
+def test_libav_stays_silent():
+    """Older releases have its messages go through Python, which may wait for the one who waits for it."""
+    done = subprocess.run([sys.executable, "-c", SILENCE], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+
+
 def test_the_compiler_is_left_out_and_works_later():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["False", "2.0", "True", "True"]

@@ -211,6 +211,20 @@ def test_titles_are_copied(tmp_path, suffix):
         assert "major_brand" not in found
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_titles_in_an_old_encoding_are_copied_as_text(tmp_path, suffix):
+    """Those of the file, and of its chapters where PyAV knows any."""
+    has_chapters = hasattr(av.container.OutputContainer, "set_chapters")
+    source = make_source(tmp_path / "in.mkv", tags={"title": "Tr#ume", "artist": "Träger"}, chapters=has_chapters)
+    old = source.read_bytes().replace(b"Tr#ume", "Träume".encode("latin-1")).replace(b"Two", "Zwö".encode("latin-1"))
+    source.write_bytes(old)
+    with av.open(str(convert(source, tmp_path / f"out{suffix}").path)) as container:
+        found = {key.lower(): value for key, value in container.metadata.items()}
+        assert (found["title"], found["artist"]) == ("Träume", "Träger")
+        if has_chapters:
+            assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["One", "Zwö"]
+
+
 def test_the_remark_on_alpha_is_of_this_file(tmp_path):
     source = make_source(tmp_path / "in.mkv", tags={"comment": "take 3; alpha: premultiplied"})
     for suffix, expected in ((".mov", "take 3; alpha: straight"), (".mp4", "take 3")):

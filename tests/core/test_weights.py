@@ -176,7 +176,7 @@ def test_the_starter_weights_by_their_name(monkeypatch):
     assert "synthetic persons" in weights.metadata["training_data"]
     monkeypatch.setenv("RVM_WEIGHTS", "starter")
     assert find() == path
-    with pytest.raises(StudioError, match="for mobilenetv3, not for resnet50"):
+    with pytest.raises(StudioError, match=r"are starter weights for mobilenetv3 only. Use variant mobilenetv3.$"):
         find("resnet50")
 
 

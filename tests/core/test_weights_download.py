@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork, weights, weights_download
-from rvm_studio.core.errors import StudioError
+from rvm_studio.core import MattingNetwork, http_download, weights, weights_download
+from rvm_studio.core.errors import DownloadError, StudioError
 from rvm_studio.core.weights_download import CATALOGUE, CatalogueEntry, download, lock, models_dir
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,7 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def _quick_and_local(monkeypatch):
-    monkeypatch.setattr(weights_download, "RETRY_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(http_download, "RETRY_PAUSES", (0, 0, 0))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     for name in ("RVM_MIRROR", "RVM_MODELS_DIR", "RVM_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)
@@ -116,7 +116,8 @@ def server():
 def entry(server) -> CatalogueEntry:
     """An entry for CONTENT on the local server."""
     server.files["some.pth"] = CONTENT
-    return replace(CATALOGUE["mobilenetv3"], url=f"{server.base}/some.pth", sha256=hashlib.sha256(CONTENT).hexdigest())
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    return replace(CATALOGUE["mobilenetv3"], url=f"{server.base}/some.pth", sha256=digest, size=len(CONTENT) - 1000)
 
 
 def _leave_partial(folder: Path, content: bytes) -> None:
@@ -158,7 +159,7 @@ def test_a_reset_connection_is_resumed(server, entry, tmp_path):
 
 
 def test_a_silent_server_is_given_up_and_asked_again(server, entry, tmp_path, monkeypatch):
-    monkeypatch.setattr(weights_download, "TIMEOUT", 0.3)
+    monkeypatch.setattr(http_download, "TIMEOUT", 0.3)
     server.faults = [("stall", 300_000)]
     download(entry, tmp_path, progress=False)
     _assert_whole(tmp_path)
@@ -206,17 +207,25 @@ def test_a_part_longer_than_the_file_starts_over(server, entry, tmp_path):
     assert [request["status"] for request in server.log] == [416, 200]
 
 
-def test_a_part_of_another_file_is_found_out_and_deleted(server, entry, tmp_path):
+def test_a_part_of_another_file_is_found_out_and_replaced(server, entry, tmp_path):
+    """As after the server's file has changed."""
     _leave_partial(tmp_path, b"x" * 1000)
-    with pytest.raises(StudioError, match="SHA-256 found"):
-        download(entry, tmp_path, progress=False)
-    assert list(tmp_path.iterdir()) == []
     download(entry, tmp_path, progress=False)
     _assert_whole(tmp_path)
+    assert [request["range"] for request in server.log] == ["bytes=1000-", None]
+
+
+def test_a_file_that_stays_wrong_is_fetched_once_more_and_no_more(server, entry, tmp_path):
+    server.files["some.pth"] = b"y" * len(CONTENT)
+    server.faults = [("close", 1000), None, ("close", 1000)]
+    with pytest.raises(DownloadError, match="SHA-256 found"):
+        download(entry, tmp_path, progress=False)
+    assert [request["range"] for request in server.log] == [None, "bytes=1000-"] * 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_content_is_deleted_and_both_hashes_are_told(server, entry, tmp_path):
-    server.files["some.pth"] = b"<html>please log in</html>"
+    server.files["some.pth"] = b"y" * len(CONTENT)
     with pytest.raises(StudioError) as caught:
         download(entry, tmp_path, progress=False)
     message = str(caught.value)
@@ -224,26 +233,24 @@ def test_wrong_content_is_deleted_and_both_hashes_are_told(server, entry, tmp_pa
         entry.url,
         hashlib.sha256(server.files["some.pth"]).hexdigest(),
         entry.sha256,
-        "try again",
-        "--mirror",
+        "RVM_MIRROR",
     ):
         assert part in message
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-def test_a_refusal_is_final_and_tells_every_way_out(server, entry, tmp_path, status):
+def test_a_refusal_is_final_and_names_every_choice(server, entry, tmp_path, status):
     server.faults = [status]
     with pytest.raises(StudioError) as caught:
         download(entry, tmp_path, progress=False)
     for part in (
         entry.url,
         str(status),
-        str(tmp_path),
-        "as some.pth",
-        "--weights PATH",
+        f"put some.pth into {tmp_path}",
         "RVM_WEIGHTS",
-        "--mirror",
+        "RVM_MIRROR",
+        '"starter"',
     ):
         assert part in str(caught.value)
     assert len(server.log) == 1
@@ -258,7 +265,7 @@ def test_a_busy_server_is_asked_again(server, entry, tmp_path):
         download(entry, tmp_path, progress=False)
 
 
-def test_offline_fails_at_once_and_tells_every_way_out(entry, tmp_path, monkeypatch):
+def test_offline_fails_at_once_and_names_every_choice(entry, tmp_path, monkeypatch):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/some.pth"
@@ -266,12 +273,17 @@ def test_offline_fails_at_once_and_tells_every_way_out(entry, tmp_path, monkeypa
     def sleep(seconds):
         raise AssertionError("waited although nothing answers")
 
-    monkeypatch.setattr(weights_download.time, "sleep", sleep)
+    monkeypatch.setattr(http_download.time, "sleep", sleep)
     _leave_partial(tmp_path, CONTENT[:10])
     with pytest.raises(StudioError) as caught:
         download(replace(entry, url=url), tmp_path, progress=False)
-    for part in (url, "cannot be reached", str(tmp_path), "--weights PATH", "RVM_WEIGHTS", "--mirror"):
-        assert part in str(caught.value)
+    message, *choices = str(caught.value).splitlines()
+    assert message == f"{url} could not be downloaded: it cannot be reached (Connection refused)."
+    for choice, part in zip(
+        choices, ("1. call again with a network", f"2. put some.pth into {tmp_path}", "3. bundled"), strict=True
+    ):
+        assert choice.startswith(f"  {part}")
+    assert "--" not in str(caught.value)  # that is for the command line
     assert (tmp_path / "some.pth.partial").read_bytes() == CONTENT[:10]
 
 
@@ -306,17 +318,27 @@ def test_a_file_mirror(entry, tmp_path):
 
 @pytest.mark.parametrize("mirror", ["ftp://host/x", "/a/folder", "host.example"])
 def test_a_mirror_that_is_no_address(entry, tmp_path, mirror):
-    with pytest.raises(StudioError, match="expected a base URL"):
+    with pytest.raises(StudioError, match="expected one that begins with https://"):
         download(entry, tmp_path, mirror=mirror, progress=False)
 
 
 def test_an_unwritable_place(entry, tmp_path):
     (tmp_path / "some.pth.partial").mkdir()  # stands for every error of the disk; permissions do not stop root
-    with pytest.raises(StudioError, match="RVM_MODELS_DIR"):
+    with pytest.raises(StudioError, match=r"some.pth.partial cannot be written \(Is a directory\). Free .* writable.$"):
         download(entry, tmp_path, progress=False)
     (tmp_path / "file").touch()
-    with pytest.raises(StudioError, match="RVM_MODELS_DIR"), lock(tmp_path / "file" / "some.pth"):
+    with pytest.raises(StudioError, match="file cannot be written"), lock(tmp_path / "file" / "some.pth"):
         pass
+
+
+def test_the_variable_that_chooses_a_folder_is_named_for_that_folder_only(entry, tmp_path, monkeypatch):
+    """ComfyUI's folder of models does not follow it."""
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path / "models"))
+    for folder in (tmp_path / "models", tmp_path / "elsewhere"):
+        (folder / "some.pth.partial").mkdir(parents=True)
+        with pytest.raises(StudioError) as caught:
+            download(entry, folder, progress=False)
+        assert ("RVM_MODELS_DIR" in str(caught.value)) == (folder.name == "models")
 
 
 def test_progress_is_plain_lines_without_a_terminal(entry, tmp_path, capsys):
@@ -539,5 +561,5 @@ def test_sound_weights_of_another_origin_are_used_and_told(server, published, tm
 
 
 def test_fetch_of_an_unknown_name():
-    with pytest.raises(StudioError, match=r"no weights named 'mobilenetv4'; the catalogue has mobilenetv3, resnet50"):
+    with pytest.raises(StudioError, match=r"no weights named 'mobilenetv4'. Use mobilenetv3 or resnet50"):
         weights.fetch("mobilenetv4")

@@ -10,9 +10,10 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "obs_plugin"
-sys.path.extend([str(PLUGIN), str(HERE)])
+sys.path.extend([str(PLUGIN), str(HERE), str(HERE.parent / "patience")])
 
 import headless_obs  # noqa: E402
+from patience import PATIENCE  # noqa: E402
 
 # Stands in the place of the product's module of this name: starts the worker that the test asks for.
 ENVIRONMENT = """
@@ -37,9 +38,9 @@ def find_python(folder):
 
 
 def copy_plugin(folder: Path, arguments=None) -> Path:
-    """The plugin's files in a folder of their own, to which known_worker.py is the worker with these arguments, or
-    without any the product's own; returns the script to add in OBS."""
-    plugin = folder / "obs_plugin"
+    """Copies the plugin's files into a folder whose name is not all ASCII. known_worker.py is their worker, with these
+    arguments; without any it is the product's own. Returns the script to add in OBS."""
+    plugin = folder / "obs_plügin"
     plugin.mkdir(exist_ok=True)
     for path in PLUGIN.iterdir():
         if path.is_file():
@@ -55,12 +56,12 @@ def copy_plugin(folder: Path, arguments=None) -> Path:
     return plugin / "rvm_obs.py"
 
 
-# In OBS's log: a failed drawing, an error in the Lua or the Python script (what they print otherwise has other words).
+# In OBS's log: a failed drawing, an error in the Python script, and any line of the filter: it reports errors only.
 COMPLAINTS = (
     "(GL) failed",
     "Could not find attribute",
     "Error compiling",
-    "rvm_filter.lua:",
+    "[Lua: rvm_filter.lua]",
     "Traceback",
     "cannot draw",
 )
@@ -72,9 +73,9 @@ class Control:
     def __init__(self, folder: Path):
         self.path = folder / "control"
 
-    def __call__(self, code: str, timeout: float = 20):
+    def __call__(self, code: str):
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(timeout)
+            connection.settimeout(PATIENCE)
             connection.connect(str(self.path))
             with connection.makefile("rwb") as stream:
                 stream.write(json.dumps(code).encode() + b"\n")
@@ -86,7 +87,8 @@ class Control:
 
 def read_report(obs) -> dict:
     path = obs.folder / "report.json"
-    obs.wait_until(path.exists, 20, "the worker")
+    if not path.exists():
+        obs.wait_until(path.exists, "the worker")
     return json.loads(path.read_text())
 
 
@@ -98,24 +100,30 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def start_obs(tmp_path):
-    """start_obs(sources, mask=None, delay_ms=0, control=False, scripts=(), **options of HeadlessObs): OBS with the
-    script and known_worker.py; without a mask, with the product's worker. obs.report(): what the known worker reports.
+    """start_obs(sources, mask=None, delay=0, control=False, scripts=(), held=False, **options of HeadlessObs): OBS with
+    the script and known_worker.py; without a mask, with the product's worker. obs.report(): what the known worker
+    reports. While there is a file obs.hold it gives no mattes; held: from the beginning.
     control: obs.control(code) runs Python inside OBS, and the script is loaded by the script that does so, under the
     path obs.script."""
     if headless_obs.missing():
         pytest.skip(headless_obs.missing())
     started = []
 
-    def start(sources, mask=None, delay_ms=0, control=False, scripts=(), **options) -> headless_obs.HeadlessObs:
+    def start(
+        sources, mask=None, delay=0, control=False, scripts=(), held=False, **options
+    ) -> headless_obs.HeadlessObs:
         folder = tmp_path / f"obs{len(started)}"
         folder.mkdir()
-        script = copy_plugin(folder, None if mask is None else (mask, delay_ms, folder / "report.json"))
+        script = copy_plugin(folder, None if mask is None else (mask, delay, folder / "report.json"))
         scripts = [HERE / "obs_control.py" if control else script, *scripts]
         if control:
             environment = {"RVM_CONTROL": str(folder / "control"), "RVM_CONTROL_LOADS": str(script)}
             options["env"] = {**options.get("env", {}), **environment}
         obs = headless_obs.HeadlessObs(folder, sources, scripts, **options)
         obs.script, obs.control, obs.report = script, Control(folder), lambda: read_report(obs)
+        obs.hold = folder / "report.json.hold"
+        if held:
+            obs.hold.touch()
         started.append(obs)
         return obs.start()
 

@@ -22,7 +22,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from patience import PATIENCE, wait_for
 from PIL import Image
+
+LOST_FRAMES = 15  # at most, at a recording's end: what OBS and its encoder hold when they are killed
 
 GLOBAL_INI = """[General]
 FirstRun=true
@@ -207,7 +210,7 @@ class HeadlessObs:
         }
         (self.config / "basic" / "scenes" / f"{name}.json").write_text(json.dumps(collection, indent=1))
 
-    def start(self, timeout: float = 40) -> "HeadlessObs":
+    def start(self) -> "HeadlessObs":
         width, height = self.size
         (self.config / "global.ini").write_text(GLOBAL_INI.format(port=self.port))
         profile = PROFILE_INI.format(folder=self.folder, width=width, height=height, fps=self.fps, **self.profile)
@@ -220,20 +223,20 @@ class HeadlessObs:
             self.process = subprocess.Popen(
                 command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder
             )
-        end = time.monotonic() + timeout
-        while True:
-            assert self.process.poll() is None, f"OBS ended with {self.process.returncode}:\n{self.log_tail()}"
-            assert time.monotonic() < end, f"OBS does not answer:\n{self.log_tail()}"
-            try:
-                self.remote = Remote(self.port)
-                break
-            except OSError:
-                time.sleep(0.1)
-        self.wait_until(lambda: self.request("GetSceneList"), timeout)
+        self.wait_until(self._connect, "OBS")
+        self.wait_until(lambda: self.request("GetSceneList"), "the scenes")
         return self
 
-    @staticmethod
-    def _holds(condition) -> bool:
+    def _connect(self) -> bool:
+        try:
+            self.remote = Remote(self.port)
+        except OSError:
+            return False
+        return True
+
+    def _holds(self, condition) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"OBS ended with {self.process.returncode}:\n{self.log_tail()}"
         try:
             return bool(condition())
         except RequestError:
@@ -263,10 +266,10 @@ class HeadlessObs:
         with os.fdopen(reading) as number:
             self.env["DISPLAY"] = f":{number.readline().strip()}"
 
-    def request(self, kind: str, timeout: float = 20, **data) -> dict:
+    def request(self, kind: str, **data) -> dict:
         """One obs-websocket request; raises RequestError if OBS refuses it."""
         assert self.remote is not None
-        return self.remote.request(kind, timeout, data)
+        return self.remote.request(kind, data)
 
     def screenshot(self, source: str) -> np.ndarray:
         """[H, W, 4] uint8 RGBA with straight alpha, as OBS renders the source now."""
@@ -274,24 +277,29 @@ class HeadlessObs:
         with Image.open(io.BytesIO(base64.b64decode(reply["imageData"].split(",", 1)[1]))) as picture:
             return np.array(picture.convert("RGBA"))
 
-    def wait_until(self, condition, timeout: float = 10, what: str = "it") -> None:
+    def wait_until(self, condition, what: str = "it") -> None:
         """A request that OBS refuses counts as not yet: a video that is being opened has no size, for example."""
-        end = time.monotonic() + timeout
-        while not self._holds(condition):
-            assert self.process is not None
-            assert self.process.poll() is None, f"OBS ended with {self.process.returncode}:\n{self.log_tail()}"
-            assert time.monotonic() < end, f"waited {timeout} s for {what} in vain:\n{self.log_tail()}"
-            time.sleep(0.05)
+        wait_for(lambda: self._holds(condition), what, tells=self.log_tail, pause=0.02)
 
-    def record_and_kill(self, seconds: float) -> Path:
-        """A recording of about that length. OBS is killed then: version 29 often crashes when a lossless recording is
-        stopped (in obs-ffmpeg, whose encoder is freed while a frame is in it), and the file is whole enough."""
+    def record_and_kill(self, frames: int, enough=lambda: True) -> Path:
+        """A recording of at least that many frames, and until it is enough. OBS is killed then: version 29 often
+        crashes when a lossless recording is stopped (in obs-ffmpeg, whose encoder is freed while a frame is in it). Of
+        the file nothing is missing but the last few frames."""
         self.request("StartRecord")
-        self.wait_until(lambda: self.request("GetRecordStatus")["outputActive"])
-        self.wait_until(lambda: self.request("GetRecordStatus")["outputDuration"] > 1000 * seconds, 10 * seconds)
+        self.wait_until(lambda: self.request("GetRecordStatus")["outputActive"], "the recording")
+        self.wait_until(lambda: self.recorded() >= frames + LOST_FRAMES and enough(), "the recording's end")
         path = max(self.folder.glob("*.avi"), key=lambda file: file.stat().st_mtime)
         self.kill()
         return path
+
+    def recorded(self) -> int:
+        """The frames of the recording so far."""
+        return round(self.request("GetRecordStatus")["outputDuration"] * self.fps / 1000)
+
+    def skipped(self) -> int:
+        """How many frames OBS has left out so far, as it had no time for them."""
+        stats = self.request("GetStats")
+        return stats["renderSkippedFrames"] + stats["outputSkippedFrames"]
 
     def log_text(self) -> str:
         return self.log.read_text(errors="replace")
@@ -299,7 +307,7 @@ class HeadlessObs:
     def log_tail(self, lines: int = 40) -> str:
         return "\n".join(self.log_text().splitlines()[-lines:])
 
-    def quit(self, timeout: float = 30) -> int:
+    def quit(self) -> int:
         """Closes the main window as its user would; returns OBS's exit code."""
         assert self.process is not None
         if self.remote is not None:  # OBS 29 can crash while it closes a connection
@@ -308,7 +316,7 @@ class HeadlessObs:
             time.sleep(0.3)
         _close_window(self.env["DISPLAY"], "OBS ")
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"OBS does not quit:\n{self.log_tail()}") from None
 
@@ -348,7 +356,7 @@ class Remote:
     """The client's side of obs-websocket 5 (RFC 6455, text only)."""
 
     def __init__(self, port: int):
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
         self._buffer = b""
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         self._socket.sendall(
@@ -363,9 +371,8 @@ class Remote:
         self._send({"op": 1, "d": {"rpcVersion": 1, "eventSubscriptions": 0}})
         self._read()  # identified
 
-    def request(self, kind: str, timeout: float, data: dict) -> dict:
+    def request(self, kind: str, data: dict) -> dict:
         number = secrets.token_hex(8)
-        self._socket.settimeout(timeout)
         self._send({"op": 6, "d": {"requestType": kind, "requestId": number, "requestData": data}})
         while True:
             message = self._read()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-WIDTH, HEIGHT = 640, 360
+WIDTH, HEIGHT = 320, 180
 BITS = 10
-CELL = 16  # pixels on a side
+CELL = 8  # pixels on a side
 ROOM, BLOCK, ON, OFF = (0, 60, 255), (255, 255, 255), (255, 220, 0), (120, 0, 0)
 
 

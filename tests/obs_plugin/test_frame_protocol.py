@@ -6,7 +6,6 @@ import mmap
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,12 @@ from filter_side import FilterSide
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from patience import PATIENCE, wait_for
 from rvm_frame_protocol import Arena, ProtocolError
 
 HERE = Path(__file__).resolve().parent
 PLUGIN = HERE.parent.parent / "obs_plugin"
+SHARED_FIXTURE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 WORDS = st.one_of(st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2, 2**31, 2**32, 2**63, 2**64 - 1]))
 
 
@@ -208,7 +209,7 @@ def test_names_that_name_nothing(name):
         Arena.attach(name)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=SHARED_FIXTURE)
 @given(
     st.dictionaries(st.sampled_from(["magic", "version", "arena_bytes", "slot_count", "slot_bytes"]), WORDS, min_size=1)
 )
@@ -228,7 +229,7 @@ def test_a_fuzzed_header_is_refused_or_was_no_change(arena, changes):
             setattr(header, field, value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=SHARED_FIXTURE, max_examples=300)
 @given(
     st.dictionaries(st.sampled_from([name for name, _ in protocol.PictureHeader._fields_]), WORDS),
     st.dictionaries(st.sampled_from(["instance", "picture_count", "settings_sequence", "settings_length"]), WORDS),
@@ -270,8 +271,8 @@ import sys
 sys.path.insert(0, {plugin!r})
 import rvm_frame_protocol as protocol
 arena = protocol.Arena.attach(sys.argv[1])
-slot, last, torn, count = arena.slots[0], 0, 0, 0
-while last < {frames}:
+slot, last, torn, count, epoch = arena.slots[0], 0, 0, 0, 1
+while epoch == 1:
     picture = slot.read_picture(last)
     if picture is None:
         continue
@@ -282,7 +283,7 @@ while last < {frames}:
     assert picture.number > last, (picture.number, last)
     assert data == bytes([picture.number % 251]) * len(data), picture.number
     assert len(data) == 4 * picture.width * picture.height
-    last, count = picture.number, count + 1
+    last, count, epoch = picture.number, count + 1, picture.epoch
     with slot.write_matte(picture, 2, 1) as matte:
         matte.alpha[:] = bytes([picture.number % 251]) * 2
 print(count, torn)
@@ -296,22 +297,37 @@ def test_a_hundred_thousand_frames_at_full_speed(arena, side_length):
     come back in order. What it cannot keep up with it skips."""
     frames = 100_000 if side_length < 100 else 20_000
     side = FilterSide(arena.slots[0])
-    code = FULL_SPEED.format(plugin=str(PLUGIN), frames=frames)
+    code = FULL_SPEED.format(plugin=str(PLUGIN))
     command = [sys.executable, "-c", code, arena.prepare_worker()]
     reader = subprocess.Popen(
         command, pass_fds=arena.inherited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     colors = [bytes([value]) * (4 * side_length**2) for value in range(251)]
-    numbers = []
-    for number in range(1, frames + 1):
-        side.write_picture(number, side_length, side_length, colors[number % 251])
-        numbers += check_mattes(side)
-    output, errors = reader.communicate(timeout=60)
+    numbers, number = [], 0
+
+    def write_next(epoch=1):
+        nonlocal number
+        number += 1
+        side.write_picture(number, side_length, side_length, colors[number % 251], epoch=epoch)
+        numbers.extend(check_mattes(side))
+
+    write_next()
+    wait_for(lambda: slot_is_read(arena, reader), "the reader")
+    while number < frames or len(numbers) < 20:  # they may take turns on one core, and the reader's are to be enough
+        write_next()
+        assert reader.poll() is None, reader.communicate()
+    write_next(epoch=2)  # the last one
+    output, errors = reader.communicate(timeout=PATIENCE)
     assert reader.returncode == 0, errors
     numbers += check_mattes(side)
     assert numbers == sorted(set(numbers))
-    assert numbers[-1] == frames
-    assert int(output.split()[0]) >= len(numbers) > 20  # on a busy machine they take turns
+    assert numbers[-1] == number
+    assert int(output.split()[0]) >= len(numbers)
+
+
+def slot_is_read(arena, reader) -> bool:
+    assert reader.poll() is None, reader.communicate()
+    return arena.slots[0].control.matte_count > 0
 
 
 def check_mattes(side) -> list[int]:
@@ -408,7 +424,7 @@ class Conversation(RuleBasedStateMachine):
 
 
 TestConversation = Conversation.TestCase
-TestConversation.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestConversation.settings = settings(max_examples=40, stateful_step_count=40)
 
 
 # Operating systems -----------------------------------------------------------------------------------------------
@@ -446,9 +462,8 @@ def test_no_name_is_left(monkeypatch, tmp_path, kind):
     if kind == "file":
         monkeypatch.setitem(sys.modules, "_posixshmem", None)
         monkeypatch.setattr(os.path, "isdir", lambda path: False)
-    before = set(os.listdir("/dev/shm"))
     arena = Arena.create(1)
-    assert set(os.listdir("/dev/shm")) == before
+    assert not [name for name in os.listdir("/dev/shm") if "rvm" in name]
     assert os.listdir(tmp_path) == []
     if kind != "memfd":
         assert os.stat(arena.inherited[0]).st_mode & 0o777 == 0o600
@@ -503,10 +518,16 @@ def test_the_structures_in_c_have_the_same_size():
 
 
 def test_a_worker_that_only_looks_costs_little(arena, worker):
-    """A look at eight quiet slots a thousand times a second must be free: below 5 % of a core."""
-    start = time.process_time()
-    for _ in range(1000):
-        for slot in worker.slots:
-            slot.read_picture(5)
-            slot.read_settings(1)
-    assert time.process_time() - start < 0.05
+    """A thousand times a second, at every slot: where nothing is new, nothing is read but a few numbers."""
+    side = FilterSide(arena.slots[0])
+    side.write_settings(model="mobilenetv3")
+    side.write_picture(5, 64, 64, pixels(5, 64, 64))
+    slot, called = worker.slots[0], []
+    known, _ = slot.read_settings()
+    sys.setprofile(lambda frame, event, _: event == "call" and called.append(frame.f_code.co_name))
+    try:
+        seen = slot.read_picture(5), slot.read_settings(known)
+    finally:
+        sys.setprofile(None)
+    assert seen == (None, None)
+    assert called == ["read_picture", "fence", "__init__", "is_intact", "fence", "read_settings"]

@@ -46,7 +46,7 @@ def pictures(gradient, *filters):
 def show_all(obs, names) -> None:
     """The filters have given their first mattes: a source that is not in the programme is drawn only by screenshots."""
     for name in names:
-        obs.wait_until(lambda name=name: obs.screenshot(name)[..., 3].any(), 10, name)
+        obs.wait_until(lambda name=name: obs.screenshot(name)[..., 3].any(), name)
 
 
 @pytest.mark.parametrize("kind", ["opaque", "soft"])

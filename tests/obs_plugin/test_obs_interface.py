@@ -1,7 +1,6 @@
 """What the script and the filter show to the user, and what they use of OBS."""
 
 import ast
-import time
 from pathlib import Path
 
 from headless_obs import color, matte
@@ -95,7 +94,7 @@ def test_properties_of_the_filter(start_obs):
     top = obs.control(FILTER)
     groups = {entry["name"]: entry["items"] for entry in top if "items" in entry}
     assert list(groups) == ["picture", "edge", "network", "timing", "safety"]
-    assert next(entry for entry in top if entry["name"] == "status")["title"].startswith("Delay ")
+    assert next(entry for entry in top if entry["name"] == "status")["title"].startswith("Delay: ")
     entries = [entry for items in groups.values() for entry in items]
     assert all(entry["title"] and entry["tip"] for entry in entries)
     assert {entry["name"] for entry in entries if not entry["visible"]} == {"key_color", "blur", "image_file"}
@@ -104,6 +103,32 @@ def test_properties_of_the_filter(start_obs):
     entries = [entry for group in obs.control(FILTER) for entry in group.get("items", ())]
     hidden = {entry["name"] for entry in entries if not entry["visible"]}
     assert hidden == {"blur", "image_file", "fixed_delay", "freeze"}
+
+
+def test_reload_reads_every_file_again(start_obs):
+    """Reload runs the files as they are now. If one is missing, the script's panel and the log say so."""
+    obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], 128, control=True)
+    part = obs.script.with_name("rvm_filter_settings.lua")
+    text = part.read_text(encoding="utf-8")
+
+    def tips():
+        return [entry["tip"] for group in obs.control(FILTER) for entry in group.get("items", ())]
+
+    assert "Softens the edge." in tips()
+    part.write_text(text.replace("Softens the edge.", "Feathers it: ü."), encoding="utf-8")
+    obs.control(f"in_window(lambda: reload({str(obs.script)!r}))")
+    assert "Softens the edge." not in tips()
+    assert "Feathers it: ü." in tips()
+    part.unlink()
+    obs.control(f"in_window(lambda: reload({str(obs.script)!r}))")
+    panel = obs.control(f"path = {str(obs.script)!r}\n{SCRIPT}\nresult = in_window(look)")
+    assert [entry["name"] for entry in panel if entry["visible"]] == ["error", "refresh", "restart"]
+    assert "did not accept rvm_filter.lua" in panel[0]["title"]
+    assert f"{part} is missing or cannot be read" in obs.log_text()
+    part.write_text(text, encoding="utf-8")
+    obs.control(f"in_window(lambda: reload({str(obs.script)!r}))")
+    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any())
+    obs.log.write_text(obs.log_text().replace("[Lua: rvm_filter.lua] Error running file", "as it should:"))
 
 
 def test_defaults(start_obs):
@@ -182,6 +207,6 @@ result = in_window(press)
 def test_the_panel_says_why_there_is_no_worker(start_obs):
     obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte()])], "neither number nor pattern", control=True)
     code = f"path = {str(obs.script)!r}\n{SCRIPT}\nresult = in_window(look)"
-    obs.wait_until(lambda: "ValueError: invalid literal" in str(obs.control(code)), 15)
-    time.sleep(0.5)
-    assert not obs.screenshot("cam").any()
+    obs.wait_until(lambda: "ValueError: invalid literal" in str(obs.control(code)))
+    for _ in range(10):
+        assert not obs.screenshot("cam").any()

@@ -1,12 +1,10 @@
 """When no matte comes: freeze, hide or show the whole picture, as chosen, and never the room otherwise."""
 
-import os
-import signal
-import time
-
 import pytest
+import rvm_frame_protocol as protocol
 from headless_obs import color, matte
 
+FOR_GOOD = 10**7  # ms
 HALF = 128  # the worker's matte: more opaque than that is only the raw picture
 
 
@@ -14,35 +12,70 @@ def opacity(obs) -> int:
     return int(obs.screenshot("cam")[..., 3].max())
 
 
-def start(start_obs, delay_ms=0, size=(64, 36), **settings):
-    return start_obs([color("cam", 0xFFE02010, *size, [matte(**settings)])], HALF, delay_ms)
+class Settled:
+    """Whether the filter has been in a state for twenty frames: longer than a matte may be on its way."""
+
+    def __init__(self, obs, state: int):
+        self._obs, self._state, self._since = obs, state, None
+
+    def __call__(self) -> bool:
+        slot = self._obs.report()["slots"][0]
+        if slot["shown"] != self._state:
+            self._since = None
+        elif self._since is None or slot["shown_frames"] != self._since["shown_frames"]:
+            self._since = slot
+        return self._since is not None and slot["late_frames"] >= self._since["late_frames"] + 20
+
+
+def start(start_obs, delay=0, held=False, **settings):
+    return start_obs([color("cam", 0xFFE02010, 64, 36, [matte(**settings)])], HALF, delay, held=held)
 
 
 @pytest.mark.parametrize(("late", "expected"), [("freeze", 0), ("hide", 0), ("raw", 255)])
 def test_before_the_first_matte(start_obs, late, expected):
-    obs = start(start_obs, 3000, late=late)
+    obs = start(start_obs, held=True, late=late)
     for _ in range(20):
         assert opacity(obs) == expected
+    obs.wait_until(lambda: obs.report()["slots"], "the first picture")
+    for _ in range(20):
+        assert opacity(obs) == expected
+    obs.hold.unlink()
+    obs.wait_until(lambda: opacity(obs) == HALF)
 
 
 @pytest.mark.parametrize(
-    ("late", "after"), [("freeze", [(0.6, HALF), (2.2, 0)]), ("hide", [(0.9, 0)]), ("raw", [(0.9, 255)])]
+    ("settings", "between", "state", "expected"),
+    [
+        ({"late": "freeze", "freeze": FOR_GOOD}, {HALF}, protocol.FROZEN, HALF),
+        ({"late": "freeze", "freeze": 1500}, {HALF, 0}, protocol.HIDDEN, 0),
+        ({"late": "hide", "freeze": FOR_GOOD}, {HALF, 0}, protocol.HIDDEN, 0),
+        ({"late": "raw", "freeze": FOR_GOOD}, {HALF, 255}, protocol.RAW, 255),
+    ],
+    ids=["frozen", "frozen for a while", "hidden", "raw"],
 )
-def test_a_worker_that_stands_still(start_obs, late, after):
-    """after: (seconds since it stopped, what is seen)"""
-    obs = start(start_obs, late=late, freeze=1500)
+def test_a_worker_that_stands_still(start_obs, settings, between, state, expected):
+    """What is seen on the way to the state that the filter comes to, and then."""
+    obs = start(start_obs, **settings)
     obs.wait_until(lambda: opacity(obs) == HALF)
-    time.sleep(1)
-    process = obs.report()["pid"]
-    os.kill(process, signal.SIGSTOP)
-    stopped = time.monotonic()
-    try:
-        for seconds, expected in after:
-            time.sleep(max(0, stopped + seconds - time.monotonic()))
-            assert opacity(obs) == expected
-    finally:
-        os.kill(process, signal.SIGCONT)
-    obs.wait_until(lambda: opacity(obs) == HALF, 3)
+    obs.hold.touch()
+    seen, settled = set(), Settled(obs, state)
+    obs.wait_until(lambda: seen.add(opacity(obs)) or settled())
+    assert seen <= between
+    for _ in range(10):
+        assert opacity(obs) == expected
+    obs.hold.unlink()
+    obs.wait_until(lambda: obs.report()["slots"][0]["shown"] == protocol.LIVE and opacity(obs) == HALF)
+
+
+def test_what_is_frozen_is_hidden_once_its_time_is_over(start_obs):
+    """The time counts from the last matte: it is over at once where it is set to none."""
+    obs = start(start_obs, late="freeze", freeze=FOR_GOOD)
+    obs.wait_until(lambda: opacity(obs) == HALF)
+    obs.hold.touch()
+    obs.wait_until(Settled(obs, protocol.FROZEN))
+    obs.request("SetSourceFilterSettings", sourceName="cam", filterName="matte", filterSettings={"freeze": 0})
+    obs.wait_until(Settled(obs, protocol.HIDDEN))
+    assert opacity(obs) == 0
 
 
 @pytest.mark.parametrize("sync", ["steady", "soon", "newest"])
@@ -50,13 +83,16 @@ def test_another_size_never_shows_the_room(start_obs, sync):
     obs = start(start_obs, 60, sync=sync)
     obs.wait_until(lambda: opacity(obs) == HALF)
     for width in (100, 32, 64):
-        obs.request("SetInputSettings", inputName="cam", inputSettings={"width": width})
-        end = time.monotonic() + 1.5
-        seen = set()
-        while time.monotonic() < end:
-            seen.add(opacity(obs))
-        assert seen <= {0, HALF}
-        assert HALF in seen
+        assert seen_while_it_changes(obs, width) <= {0, HALF}
+
+
+def seen_while_it_changes(obs, width: int) -> set[int]:
+    """Until mattes of the new width are shown."""
+    obs.request("SetInputSettings", inputName="cam", inputSettings={"width": width})
+    before, after = [], []
+    obs.wait_until(lambda: before.append(opacity(obs)) or obs.report()["sizes"][0][0] == width)
+    obs.wait_until(lambda: after.append(opacity(obs)) or (len(after) > 20 and HALF in after))
+    return {*before, *after}
 
 
 def test_more_filters_than_places(start_obs):
@@ -70,11 +106,10 @@ def test_more_filters_than_places(start_obs):
 
     obs.wait_until(lambda: sorted(seen()) == [0] + 8 * [HALF])
     hidden = seen().index(0)
-    shown = (hidden + 1) % 9
+    seen_one = (hidden + 1) % 9
     items = {
         item["sourceName"]: item["sceneItemId"]
         for item in obs.request("GetSceneItemList", sceneName="Scene")["sceneItems"]
     }
-    obs.request("SetSceneItemEnabled", sceneName="Scene", sceneItemId=items[f"cam{shown}"], sceneItemEnabled=False)
-    time.sleep(2.5)
+    obs.request("SetSceneItemEnabled", sceneName="Scene", sceneItemId=items[f"cam{seen_one}"], sceneItemEnabled=False)
     obs.wait_until(lambda: obs.screenshot(f"cam{hidden}")[..., 3].max() == HALF)

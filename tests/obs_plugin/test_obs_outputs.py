@@ -44,7 +44,7 @@ def start(start_obs, rgb, tmp_path, mask, **settings):
     path = saved(rgb, tmp_path / "picture.png")
     sources = [scene("Scene", ["black", "cam"]), color("black", 0xFF000000, width, height)]
     obs = start_obs([*sources, image("cam", path, [matte(**settings)])], mask, size=(width, height))
-    obs.wait_until(lambda: shown_frames(obs) > 5, 20)
+    obs.wait_until(lambda: shown_frames(obs) > 5)
     return obs
 
 

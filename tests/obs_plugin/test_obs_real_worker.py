@@ -16,6 +16,7 @@ from rvm_studio.core.matting_session import MattingSession
 SAMPLE = PLUGIN.parent / "assets" / "sample.mp4"
 FRAMES, RATE = 12, 2  # of the clip: slow enough for a busy processor to matte every one
 BACK = (0xA0, 0x48, 0xB0)
+MATTES = "import sys; result = sys.modules['rvm_obs'].running.arena.slots[0].control.matte_count"
 LOSSLESS = {"quality": "Lossless", "color_format": "RGB", "color_range": "Full"}
 
 
@@ -47,9 +48,10 @@ def test_a_recording_is_the_cores_own_composite(start_obs, clip, reference_weigh
     monkeypatch.setenv("RVM_WEIGHTS", str(reference_weights))
     filters = [matte(decontaminate=0, scene_cuts=False, skip="1", freeze=10000)]
     back = color("back", 0xFF000000 | BACK[2] << 16 | BACK[1] << 8 | BACK[0], width, height)
-    obs = start_obs([back, media("cam", path, filters)], size=(width, height), fps=RATE, **LOSSLESS)
-    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), 90, "the first matte")
-    frames = recorded(obs.record_and_kill(20), height, width)
+    obs = start_obs([back, media("cam", path, filters)], control=True, size=(width, height), fps=RATE, **LOSSLESS)
+    obs.wait_until(lambda: obs.screenshot("cam")[..., 3].any(), "the first matte")
+    enough = obs.control(MATTES) + 2 * FRAMES + 4
+    frames = recorded(obs.record_and_kill(2 * FRAMES, lambda: obs.control(MATTES) >= enough), height, width)
     # A frame that is the one before to the last pixel was shown twice, for want of a new one; it was not matted twice,
     # as the network remembers and would have answered a little differently.
     frames = [

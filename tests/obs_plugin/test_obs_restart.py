@@ -86,7 +86,7 @@ def test_scene_collections(start_obs):
             with pytest.raises(RequestError):
                 obs.request("GetSourceFilter", sourceName="cam", filterName="matte")
         else:
-            obs.wait_until(lambda: mixed(obs), 10, name)
+            obs.wait_until(lambda: mixed(obs), name)
             assert kept(obs)
     assert obs.quit() == 0
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import rvm_frame_protocol as protocol
 from headless_obs import Remote, color, matte, scene
+from patience import PATIENCE
 
 HALF = 128
 BUSY = """
@@ -53,7 +55,7 @@ class Pestering(threading.Thread):
     def run(self):
         try:
             while not self.stopping.wait(self._pause):
-                self._action(lambda kind, **data: self._remote.request(kind, 10, data), self.count)
+                self._action(lambda kind, **data: self._remote.request(kind, data), self.count)
                 self.count += 1
         except Exception as error:  # anything; the test raises it
             self.error = error
@@ -84,7 +86,7 @@ def filters(request, count):
 
 
 @pytest.mark.slow
-def test_a_minute_of_everything(start_obs, tmp_path):
+def test_everything_at_once(start_obs, tmp_path):
     """Reloads, filters that come and go, sizes that change, a chain of two filters, one on a scene, screenshots, and a
     script that locks all the time: nothing stands still for long, nothing crashes, nothing leaks."""
     busy = tmp_path / "busy_script.py"
@@ -100,32 +102,29 @@ def test_a_minute_of_everything(start_obs, tmp_path):
     pests = [Pestering(obs, screenshots, 0.05), Pestering(obs, resize, 0.3), Pestering(obs, filters, 0.2)]
     for pest in pests:
         pest.start()
-    end, reloads, slowest = time.monotonic() + 60, 0, 0.0
-    frames = obs.request("GetStats")["renderTotalFrames"]
+
+    def drawn() -> int:
+        return obs.request("GetStats")["renderTotalFrames"]
+
+    def locked() -> int:
+        return obs.control("import sys; result = sys.modules['busy_script'].calls")
+
+    reloads = 0
     try:
-        while time.monotonic() < end:
-            start = time.monotonic()
+        while reloads < 30 or locked() < 1000 or min(pest.count for pest in pests) < 30:
             obs.control(f"in_window(lambda: reload({str(obs.script)!r}))")
             reloads += 1
-            slowest = max(slowest, time.monotonic() - start)
-            time.sleep(1.5)
-            now = obs.request("GetStats")["renderTotalFrames"]
-            assert now > frames, f"OBS draws no more:\n{obs.log_tail()}"
-            frames = now
+            until = drawn() + 25
+            obs.wait_until(lambda until=until: drawn() >= until, "frames")
+            assert not [pest.error for pest in pests if pest.error]
     finally:
         for pest in pests:
             pest.stopping.set()
         for pest in pests:
             pest.join()
-    for pest in pests:
-        if pest.error:
-            raise pest.error
-        assert pest.count > 20
-    assert reloads > 10
-    assert slowest < 10
-    assert obs.control("import sys; result = sys.modules['busy_script'].calls") > 1000
+    assert not [pest.error for pest in pests if pest.error]
     obs.request("SetInputSettings", inputName="cam", inputSettings={"width": 160, "height": 90})
-    obs.wait_until(lambda: obs.screenshot("Inner")[..., 3].any(), 10, "a matte after all that")
+    obs.wait_until(lambda: obs.screenshot("Inner")[..., 3].any(), "a matte after all that")
     assert obs.quit() == 0
     assert "Number of memory leaks: 1\n" in obs.log_text()  # OBS 29's own
 
@@ -134,19 +133,21 @@ def test_a_minute_of_everything(start_obs, tmp_path):
 def test_a_worker_killed_ten_times(start_obs):
     obs = start_obs([color("cam", 0xFFE02010, 64, 36, [matte(late="hide")])], HALF)
 
-    def shows(opacity):
-        return int(obs.screenshot("cam")[..., 3].max()) == opacity
+    def opacity() -> int:
+        return int(obs.screenshot("cam")[..., 3].max())
 
-    obs.wait_until(lambda: shows(HALF))
-    for _ in range(10):
-        process = obs.report()["pid"]
+    obs.wait_until(lambda: opacity() == HALF)
+
+    def seen_after_a_kill() -> set[int]:
+        """Until the mattes of another worker are shown."""
+        process, seen = obs.report()["pid"], set()
         os.kill(process, signal.SIGKILL)
-        killed = time.monotonic()
-        seen = set()
-        while not (time.monotonic() > killed + 0.2 and shows(HALF) and obs.report()["pid"] != process):
-            seen.add(int(obs.screenshot("cam")[..., 3].max()))
-            assert time.monotonic() < killed + 3
-        assert seen <= {0, HALF}
+        obs.wait_until(lambda: seen.add(opacity()) or obs.report()["pid"] != process, "another worker")
+        obs.wait_until(lambda: seen.add(opacity()) or obs.report()["slots"][0]["shown"] == protocol.LIVE)
+        return seen
+
+    for _ in range(10):
+        assert seen_after_a_kill() <= {0, HALF}
     assert obs.quit() == 0
 
 
@@ -158,7 +159,7 @@ def test_obs_killed_leaves_nothing(start_obs):
     arena = arenas(worker)
     assert len(arena) == 1
     obs.kill()
-    gone, _ = psutil.wait_procs([worker], timeout=2)
+    gone, _ = psutil.wait_procs([worker], PATIENCE)
     assert gone
     assert not [name for name in set(os.listdir("/dev/shm")) - memory if "rvm" in name]
     assert not any(arenas(process) & arena for process in psutil.process_iter())

@@ -3,14 +3,16 @@
 import ctypes
 import importlib
 import json
+import ntpath
+import os
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
 import pytest
 import rvm_supervisor
+from patience import wait_for
 
 
 def not_installed(folder):
@@ -57,6 +59,15 @@ def test_libraries_on_linux(script, monkeypatch, tmp_path):
         script.library("obs-scripting")
 
 
+def test_paths_of_files(script, monkeypatch):
+    """OBS splits them at "/" alone, on Windows too; else script_path() is of no use to the filter."""
+    assert script.script_file("rvm_filter.lua") == os.fsencode(Path(script.FOLDER) / "rvm_filter.lua")
+    windows = types.SimpleNamespace(path=ntpath, sep="\\", fsencode=str.encode)
+    monkeypatch.setattr(script, "os", windows)
+    monkeypatch.setattr(script, "FOLDER", r"C:\Users\Jürgen\rvm")
+    assert script.script_file("rvm_filter.lua") == "C:/Users/Jürgen/rvm/rvm_filter.lua".encode()
+
+
 class FakeLibrary:
     """Notes calls; what a function returns is set as its name."""
 
@@ -74,7 +85,11 @@ class FakeLibrary:
 
 @pytest.mark.parametrize(
     ("results", "expected"),
-    [({"obs_script_create": None}, "without Lua"), ({"obs_script_loaded": False}, "refused"), ({}, "")],
+    [
+        ({"obs_script_create": None}, "without Lua"),
+        ({"obs_script_loaded": False}, "did not accept"),
+        ({}, ""),
+    ],
 )
 def test_loading_the_filter(script, monkeypatch, results, expected):
     library = FakeLibrary(**results)
@@ -90,9 +105,7 @@ def test_loading_the_filter(script, monkeypatch, results, expected):
         assert script.status_rows() == [("error", script.problem)]
     else:
         assert script.problem == ""
-        end = time.monotonic() + 5
-        while not script.running.worker.error and time.monotonic() < end:  # it is found out in a thread
-            time.sleep(0.01)
+        wait_for(lambda: script.running.worker.error)  # it is found out in a thread
         assert script.status_rows()[-1] == ("error", "Last error: Run install.py first.")
         assert (
             int(next(call[3] for call in library.calls if call[1:3] == (1, b"address"))) == script.running.arena.address

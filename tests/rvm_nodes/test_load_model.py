@@ -1,6 +1,7 @@
 """RVM Load Model: which weights are offered, how they come, and into whose care the network goes."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,45 @@ def test_official_weights_are_downloaded_once_and_verified(comfy, tmp_path, monk
 def test_a_download_that_is_something_else_is_refused(comfy, tmp_path, monkeypatch):
     (tmp_path / "rvm_mobilenetv3.pth").write_bytes(b"not the official file")
     monkeypatch.setenv("RVM_MIRROR", tmp_path.as_uri())
-    with pytest.raises(StudioError, match=r"RVM Load Model: .* is not the expected file: SHA-256"):
+    with pytest.raises(StudioError, match=r"RVM Load Model: .* is another file: SHA-256"):
         load(OFFICIAL[0])
     assert not list((comfy.root / "models" / "rvm").glob("*.safetensors"))
+
+
+def test_without_a_network_only_what_a_node_reads_is_advised(comfy, tmp_path, monkeypatch):
+    """Each choice works; no option of the command line, and no variable that only it reads."""
+    monkeypatch.setenv("RVM_MIRROR", "http://127.0.0.1:9")
+    folder = comfy.root / "models" / "rvm"
+    with pytest.raises(StudioError) as caught:
+        load(OFFICIAL[0])
+    message, *choices = str(caught.value).splitlines()
+    assert message.startswith(
+        "RVM Load Model: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: it cannot "
+    )
+    assert [choice[:5] for choice in choices] == ["  1. ", "  2. ", "  3. "]
+    text = str(caught.value).replace(str(tmp_path), "")
+    assert not re.search(r"--|RVM_WEIGHTS|RVM_MODELS_DIR|install\.py|rvm-studio |pip ", text)
+
+    assert f"put rvm_mobilenetv3.pth into {folder}" in choices[1]
+    torch.save(MattingNetwork("mobilenetv3").state_dict(), folder / "rvm_mobilenetv3.pth")
+    entry = weights_download.CATALOGUE["mobilenetv3"]
+    digest = weights_download.sha256_of(folder / "rvm_mobilenetv3.pth")
+    monkeypatch.setitem(weights_download.CATALOGUE, "mobilenetv3", dataclasses.replace(entry, sha256=digest))
+    assert load(OFFICIAL[0]).path == str(folder / OFFICIAL[0])
+
+    starter = Path(choices[2].split("copy ")[1].split(" into ")[0])
+    (folder / starter.name).write_bytes(starter.read_bytes())
+    assert starter.name in comfy_host.weights_names()
+    assert load(starter.name).path == str(folder / starter.name)
+
+
+def test_a_disk_that_is_full_is_told_without_the_command_lines_folder(comfy):
+    """RVM_MODELS_DIR does not move ComfyUI's folder."""
+    (comfy.root / "models").mkdir(parents=True, exist_ok=True)
+    (comfy.root / "models" / "rvm").write_bytes(b"no folder")
+    with pytest.raises(StudioError, match="cannot be written") as caught:
+        load(OFFICIAL[0])
+    assert "RVM_MODELS_DIR" not in str(caught.value)
 
 
 def test_weights_that_are_gone_are_named(comfy):

@@ -4,16 +4,15 @@
 
 import itertools
 import json
-import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from PIL import Image
 from rvm_studio.core.evaluation import find_clips, score_clip
 from rvm_studio.training import evaluation_frames, evaluation_set
@@ -250,21 +249,33 @@ def test_stopped_in_the_middle_of_a_clip(tmp_path, monkeypatch, capsys):
     assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")
 
 
-def test_killed_at_any_moment_and_gone_on_with(tmp_path):
-    words = ["--output", str(tmp_path / "out"), "--synthetic", "4", "--frames", "12", "--size", "96x54"]
-    command = [sys.executable, "-m", "rvm_studio.training.evaluation_set", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "1/4 synthetic/0000\n"
-    deadline = time.monotonic() + 30
-    while not list((tmp_path / "out/synthetic").glob(".0001.partial/com/*")) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
-    process.communicate()
+KILLED = """
+import itertools, os, signal, sys
+from PIL import Image
+from rvm_studio.training.evaluation_set import main
+save, calls = Image.Image.save, itertools.count()
+
+def killed(image, file, *arguments, **options):
+    if next(calls) == int(sys.argv[1]):
+        open(file, "wb").write(b"half a picture")
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    save(image, file, *arguments, **options)
+
+Image.Image.save = killed
+main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(("picture", "clips"), [(0, 0), (13, 1), (24, 2)])
+def test_killed_at_any_moment_and_gone_on_with(tmp_path, picture, clips):
+    """While it writes that picture, of twelve in a clip."""
+    words = ["--output", str(tmp_path / "out"), "--synthetic", "3", "--frames", "3", *SIZE]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(picture), *words], capture_output=True, timeout=PATIENCE)
+    assert done.returncode, "it was to be killed"
     finished = [path for path in (tmp_path / "out/synthetic").iterdir() if not path.name.startswith(".")]
-    assert 1 <= len(finished) < 4
+    assert len(finished) == clips
     for clip in finished:
-        assert all(len(list((clip / name).iterdir())) == 12 for name in ("com", "pha", "fgr", "bgr"))
+        assert all(len(list((clip / name).iterdir())) == 3 for name in ("com", "pha", "fgr", "bgr"))
     assert main(words) == 0
     main(["--output", str(tmp_path / "unbroken"), *words[2:]])
     assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")

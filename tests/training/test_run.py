@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE, wait_for
 from rvm_studio.core import weights
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.weights_file import read_tensors
@@ -40,12 +41,42 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def start(*words: str, processes: int = 1) -> subprocess.Popen:
-    """The script as a user starts it, in a process group of its own."""
+# The script, which kills its process group a moment after a step was written down: at its end at the latest, so that
+# it is killed however slowly it is watched.
+KILLED = """
+import os, runpy, signal, sys, threading, time
+from pathlib import Path
+from rvm_studio.training.run_log import read_scalars
+
+script, folder, steps, moment, *words = sys.argv[1:]
+
+def kill():
+    while len(read_scalars(Path(folder))) <= int(steps):
+        time.sleep(0.02)
+    time.sleep(float(moment))
+    os.killpg(0, signal.SIGKILL)
+
+killer = threading.Thread(target=kill, daemon=True)
+killer.start()
+sys.argv = [script, *words]
+try:
+    runpy.run_path(script, run_name="__main__")
+except SystemExit as end:
+    if end.code:
+        raise
+killer.join()
+"""
+
+
+def start(*words: str, processes: int = 1, killed: tuple = ()) -> subprocess.Popen:
+    """The script as a user starts it, in a process group of its own. killed: the run's folder, and after how many steps
+    and seconds."""
     command = [sys.executable, str(SCRIPT)]
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
         command = [sys.executable, *launcher, str(SCRIPT)]
+    if killed:
+        command = [sys.executable, "-c", KILLED, str(SCRIPT), *map(str, killed)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, *map(str, words)],
@@ -57,8 +88,8 @@ def start(*words: str, processes: int = 1) -> subprocess.Popen:
     )
 
 
-def finished(process: subprocess.Popen, timeout: float = 300) -> str:
-    out, _ = process.communicate(timeout=timeout)
+def finished(process: subprocess.Popen) -> str:
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, out
     return out
 
@@ -119,15 +150,11 @@ def test_killed_three_times_and_resumed_it_ends_bit_for_bit_the_same(unbroken, t
     going_on = ["--output", folder, "--resume", *MACHINE, *EVERY_STEP]
     kills = []
     for done in sorted(dice.sample(range(9), 3)):  # of ten steps: then at any moment of the next one, or a validation
-        process = start(*words)
-        deadline = time.monotonic() + 120
-        while process.poll() is None and len(read_scalars(folder)) <= done and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(dice.uniform(0, 0.5))
-        assert process.poll() is None, f"it ended before it could be killed: {process.communicate()[0]}"
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        kills.append(len(read_scalars(folder)))
+        moment = dice.uniform(0, 0.5)
+        process = start(*words, killed=(folder, done, moment))
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert process.returncode == -signal.SIGKILL, out
+        kills.append((done, moment, len(read_scalars(folder))))
         words = going_on
     finished(start(*going_on))
     for number in (1, 2, 3, 4):
@@ -160,12 +187,10 @@ def test_two_processes_equal_one_with_accumulation(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(tmp_path):
     folder = tmp_path / "run"
-    process = start("--output", folder, "--steps", "300,0,0,0", *SMALL)
-    deadline = time.monotonic() + 120
-    while not read_scalars(folder) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = start("--output", folder, "--steps", "30000,0,0,0", *SMALL)
+    wait_for(lambda: read_scalars(folder) or process.poll() is not None, "the first step")
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, out
     assert f"--output {folder} --resume" in out
     assert "Traceback" not in out
@@ -355,5 +380,5 @@ def test_without_the_package_it_says_what_to_run(tmp_path):
         [sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 2
-    assert "python install.py" in done.stderr
+    assert f'{sys.executable} "{SCRIPT.parent.parent / "install.py"}"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,9 +1,12 @@
 """What a training starts from."""
 
+import re
+
 import pytest
 import torch
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.torchvision_import import models
+from rvm_studio.training.run_options import make_parser
 from rvm_studio.training.start_weights import start_network
 
 
@@ -59,6 +62,22 @@ def test_a_damaged_imagenet_file_says_what_to_do(hub):
     (hub / name).write_bytes(b"PK no checkpoint")
     with pytest.raises(StudioError, match=r"checkpoints by hand.*--init scratch"):
         start_network("mobilenetv3", 0, "imagenet")
+
+
+@pytest.mark.parametrize("variant", ["mobilenetv3", "resnet50"])
+def test_official_weights_out_of_reach_say_what_to_do(variant, tmp_path, monkeypatch):
+    """With what a training reads."""
+    monkeypatch.delenv("RVM_WEIGHTS", raising=False)
+    monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("RVM_MIRROR", "http://127.0.0.1:9")
+    with pytest.raises(StudioError) as caught:
+        start_network(variant, 0, "official")
+    message, *choices = str(caught.value).splitlines()
+    assert message.startswith(f"http://127.0.0.1:9/rvm_{variant}.pth could not be downloaded: ")
+    assert [choice[:5] for choice in choices] == ["  1. ", "  2. ", "  3. "]
+    assert f"put rvm_{variant}.pth into {tmp_path}" in choices[1]
+    known = {option for action in make_parser()._actions for option in action.option_strings}
+    assert set(re.findall(r"--[a-z-]+", str(caught.value))) == {"--init"} <= known
 
 
 def test_from_the_starter_weights():

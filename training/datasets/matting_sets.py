@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...core.pixel_format import quantise
+from ...core import quantise
 from ..recipe import VIDEO_BACKGROUND_SHARE, VIDEOMATTE_VALIDATION
 from .pictures import (
     PICTURES,

@@ -16,16 +16,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.errors import StudioError
-from ...core.picture_orientation import display_orientation
-from ...core.pixel_format import frames_from_pictures
-from ...core.video_color import ToRGB, resolve_tags
+from ...core import StudioError, ToRGB, display_orientation, frames_from_pictures, known, open_to_read, resolve_tags
 from ..recipe import CLIP_SPEEDS, REVERSED_SHARE
 from .samples import UnreadableSampleError
 from .synthesis.randomness import Dice
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
 VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
+_USUAL_RATE = Fraction(25)  # frames a second, where a file tells none
 _SHOWN = 5  # names in a message
 _PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
@@ -127,6 +125,13 @@ def draw_frames(dice: Dice, start: int, length: int, frames: int) -> tuple[list[
     return turned.tolist(), f"@{start + shift} x{speed:g}{' backwards' if backwards else ''}"
 
 
+def _clock(stream: av.VideoStream) -> tuple[Fraction, Fraction]:
+    """(frames a second, seconds a tick)"""
+    base = known(stream.time_base)
+    assert base is not None  # libav gives every stream one
+    return known(stream.average_rate) or _USUAL_RATE, base
+
+
 class VideoFrames:
     """Any frames of a video file by number, each decoded once a call, squared."""
 
@@ -139,9 +144,9 @@ class VideoFrames:
             stream = container.streams.video[0]
             if stream.frames:
                 return stream.frames
-            rate = stream.average_rate or Fraction(25)
-            if stream.duration and stream.time_base:
-                return max(1, math.floor(stream.duration * stream.time_base * rate))
+            rate, base = _clock(stream)
+            if stream.duration:
+                return max(1, math.floor(stream.duration * base * rate))
             if container.duration:
                 return max(1, math.floor(Fraction(container.duration, av.time_base) * rate))
         raise UnreadableSampleError(f"{self.path} does not tell its length.")
@@ -168,7 +173,7 @@ class VideoFrames:
 
     def _open(self):
         try:
-            container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            container = open_to_read(self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise UnreadableSampleError(f"{self.path} cannot be opened ({error}).") from error
         if not container.streams.video:
@@ -179,7 +184,7 @@ class VideoFrames:
     def _decode(self, container, wanted: list[int], size: int, gray: bool, found: dict[int, Tensor]) -> None:
         stream = container.streams.video[0]
         stream.thread_type = "SLICE"  # frame threads would decode far more frames than are asked for
-        rate, base = stream.average_rate or Fraction(25), stream.time_base
+        rate, base = _clock(stream)
         origin = stream.start_time or 0
         if wanted[0] > 0:
             with contextlib.suppress(av.error.FFmpegError):  # a file that cannot be sought is read from its beginning
@@ -194,7 +199,7 @@ class VideoFrames:
     ) -> bool:
         """False if it begins too late, with nothing collected."""
         stream = container.streams.video[0]
-        rate, base, origin = stream.average_rate or Fraction(25), stream.time_base, stream.start_time or 0
+        (rate, base), origin, codec = _clock(stream), stream.start_time or 0, stream.codec_context.name
         to_rgb, pending = ToRGB(), list(wanted)
         for count, frame in enumerate(container.decode(stream)):
             number = count if frame.pts is None else round((frame.pts - origin) * base * rate)
@@ -202,15 +207,15 @@ class VideoFrames:
                 return False
             picture = None
             while pending and pending[0] <= number:  # a number that no frame has shows the next one
-                picture = self._convert(to_rgb, frame, size, gray) if picture is None else picture
+                picture = self._convert(to_rgb, frame, codec, size, gray) if picture is None else picture
                 found[pending.pop(0)] = picture
             if not pending:
                 break
         return True
 
     @staticmethod
-    def _convert(to_rgb: ToRGB, frame: av.VideoFrame, size: int, gray: bool) -> Tensor:
-        orientation = display_orientation(frame)
+    def _convert(to_rgb: ToRGB, frame: av.VideoFrame, codec: str, size: int, gray: bool) -> Tensor:
+        orientation = display_orientation(frame, codec)
         tags = resolve_tags(frame, frame.height)
         rgb = to_rgb(frame, tags, orientation.rotation, 8, orientation.mirrored, (size, size))
         return frames_from_pictures(rgb[None])[0, slice(1, 2) if gray else slice(3)].contiguous()

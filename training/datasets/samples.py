@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from ...core.errors import StudioError
+from ...core import StudioError
 from .synthesis.randomness import Dice, generator
 
 Address = tuple[int, int]  # epoch, index

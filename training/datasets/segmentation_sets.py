@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ...core.errors import StudioError
+from ...core import StudioError
 from ..recipe import COCO_FOREGROUND, YOUTUBEVIS_PERSON
 from .pictures import (
     PICTURES,

@@ -5,8 +5,7 @@
 import torch
 from torch.utils.data import Dataset
 
-from ...core.alpha_ops import composite
-from ...core.pixel_format import quantise
+from ...core import composite, quantise
 from ..recipe import CLIP_SPEEDS, REVERSED_SHARE
 from .samples import Address, CheckResult, MattingSample, SegmentationSample, split_address
 from .synthesis.randomness import Dice

@@ -179,7 +179,7 @@ def test_a_broken_cache_on_disk_repairs_itself(tmp_path):
         for path in files:
             path.write_bytes(broken)
         assert "made anew" in run()
-        assert "made anew" not in run()
+    assert "made anew" not in run()
 
 
 def drawn_by_floats(coefficients, frames, drawing, out) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,10 +1,12 @@
 """Rows shared out among threads: each exactly once, faults passed on, nobody waited for in vain."""
 
 import threading
-import time
+from collections import deque
 
 import pytest
 import torch
+from patience import PATIENCE
+from rvm_studio.core.engines import row_threads
 from rvm_studio.core.engines.row_threads import over_rows
 
 
@@ -32,22 +34,46 @@ def test_several_threads_work_at_once():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        meeting = threading.Barrier(2, timeout=10)
+        meeting = threading.Barrier(2, timeout=PATIENCE)
         over_rows(32, lambda begin, end: meeting.wait())  # two bands: each waits until the other runs too
     finally:
         torch.set_num_threads(before)
 
 
-def test_a_fault_is_passed_on_and_ends_the_work(threads):
-    done = []
+def test_a_fault_ends_the_work(threads, monkeypatch):
+    """The other threads finish the band that each is at, and begin none."""
+    done, caller, emptied = [], threading.get_ident(), threading.Event()
+
+    class Bands(deque):
+        def clear(self):
+            super().clear()
+            emptied.set()
 
     def work(begin, end):
-        if begin == 0:
+        if threading.get_ident() == caller:
             raise ZeroDivisionError
-        time.sleep(0.01)
+        assert emptied.wait(PATIENCE)
         done.append(begin)
 
+    monkeypatch.setattr(row_threads, "deque", Bands)
     with pytest.raises(ZeroDivisionError):
         over_rows(4000, work)
-    assert len(done) < 4 * threads
+    assert len(done) < threads
     over_rows(64, lambda begin, end: done.append(end))  # the pool lives on
+
+
+def test_a_fault_in_another_thread_is_passed_on():
+    before, caller, begun = torch.get_num_threads(), threading.get_ident(), threading.Event()
+
+    def work(begin, end):
+        if threading.get_ident() != caller:
+            begun.set()
+            raise ZeroDivisionError
+        assert begun.wait(PATIENCE)
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            over_rows(4000, work)
+    finally:
+        torch.set_num_threads(before)

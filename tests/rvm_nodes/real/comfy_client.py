@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from patience import PATIENCE
+
 PREVIEW_IMAGE = 1  # of the binary messages
 ENDS = ("execution_success", "execution_error", "execution_interrupted")
 
@@ -26,11 +28,10 @@ class PromptRejected(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Message:
-    """What the server said, and when (time.monotonic). Binary messages: kind "preview", data the picture's bytes."""
+    """What the server said. Binary messages: kind "preview", data the picture's bytes."""
 
     kind: str
     data: Any
-    time: float
 
     @property
     def prompt_id(self) -> str | None:
@@ -70,7 +71,9 @@ class ComfyClient:
         self.id = uuid.uuid4().hex
         self.messages: list[Message] = []
         self._news = threading.Condition()
-        self._socket = websocket.create_connection(f"{url.replace('http', 'ws', 1)}/ws?clientId={self.id}", timeout=30)
+        self._socket = websocket.create_connection(
+            f"{url.replace('http', 'ws', 1)}/ws?clientId={self.id}", timeout=PATIENCE
+        )
         self._socket.settimeout(None)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -85,7 +88,7 @@ class ComfyClient:
         """The body of a GET, or of a POST where there is data. Raises urllib.error.HTTPError."""
         body = None if data is None else json.dumps(data).encode()
         request = urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return response.read()
 
     def json(self, path: str, data: dict | None = None) -> Any:
@@ -105,11 +108,9 @@ class ComfyClient:
             raise PromptRejected(answer)
         return answer["prompt_id"]
 
-    def interrupt(self) -> float:
-        """Presses cancel; returns the moment just before."""
-        now = time.monotonic()
+    def interrupt(self) -> None:
+        """Presses cancel."""
         self.read("/interrupt", {})
-        return now
 
     def history(self, prompt_id: str) -> dict:
         return self.json(f"/history/{prompt_id}")[prompt_id]
@@ -121,9 +122,9 @@ class ComfyClient:
 
     # ---- the websocket
 
-    def wait_for(self, matches: Callable[[Message], bool], timeout: float, since: int = 0) -> Message:
+    def wait_for(self, matches: Callable[[Message], bool], since: int = 0) -> Message:
         """The first message from number `since` on that matches; waits for it if need be."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + PATIENCE
         with self._news:
             while True:
                 for message in self.messages[since:]:
@@ -131,11 +132,11 @@ class ComfyClient:
                         return message
                 since = max(since, len(self.messages))
                 if not self._news.wait(end - time.monotonic()) and time.monotonic() >= end:
-                    raise TimeoutError(f"No such message within {timeout} s")
+                    raise TimeoutError(f"No such message within {PATIENCE:.0f} s")
 
-    def wait(self, prompt_id: str, timeout: float = 300) -> Run:
+    def wait(self, prompt_id: str) -> Run:
         """Waits for a queued graph's end."""
-        end = self.wait_for(lambda message: message.kind in ENDS and message.prompt_id == prompt_id, timeout)
+        end = self.wait_for(lambda message: message.kind in ENDS and message.prompt_id == prompt_id)
         messages = self._messages_of(prompt_id)
         while True:  # the history is written just after the message
             history = self.json(f"/history/{prompt_id}")
@@ -143,24 +144,24 @@ class ComfyClient:
                 return Run(prompt_id, end, messages, history[prompt_id]["outputs"])
             time.sleep(0.02)
 
-    def run(self, prompt: dict, timeout: float = 300, workflow: dict | None = None) -> Run:
-        return self.wait(self.queue(prompt, workflow), timeout)
+    def run(self, prompt: dict, workflow: dict | None = None) -> Run:
+        return self.wait(self.queue(prompt, workflow))
 
-    def run_to_idle(self, prompt: dict, timeout: float = 300, workflow: dict | None = None) -> list[Run]:
+    def run_to_idle(self, prompt: dict, workflow: dict | None = None) -> list[Run]:
         """Runs a graph and those that nodes queue in its course (VideoHelperSuite's meta batches), in their order."""
         since = len(self.messages)
         self.queue(prompt, workflow)
-        end = time.monotonic() + timeout
+        end = time.monotonic() + PATIENCE
         while True:
             queue = self.json("/queue")
             if not queue["queue_running"] and not queue["queue_pending"]:
                 break
             if time.monotonic() > end:
-                raise TimeoutError(f"The queue was not empty after {timeout} s")
+                raise TimeoutError(f"The queue was not empty after {PATIENCE:.0f} s")
             time.sleep(0.05)
         with self._news:
             begun = [message for message in self.messages[since:] if message.kind == "execution_start"]
-        return [self.wait(message.data["prompt_id"], 30) for message in begun]
+        return [self.wait(message.data["prompt_id"]) for message in begun]
 
     def _messages_of(self, prompt_id: str) -> list[Message]:
         """From the graph's start to its end; with the previews, which do not tell the graph."""
@@ -184,9 +185,8 @@ class ComfyClient:
 
 
 def _message(received: str | bytes) -> Message | None:
-    now = time.monotonic()
     if isinstance(received, str):
         content = json.loads(received)
-        return Message(content["type"], content.get("data"), now)
+        return Message(content["type"], content.get("data"))
     kind = struct.unpack(">I", received[:4])[0]
-    return Message("preview", received[8:], now) if kind == PREVIEW_IMAGE else None
+    return Message("preview", received[8:]) if kind == PREVIEW_IMAGE else None

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patience import PATIENCE
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 PACK = "ComfyUI-RVM-Studio"  # dashes included: no name for a Python module
 OTHER_PACK = "AAA-OtherPack"  # loaded first
-BOOT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -128,16 +129,16 @@ class ComfyServer:
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
-        end = time.monotonic() + BOOT_SECONDS
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 raise RuntimeError(f"ComfyUI ended with {self._process.returncode} while it started:\n{self.log()}")
             try:
-                with urllib.request.urlopen(self.url + "/queue", timeout=5):
+                with urllib.request.urlopen(self.url + "/queue", timeout=PATIENCE):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.2)
-        raise RuntimeError(f"ComfyUI did not answer within {BOOT_SECONDS} s:\n{self.log()}")
+        raise RuntimeError(f"ComfyUI did not answer within {PATIENCE:.0f} s:\n{self.log()}")
 
 
 def free_port() -> int:

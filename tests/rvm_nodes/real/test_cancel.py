@@ -1,11 +1,13 @@
-"""How long it takes from the cancel button to ComfyUI's "interrupted", at 1080p on the CPU: below a second."""
+"""The cancel button ends a run with the frame that is at work, at 1080p on the CPU."""
 
 import pytest
 
 from .graph import Graph
 from .sample_inputs import SAMPLE, resized_clip
 
-LIMIT = 1.0  # seconds
+# Frames told after the button: the one at work when it was pressed, and the one before it, of which the message was
+# still on its way.
+FRAMES_AFTER = 2
 CLIP = "rvm_1080p.mp4"
 MOMENTS = {"warm-up": 0, "first frames": 2, "later": 8}  # progress messages to wait for
 
@@ -49,8 +51,9 @@ GRAPHS = {
 }
 
 
-def seconds_to_cancel(client, prompt: dict, node_id: str, steps: int) -> float:
-    """Cancels after the node's progress message number `steps`, or as soon as it begins, for 0."""
+def frames_after_cancel(client, prompt: dict, node_id: str, steps: int) -> int:
+    """Cancels after the node's progress message number `steps`, or as soon as it begins, for 0; how many frames the
+    node tells of from then on."""
     prompt_id = client.queue(prompt)
 
     def is_moment(message) -> bool:
@@ -59,23 +62,22 @@ def seconds_to_cancel(client, prompt: dict, node_id: str, steps: int) -> float:
             return False
         return message.kind == "executing" if steps == 0 else message.kind == "progress" and data["value"] >= steps
 
-    client.wait_for(is_moment, 120, since=0)
-    pressed = client.interrupt()
-    run = client.wait(prompt_id, 60)
+    client.wait_for(is_moment)
+    client.interrupt()
+    pressed = len(client.messages)
+    run = client.wait(prompt_id)
     assert run.status == "interrupted", run.end
-    return run.end.time - pressed
+    mine = [message for message in client.messages[pressed:] if message.prompt_id == prompt_id]
+    return sum(message.kind == "progress" and message.data["node"] == node_id for message in mine)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("name", GRAPHS)
-def test_cancel(client, schemas, full_hd, name, moment, capsys):
+def test_cancel(client, schemas, full_hd, name, moment):
     graph = Graph(schemas)
     node_id = GRAPHS[name](graph, full_hd)
-    seconds = seconds_to_cancel(client, graph.prompt, node_id, MOMENTS[moment])
-    with capsys.disabled():
-        print(f"\n{name}, {moment}: interrupted {seconds:.2f} s after the button", end=" ")
-    assert seconds < LIMIT
+    assert frames_after_cancel(client, graph.prompt, node_id, MOMENTS[moment]) <= FRAMES_AFTER
 
 
 def test_the_next_run_is_whole(client, schemas, full_hd, kept):
@@ -83,7 +85,7 @@ def test_the_next_run_is_whole(client, schemas, full_hd, kept):
     graph = Graph(schemas)
     node_id = frames_graph(graph)
     graph.prompt["1"]["inputs"]["batch_size"] = 6
-    seconds_to_cancel(client, graph.prompt, node_id, 2)
+    frames_after_cancel(client, graph.prompt, node_id, 2)
     graph.prompt[str(len(graph.prompt))]["inputs"]["name"] = "after_cancel"
     assert client.run(graph.prompt).status == "success"
     assert kept("after_cancel").shape == (6, 1080, 1920)

@@ -49,7 +49,7 @@ class Ready:
         self._add("SaveVideo", video=video, filename_prefix=prefix, format="auto", codec="auto")
 
     def run(self, count: int = 1) -> list:
-        runs = self._client.run_to_idle(self.prompt, timeout=600, workflow=self._workflow)
+        runs = self._client.run_to_idle(self.prompt, workflow=self._workflow)
         assert [run.status for run in runs] == ["success"] * count, [run.end.data for run in runs]
         return runs
 

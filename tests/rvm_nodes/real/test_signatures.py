@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+from patience import PATIENCE
+
 from .. import fake_comfy
 from .comfy_server import HERE
 
@@ -33,7 +35,9 @@ def test_what_the_nodes_call_is_there(installation, tmp_path):
     assert len(uses) > 10
     # Through the launcher: some of ComfyUI's modules import torchvision.
     command = [installation.python, str(HERE / "start_comfyui.py"), str(script), str(installation.checkout)]
-    done = subprocess.run(command, input=json.dumps(uses), capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    done = subprocess.run(
+        command, input=json.dumps(uses), capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path
+    )
     answers = [line for line in done.stdout.splitlines() if line.startswith("WRONG ")]
     assert answers, done.stderr
     assert json.loads(answers[0].removeprefix("WRONG ")) == []

@@ -9,7 +9,7 @@ import torch
 from PIL import ImageDraw
 from torch import Tensor
 
-from ....core.alpha_ops import gaussian_blur
+from ....core import gaussian_blur
 from .brushes import gradient, noise, painted, rgb, stuff_color
 from .interiors import room
 from .outdoors import nature, street

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....core.pixel_format import frames_from_pictures, to_float
+from ....core import frames_from_pictures, to_float
 from .noise import look_up, tile_tensors
 from .palette import SKINS, draw_color, draw_hair_color
 from .randomness import Dice

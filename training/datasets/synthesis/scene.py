@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ....core.alpha_ops import gaussian_blur
+from ....core import gaussian_blur
 from .backdrop import draw_plate
 from .figure import Figure, draw_figure
 from .hair import splat

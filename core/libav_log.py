@@ -1,0 +1,15 @@
+"""Keeps libav's messages away from Python.
+
+PyAV drops them unless somebody sets a log level; then they go through Python's logging. A thread of a decoder that has
+a message to give waits for Python's lock, for a mere debug message in PyAV before 17.1. The thread that closes the
+decoder holds that lock and waits for the decoder's threads: neither ever continues.
+"""
+
+import av.logging
+
+
+def silence_libav() -> None:
+    """Sets PyAV back to its silence where an older torchvision has set the level, as it does at its import. Any other
+    level is somebody's wish and stays."""
+    if av.logging.get_level() == av.logging.ERROR:
+        av.logging.set_level(None)

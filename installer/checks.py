@@ -1,0 +1,47 @@
+"""`--test`: lint, format, types, tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from . import checkout
+from .environment import Target, environ_for
+
+
+def use_reference_data() -> None:
+    """The tests' reference data beside the checkout, unless the variables say otherwise."""
+    folder = checkout.HERE.parent / "shared" / "reference"
+    if folder.is_dir():
+        os.environ.setdefault("RVM_REFERENCE", str(folder))
+        os.environ.setdefault("RVM_WEIGHTS", str(folder / "weights" / "rvm_mobilenetv3_int8.safetensors"))
+
+
+def run_checks(target: Target, pytest_arguments: list) -> int:
+    """Lint, format, types, tests: all of them, whatever fails; pytest is last, so that its closing line is too.
+
+    Without arguments of one's own the tests' files are shared out among the cores, after those that need all of them.
+    """
+    if pytest_arguments:
+        tests = {"pytest": ["pytest", *pytest_arguments]}
+    else:
+        together = ["-m", "not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
+        tests = {"pytest, one by one": ["pytest", "-m", "alone"], "pytest": ["pytest", *together]}
+    checks = {
+        "ruff check": ["ruff", "check", "."],
+        "ruff format": ["ruff", "format", "--check", "."],
+        "basedpyright": ["basedpyright", "--pythonpath", str(target.python)],
+        **tests,
+    }
+    failed = []
+    for name, command in checks.items():
+        if name == next(iter(tests)):
+            print(f"\nBefore pytest: {', '.join(failed) + ' failed' if failed else 'all checks passed'}")
+        print(f"\n{name}", flush=True)
+        command = [str(target.python), "-m", *command]
+        env = {"OMP_WAIT_POLICY": "PASSIVE", **environ_for(target.python)}  # no spinning while another test computes
+        if subprocess.run(command, cwd=checkout.HERE, stdin=subprocess.DEVNULL, env=env).returncode != 0:
+            failed.append(name)
+    if failed:
+        print(f"Failed: {', '.join(failed)}", flush=True)
+    return 1 if failed else 0

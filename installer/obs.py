@@ -1,0 +1,189 @@
+"""`--obs`: the script for OBS, made ready and checked.
+
+It stays in this folder, which has to stay anyway, as OBS keeps the path of a script; an update of the one is an update
+of the other. What OBS cannot know is noted beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+from . import checkout
+from .console import InstallError, install_command
+from .environment import Target, identify
+
+# On Windows and macOS OBS loads a Python that the user brings: from this version of OBS on, at most this one.
+# Source: obs-scripting-python-import.c of each release (PY_MINOR_VERSION_MAX; before 30.0 the names that it tries).
+OBS_PYTHONS = (((30, 2), (3, 12)), ((30, 0), (3, 11)), ((0, 0), (3, 10)))
+
+
+def obs_environment():
+    """The script's own module that finds the interpreter: what it does here is what it will do in OBS."""
+    path = checkout.HERE / "obs_plugin" / "rvm_environment.py"
+    if not path.is_file():
+        raise InstallError(f"{path} is missing: get RVM Studio's folder again, and unpack all of it.")
+    spec = importlib.util.spec_from_file_location("rvm_environment", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def script_files() -> dict:
+    """{name: SHA-256} of what belongs to the script."""
+    files = [
+        file
+        for file in sorted((checkout.HERE / "obs_plugin").glob("rvm_*"))
+        if file.suffix in (".py", ".lua", ".effect")
+    ]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def prepare_obs(target: Target) -> None:
+    environment = obs_environment()
+    variables = {name: os.environ[name] for name in environment.KEPT_VARIABLES if os.environ.get(name)}
+    for name in variables.keys() - {"RVM_MIRROR"}:  # paths: OBS starts in another folder
+        variables[name] = os.path.abspath(os.path.expanduser(variables[name]))
+    notes = {"python": str(target.python), "variables": variables, "files": script_files()}
+    path = checkout.HERE / "obs_plugin" / environment.NOTES
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(notes, indent=1), encoding="utf-8")
+    os.replace(partial, path)
+    steps = [f"Tools > Scripts > + : add {checkout.HERE / 'obs_plugin' / 'rvm_obs.py'}"]
+    steps += ["right-click a camera, a video or a scene, Filters > + under Effect Filters: RVM Matte"]
+    if platform.system() != "Linux":
+        who = identify(target.python)
+        assert who is not None, target.python
+        steps.insert(0, "once, Tools > Scripts > Python Settings: " + python_for_obs(who))
+    print("\nThe OBS script is ready. What is left to do in OBS:")
+    for number, text in enumerate(steps, 1):
+        print(f"  {number}. {text}")
+    print(f"If it does not work: {install_command('--obs', '--check')}")
+
+
+def python_for_obs(who: dict) -> str:
+    """Which folder to choose in OBS's Python Settings. who: RVM Studio's interpreter, as `identify` describes it."""
+    version, newest = tuple(who["version"][:2]), newest_python_of(obs_version())
+    folder = Path(who["base"])
+    if platform.system() == "Darwin":  # OBS looks for Python.framework in it
+        folder = next((place.parent for place in (folder, *folder.parents) if place.name == "Python.framework"), folder)
+    if version <= newest and version in pythons_in(folder):
+        return f"choose {folder} (Python {shown_version(version)})"
+    return (
+        f"choose the folder of a Python from python.org, {shown_version(newest)} at most, which OBS loads. "
+        f"It may be another than RVM Studio's, {shown_version(version)}"
+    )
+
+
+def shown_version(version: tuple) -> str:
+    return ".".join(map(str, version))
+
+
+def obs_config() -> str:
+    """The text of OBS's settings, "" where it was never started: global.ini, and since OBS 31 user.ini as well."""
+    folder = {
+        "Windows": Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming"),
+        "Darwin": Path.home() / "Library" / "Application Support",
+    }.get(platform.system(), Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"))
+    files = [folder / "obs-studio" / name for name in ("user.ini", "global.ini")]
+    return "\n".join(file.read_text(encoding="utf-8-sig", errors="replace") for file in files if file.is_file())
+
+
+def obs_version() -> tuple | None:
+    """(30, 2) of the newest OBS that was started here, None if none was. OBS notes its version as one number."""
+    numbers = [int(number) for number in re.findall(r"^LastVersion=(\d+)\s*$", obs_config(), re.MULTILINE)]
+    return (max(numbers) >> 24, max(numbers) >> 16 & 255) if numbers else None
+
+
+def newest_python_of(obs: tuple | None) -> tuple:
+    return next(python for oldest, python in OBS_PYTHONS if obs is None or obs >= oldest)
+
+
+def pythons_in(folder: Path) -> list:
+    """The versions (3, minor) that OBS finds in a folder chosen in its settings."""
+    if platform.system() == "Windows":
+        found = [re.fullmatch(r"python3(\d+)\.dll", file.name.lower()) for file in folder.glob("*.dll")]
+    else:
+        libraries = folder.glob("Python.framework/Versions/3.*/lib/libpython3.*.dylib")
+        found = [re.fullmatch(r"libpython3\.(\d+)\.dylib", file.name) for file in libraries]
+    return sorted((3, int(match.group(1))) for match in found if match)
+
+
+def check_obs() -> int:
+    """Prints what is right and what is wrong; 1 if anything is wrong."""
+    environment, folder = obs_environment(), checkout.HERE / "obs_plugin"
+    problems = script_problems(environment.read_notes(str(folder)), folder / "rvm_obs.py")
+    try:
+        problems += worker_problems(environment, environment.find_python(str(folder)))
+    except RuntimeError as error:
+        problems.append(str(error))
+    problems += obs_problems()
+    for text in problems:
+        print(f"problem: {text}")
+    plural = "" if len(problems) == 1 else "s"
+    print(f"{len(problems)} problem{plural} found." if problems else "No problems found.")
+    return 1 if problems else 0
+
+
+def script_problems(notes: dict, script: Path) -> list:
+    noted, there = notes.get("files"), script_files()
+    if not isinstance(noted, dict):
+        command = install_command("--obs")
+        return [f"the script has not been prepared here, or its notes cannot be read. Run {command}."]
+    problems = []
+    if missing := [name for name in noted if name not in there]:
+        problems.append(f"{script.parent} lacks {', '.join(missing)}: get RVM Studio's folder again.")
+    if changed := [name for name in there if there[name] != noted.get(name)]:
+        problems.append(
+            f"{', '.join(changed)}: changed since the script was prepared (an update?). Run {install_command('--obs')}."
+        )
+    if not problems:
+        print(f"ok: the script's files, {script}")
+    return problems
+
+
+def worker_problems(environment, python: str) -> list:
+    """Has the worker itself tell what it would run with."""
+    command, env, options = environment.worker_command(python, "--check")
+    try:
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=300, **options)
+        lines = answer.stdout.decode(errors="replace").splitlines() or ["nothing"]
+        found = json.loads(lines[-1])
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return [f"{python} does not run the worker ({error}): run {install_command('--obs')}."]
+    if "error" in found:
+        return [f"{found['error']} ({python})"]
+    print(f"ok: Python {found['python']}, {python}")
+    print(f"ok: mattes on {found['device']}, {found['engine']} {found['precision']}, with {found['weights']}")
+    return []
+
+
+def obs_problems() -> list:
+    """About the Python that OBS itself loads."""
+    version = obs_version()
+    if version is None:
+        print("unknown: OBS itself; this user has not started it yet")
+        return []
+    name, newest = f"OBS {shown_version(version)}", newest_python_of(version)
+    if platform.system() == "Linux":
+        print(f"ok: {name}, which was built for the Python it comes with")
+        return []
+    accepted, choose = f"{name} loads Python 3.6 to {shown_version(newest)}", "Tools > Scripts > Python Settings"
+    chosen = re.search(r"^Path64bit=(.+?)\s*$", obs_config(), re.MULTILINE)
+    if chosen is None:
+        return [f"in OBS no Python is chosen ({choose}). {accepted}."]
+    folder = Path(chosen.group(1).replace("\\\\", "\\"))  # as OBS writes a backslash
+    versions = pythons_in(folder)
+    if any((3, 6) <= python <= newest for python in versions):
+        print(f"ok: {accepted}, and finds one in {folder}")
+        return []
+    there = "Python " + ", ".join(map(shown_version, versions)) if versions else "no Python that it could load"
+    return [f"the folder chosen in OBS ({choose}), {folder}, has {there}. {accepted}."]
