@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .errors import StudioError
 from .hardware_decoding import DeviceTrouble
+from .root import ASSETS
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .engines import Choice, Engine
     from .output_formats import OutputFormat
 
-SAMPLE = Path(__file__).resolve().parent.parent / "assets" / "sample.mp4"
+SAMPLE = ASSETS / "sample.mp4"
 FRAMES = 2
 
 
