@@ -244,15 +244,15 @@ class Copy:
 
 
 def tests_for(mutant: Mutant, covered: dict) -> list[str]:
-    """Those that run the mutant's lines, the quickest first; where a line runs at import alone, all of its module,
-    or of its folder."""
+    """Those that run the mutant's lines, the quickest first; where none does, all of its module and its folder."""
     lines = covered["lines"].get(mutant.place.file, {})
     begin, last = mutant.place.lines
     tests = {test for line in range(begin, last + 1) for test in lines.get(str(line), [])}
-    tests = tests or {test for named in lines.values() for test in named}
-    if not tests:  # what numba compiles is not seen by coverage
-        folder = f"tests/{Path(mutant.place.file).parent.as_posix()}/"
-        tests = {test for test in covered["seconds"] if test.startswith(folder)}
+    if not tests:
+        folder = Path(mutant.place.file).parent.as_posix()
+        tests = {test for named in lines.values() for test in named}
+        if folder != "core":  # what numba compiles is not seen by coverage
+            tests |= {test for test in covered["seconds"] if test.startswith(f"tests/{folder}/")}
     return sorted(tests, key=lambda test: (covered["seconds"][test], test))
 
 
