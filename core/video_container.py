@@ -6,6 +6,7 @@ Every file that is read is opened here, and here alone it matters which PyAV is 
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Protocol
 
 import av
 import av.container
@@ -20,7 +21,7 @@ _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where thei
 
 
 # Bytes of a text that are no UTF-8 become surrogates. PyAV 19 does nothing else, and has no argument for it.
-_TEXTS = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
+_TEXTS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def open_to_read(
@@ -48,7 +49,17 @@ def _text(raw: str) -> str:
     return data.decode("latin-1")
 
 
-def known(value: Fraction | None) -> Fraction | None:
+class _Ratio(Protocol):
+    """A Fraction, or PyAV's own AVRational."""
+
+    @property
+    def numerator(self) -> int: ...
+
+    @property
+    def denominator(self) -> int: ...
+
+
+def known(value: _Ratio | None) -> Fraction | None:
     """A rate, time base or aspect ratio of libav as a Fraction; None where it is not set, which PyAV before 19 gives as
     None or 0, and later ones as a number of their own that counts as false."""
     return Fraction(value.numerator, value.denominator) if value else None
