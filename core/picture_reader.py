@@ -17,7 +17,7 @@ from .video_container import known, open_to_read
 
 
 class _Decoded(NamedTuple):
-    place: int  # of the picture in the sequence
+    place: int  # in the sequence
     picture: Picture
     frame: av.VideoFrame
     orientation: Orientation
@@ -62,7 +62,7 @@ class PictureReader(FrameReader):
         self._frames = self._convert(first, decoded)
 
     def _decode(self, pictures: list[Picture]) -> Iterator[_Decoded]:
-        for index, picture in enumerate(pictures):
+        for place, picture in enumerate(pictures):
             try:
                 frame, orientation, aspect = _decode_picture(picture.path)
             except av.error.FFmpegError as error:
@@ -70,13 +70,13 @@ class PictureReader(FrameReader):
                 continue
             if frame.is_corrupt:
                 self.damage.append(f"picture {picture.path.name} is damaged")
-            yield _Decoded(index, picture, frame, orientation, aspect)
+            yield _Decoded(place, picture, frame, orientation, aspect)
 
     def _convert(self, first: _Decoded, decoded: Iterator[_Decoded]) -> Iterator[SourceFrame]:
         info = self.info
         item, number = first, 0
         while item is not None:
-            index, picture, frame, orientation, _ = item
+            place, picture, frame, orientation, _ = item
             width, height, _ = upright(frame, orientation, None)
             if (width, height) != (info.width, info.height):
                 raise StudioError(
@@ -87,7 +87,7 @@ class PictureReader(FrameReader):
             if number >= self.skip:
                 tags = resolve_tags(frame, frame.height)
                 image = self._to_rgb(frame, tags, orientation.rotation, info.bit_depth, orientation.mirrored)
-            yield SourceFrame(image, index - self._zero, picture.number)
+            yield SourceFrame(image, place - self._zero, picture.number)
             number += 1
             item = next(decoded, None)
 

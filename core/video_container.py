@@ -6,7 +6,7 @@ Every file that is read is opened here, and here alone it matters which PyAV is 
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 import av.container
@@ -49,7 +49,17 @@ def _text(raw: str) -> str:
     return data.decode("latin-1")
 
 
-def known(value: Fraction | None) -> Fraction | None:
+class _Ratio(Protocol):
+    """A Fraction, or PyAV's own AVRational."""
+
+    @property
+    def numerator(self) -> int: ...
+
+    @property
+    def denominator(self) -> int: ...
+
+
+def known(value: _Ratio | None) -> Fraction | None:
     """A rate, time base or aspect ratio of libav as a Fraction; None where it is not set, which PyAV before 19 gives as
     None or 0, and later ones as a number of their own that counts as false."""
     return Fraction(value.numerator, value.denominator) if value else None

@@ -37,9 +37,9 @@ def test_a_windows_command_is_quoted_for_its_shell(monkeypatch):
 
 @pytest.mark.parametrize("extra", ["export", "train"])
 def test_a_checkout_has_an_installer_and_a_wheel_has_none(monkeypatch, tmp_path, extra):
-    monkeypatch.setattr(install_advice, "ROOT", ROOT)
+    monkeypatch.setattr(install_advice, "PACKAGE", ROOT)
     assert shlex.split(command_for_extra(extra)) == [sys.executable, str(ROOT / "install.py"), f"--{extra}"]
-    monkeypatch.setattr(install_advice, "ROOT", tmp_path)
+    monkeypatch.setattr(install_advice, "PACKAGE", tmp_path)
     (tmp_path / "install.py").touch()  # a wheel may hold the file, but not the project's own
     assert shlex.split(command_for_extra(extra))[1:] == ["-m", "pip", "install", f"rvm-studio[{extra}]"]
 

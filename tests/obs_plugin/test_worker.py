@@ -24,7 +24,7 @@ from patience import PATIENCE, wait_for
 from rvm_studio.core import MattingNetwork, MattingSession, weights
 from rvm_studio.core.engines import EngineOutput, build, choose
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.install_advice import ROOT
+from rvm_studio.core.root import PACKAGE
 from rvm_studio.core.live_matting import SharedEngines
 from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
 from rvm_studio.core.pixel_format import quantise, to_float
@@ -476,7 +476,7 @@ def test_without_a_network_it_says_what_obs_can_do(start_worker, tmp_path):
         "  1. wait for a network: the download is tried again every 30 seconds",
         f"  2. put rvm_mobilenetv3.pth into {models}",
         f"  3. bundled, rough: set the variable RVM_WEIGHTS to {weights.STARTER_PATH}, then run {sys.executable} "
-        f"{ROOT / 'install.py'} --obs and restart OBS",
+        f"{PACKAGE / 'install.py'} --obs and restart OBS",
     ]
     assert set(re.findall(r"RVM_\w+", "".join(choices))) <= set(rvm_environment.KEPT_VARIABLES)
 
