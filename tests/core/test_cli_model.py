@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 import torch
-from rvm_studio.core import device, engines, weights
+from rvm_studio.core import engine_loading, weights
 from rvm_studio.core.cli_model import add_model_options, at_least, find_network, load_engine
 
 
@@ -25,10 +25,10 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(weights, "find", noted("find", "the path"))
     monkeypatch.setattr(weights, "load_network", noted("load", "the network"))
-    monkeypatch.setattr(device, "choose_device", noted("device", "the device"))
-    monkeypatch.setattr(engines, "choose", noted("choose", "the choice"))
-    monkeypatch.setattr(engines, "load_ahead", noted("ahead", None))
-    monkeypatch.setattr(engines, "build", noted("build", "the engine"))
+    monkeypatch.setattr(engine_loading, "choose_device", noted("device", "the device"))
+    monkeypatch.setattr(engine_loading, "choose", noted("choose", "the choice"))
+    monkeypatch.setattr(engine_loading, "load_ahead", noted("ahead", None))
+    monkeypatch.setattr(engine_loading, "build", noted("build", "the engine"))
     monkeypatch.setattr(torch, "set_num_threads", noted("threads", None))
     return calls
 

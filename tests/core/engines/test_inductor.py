@@ -72,7 +72,8 @@ def test_pythons_headers_are_needed(machine, kind, program):
 @pytest.mark.parametrize(("platform", "package"), [("linux", "triton"), ("win32", "triton-windows")])
 def test_triton_is_needed_on_cards_only(machine, platform, package):
     machine(platform, ["gcc", "g++", "cl"], triton=False)
-    assert problem("cuda") == f"Triton is not installed (pip install {package})"
+    assert problem("cuda").startswith("Triton is not installed (")
+    assert problem("cuda").endswith(f"pip install {package})")
     assert problem("cpu") is None
 
 
