@@ -95,7 +95,7 @@ def make_parser() -> _Parser:
     cli_weights.add_parser(commands)
     cli_info.add_parser(commands)
     cli_export.add_parser(commands)
-    cli_completion.add_parser(commands)
+    cli_completion.add_parser(commands, parser)
     parser.commands = commands.choices
     return parser
 

@@ -1,15 +1,17 @@
 """`rvm-studio completion`: the script by which a shell completes commands, options and file names."""
 
 import argparse
+import functools
 
 from .errors import StudioError
+from .install_advice import pip_command
 
 SHELLS = ("bash", "zsh", "tcsh")
 _NAMES_OF_FILES = {"INPUT", "OUTPUT", "FILE", "PATH", "WHAT", "SRC", "DST", "PREDICTED", "TRUE"}
 _NAMES_OF_FOLDERS = {"FOLDER"}
 
 EPILOG = """\
-once, in your shell (needs shtab: pip install shtab):
+once, in your shell (needs the package shtab):
   bash  rvm-studio completion bash > ~/.local/share/bash-completion/completions/rvm-studio
   zsh   rvm-studio completion zsh > ~/.zfunc/_rvm-studio
         with `fpath+=~/.zfunc; autoload -Uz compinit; compinit` in ~/.zshrc
@@ -18,8 +20,8 @@ once, in your shell (needs shtab: pip install shtab):
 """
 
 
-def add_parser(subparsers) -> None:
-    """Add `completion` to the command line's subparsers."""
+def add_parser(subparsers, whole: argparse.ArgumentParser) -> None:
+    """Add `completion` to the subparsers of the `whole` command line."""
     what = "print a script that completes this command in your shell"
     parser = subparsers.add_parser(
         "completion",
@@ -29,19 +31,16 @@ def add_parser(subparsers) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=SHELLS)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=functools.partial(run, whole))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints the script. Raises StudioError where shtab is missing."""
+def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
+    """Prints the script for the parser's commands. Raises StudioError where shtab is missing."""
     try:
         import shtab
     except ModuleNotFoundError as error:
-        raise StudioError("Shell completion needs the package shtab: pip install shtab") from error
+        raise StudioError(f"Shell completion needs the package shtab: {pip_command('shtab')}") from error
 
-    from .cli import make_parser
-
-    parser = make_parser()
     for action in _actions(parser):
         kind = shtab.FILE if action.metavar in _NAMES_OF_FILES else None
         kind = shtab.DIRECTORY if action.metavar in _NAMES_OF_FOLDERS else kind

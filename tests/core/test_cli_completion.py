@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from rvm_studio.core.install_advice import pip_command
 
 pytest.importorskip("shtab")
 
@@ -52,7 +53,7 @@ def test_without_shtab_it_says_what_to_install(studio, monkeypatch):
     assert studio("completion", "bash") == (
         1,
         "",
-        "rvm-studio: Shell completion needs the package shtab: pip install shtab\n",
+        f"rvm-studio: Shell completion needs the package shtab: {pip_command('shtab')}\n",
     )
 
 
