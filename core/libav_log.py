@@ -1,8 +1,8 @@
 """Keeps libav's messages away from Python.
 
-PyAV drops them unless somebody sets a log level; then they go through Python's logging. A thread of a decoder that has
+PyAV drops them unless somebody sets a log level; then they go through Python's logging. A thread of a codec that has
 a message to give waits for Python's lock, for a mere debug message in PyAV before 17.1. The thread that closes the
-decoder holds that lock and waits for the decoder's threads: neither ever continues.
+codec holds that lock and waits for the codec's threads: neither ever continues.
 """
 
 import av.logging

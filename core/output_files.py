@@ -23,6 +23,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from .errors import StudioError
+from .libav_log import silence_libav
 from .output_formats import Encoding, OutputFormat, format_for
 from .track_copy import TrackCopy
 from .video_color import ColorTags
@@ -99,6 +100,7 @@ class EncoderSetup:
             self._threads = min(threads or os.cpu_count() or 1, _MAX_PNG_THREADS)
 
     def apply(self, context: VideoCodecContext) -> None:
+        silence_libav()  # encoders have threads, too
         context.width, context.height = self._size
         context.pix_fmt = self._pixel_format
         context.time_base = self.time_base

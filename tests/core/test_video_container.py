@@ -11,8 +11,10 @@ import av.logging
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from rvm_studio.core.video_color import ColorTags
 from rvm_studio.core.video_container import known, open_to_read, texts
 from rvm_studio.core.video_reader import open_reader
+from rvm_studio.core.video_writer import FrameWriter
 
 UNSET = [None, Fraction(0)]
 if hasattr(av, "AVRational"):
@@ -74,6 +76,25 @@ def test_the_level_that_torchvision_sets_is_taken_back(log_level, make_clip, tmp
     av.logging.set_level(av.logging.ERROR)
     with open_to_read(path):
         assert av.logging.get_level() is None
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.png"])
+def test_nor_does_an_encoder_keep_that_level(log_level, tmp_path: Path, name: str):
+    av.logging.set_level(av.logging.ERROR)
+    bt709 = ColorTags(1, 1, 1, 1)
+    rate = Fraction(25)
+    size = {"height": 8, "width": 16}
+    writer = FrameWriter(
+        tmp_path / name,
+        content="rgb",
+        frame_rate=rate,
+        time_base=1 / rate,
+        tags=bt709,
+        single=name == "out.png",
+        **size,
+    )
+    assert av.logging.get_level() is None
+    writer.abandon(keep=False)
 
 
 def test_a_level_that_somebody_wants_stays(log_level, make_clip, tmp_path: Path):
