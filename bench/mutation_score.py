@@ -79,6 +79,7 @@ class Place:
 
     file: str  # from the root
     lines: tuple[int, int]  # first and last
+    in_function: bool  # else it runs at import, which some test happens to be the first to do
     name: str
     variants: tuple[tuple[str, int], ...]  # (operator, its occurrence): `+` has eleven others
 
@@ -114,6 +115,12 @@ def untouched(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     return [((p.lineno, p.col_offset), (p.end_lineno, p.end_col_offset)) for p in parts if p is not None]
 
 
+def within_functions(source: str) -> set[int]:
+    """The lines that run when a function is called."""
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    return {line for node in functions for line in range(node.body[0].lineno, (node.end_lineno or 0) + 1)}
+
+
 def places_of(file: str) -> list[Place]:
     source = (ROOT / file).read_text(encoding="utf-8")
     lines, skipped, nodes = source.splitlines(), untouched(source), list(ast_nodes(parso.parse(source)))
@@ -123,11 +130,12 @@ def places_of(file: str) -> list[Place]:
         for occurrence, (begin, end, *_) in enumerate(positions):
             if not any(first <= begin < last for first, last in skipped):
                 found[operator.split("_")[0], begin, end].append((operator, occurrence))
-    places, seen = [], Counter()
+    places, seen, inner = [], Counter(), within_functions(source)
     for (family, begin, end), variants in sorted(found.items()):
         name = f"{file} {family} {lines[begin[0] - 1].strip()}"
         seen[name] += 1
-        places.append(Place(file, (begin[0], end[0]), f"{name} {seen[name]}", tuple(variants)))
+        span = (begin[0], end[0])
+        places.append(Place(file, span, begin[0] in inner, f"{name} {seen[name]}", tuple(variants)))
     return places
 
 
@@ -244,13 +252,14 @@ class Copy:
 
 
 def tests_for(mutant: Mutant, covered: dict) -> list[str]:
-    """Those that run the mutant's lines, the quickest first; where none does, all of its module and its folder."""
+    """Those that run the mutant's lines, the quickest first; of lines that run at import all tests of the module, and
+    where none is seen those of the folder."""
     lines = covered["lines"].get(mutant.place.file, {})
     begin, last = mutant.place.lines
     tests = {test for line in range(begin, last + 1) for test in lines.get(str(line), [])}
-    if not tests:
+    if not tests or not mutant.place.in_function:
         folder = Path(mutant.place.file).parent.as_posix()
-        tests = {test for named in lines.values() for test in named}
+        tests |= {test for named in lines.values() for test in named}
         if folder != "core":  # what numba compiles is not seen by coverage
             tests |= {test for test in covered["seconds"] if test.startswith(f"tests/{folder}/")}
     return sorted(tests, key=lambda test: (covered["seconds"][test], test))

@@ -42,6 +42,12 @@ def test_the_speed_is_that_of_this_run(frames, resumed, seconds, rate):
     assert report.frames_per_second == rate
 
 
+def test_a_report_begins_with_nothing_done():
+    report = ClipReport(Path("in.mp4"))
+    assert (report.frames, report.resumed, report.seconds, report.stopped) == (0, 0, 0.0, False)
+    assert report.frames_per_second == 0
+
+
 def test_reports_share_no_lists():
     one, other = ClipReport(Path("a")), ClipReport(Path("b"))
     for name in ("outputs", "notes", "damage"):

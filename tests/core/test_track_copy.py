@@ -434,6 +434,28 @@ def test_damaged_audio_is_left_out(tmp_path):
         assert times[-1] > Fraction(9, 10)  # it went on behind the damage
 
 
+def test_sound_that_cannot_be_decoded_is_counted(tmp_path):
+    """WebM takes no AAC: each packet is decoded, and those that are noise are left out."""
+    source, rng = make_source(tmp_path / "in.mkv"), np.random.default_rng(0)
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        sound = [(p.pos, p.size) for p in container.demux(container.streams.audio[0]) if p.size and p.pos]
+    for place, size in sound[10:16]:
+        data[place + 40 : place + size - 8] = rng.bytes(size - 48)  # behind the block's header
+    bad = tmp_path / "bad.mkv"
+    bad.write_bytes(data)
+    failed = 0
+    with av.open(str(bad)) as container:
+        stream = container.streams.audio[0]
+        for packet in container.demux(stream):
+            try:
+                stream.decode(packet)
+            except av.FFmpegError:
+                failed += 1
+    assert failed
+    assert f"{failed} damaged audio packets were left out" in convert(bad, tmp_path / "out.webm").notes
+
+
 @pytest.mark.parametrize("suffix", [".mov", ".mkv", ".mp4"])
 def test_transport_streams(tmp_path, suffix):
     """Their AAC has headers of its own in every packet, which these containers do not want."""
