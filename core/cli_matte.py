@@ -217,4 +217,6 @@ def print_report(report: "ClipReport") -> None:
         print(f"  {path}")
     for note in report.notes:
         print(f"  note: {note}")
+    if report.resumable:
+        print("  to continue: the same command with --resume")
     sys.stdout.flush()

@@ -150,7 +150,8 @@ class ClipJob:
 
     def _can_go_on(self) -> None:
         self.can_go_on = True
-        self._report.notes.append(f"resume (--resume) goes on from frame {self._report.frames}")
+        self._report.resumable = True
+        self._report.notes.append(f"a resumed run continues at frame {self._report.frames}")
 
 
 def queue_length(info: ClipInfo) -> int:

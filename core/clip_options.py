@@ -59,7 +59,7 @@ class ClipOptions:
 class ClipReport:
     """What became of a clip. outputs: the files written (partial ones after a stop). frames: in them, of which an
     earlier run made the first `resumed`. notes: what a user should know; damage: places of the source that could not be
-    read."""
+    read; resumable: the same job with `resume` continues from what was done."""
 
     source: Path
     outputs: list[Path] = field(default_factory=list)
@@ -69,6 +69,7 @@ class ClipReport:
     damage: list[str] = field(default_factory=list)
     stopped: bool = False
     resumed: int = 0
+    resumable: bool = False
 
     @property
     def frames_per_second(self) -> float:

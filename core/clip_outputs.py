@@ -60,7 +60,7 @@ def place_outputs(
     )
     for path in paths.output:
         if format and path.suffix.lower() != f".{format.lower().lstrip('.')}":
-            raise StudioError(f"{path} and --format {format} contradict each other: leave one out.")
+            raise StudioError(f"{path} and the format {format} contradict each other: leave one out.")
     for path in paths.files():
         format_for(path)  # raises for an unknown suffix
     if not any(paths.files()):
@@ -105,5 +105,7 @@ def _place(wanted: AnyPath, source: AnyPath, several: bool, ending: str, suffix:
         name = name or clip.parent.name or "matte"
         return path / f"{name}{ending}.{suffix.lstrip('.')}"
     if several:
-        raise StudioError(f"Several inputs cannot all become {wanted}. Give a folder (and --format mov, webm, ...).")
+        raise StudioError(
+            f"Several inputs cannot all become {wanted}. Give a folder, and a format if it is not to be mov."
+        )
     return path

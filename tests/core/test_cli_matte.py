@@ -334,7 +334,7 @@ def test_nothing_to_write(red_studio, clip):
     [
         (["-o", "out.xyz"], "'.xyz', which names no known format: use one of .mov"),
         (["-o", "out", "--format", "xyz"], "'.xyz', which names no known format"),
-        (["-o", "out.mov", "--format", "webm"], "out.mov and --format webm contradict each other"),
+        (["-o", "out.mov", "--format", "webm"], "out.mov and the format webm contradict each other"),
         (["-o", "out.mov", "--alpha", "a.doc"], "'.doc', which names no known format"),
         (["-o", "out.mov", "--preview", "sheet.mov"], "The contact sheet sheet.mov is a picture"),
         (["-o", "out.mov", "--background", "grren"], "'grren' is neither a colour nor a file"),
@@ -660,7 +660,7 @@ def test_resume_after_a_signal(make_clip, red_studio):
     process = Driven(*arguments, HOLD_AT="20")
     stopped = json.loads(process.stop(signal.SIGINT))
     assert runs_of_the_engine() == (done := stopped["frames"])
-    assert stopped["notes"][0] == f"resume (--resume) goes on from frame {done}"
+    assert stopped["notes"][0] == f"a resumed run continues at frame {done}"
     assert "out.partial.mov.safetensors" in files()
     ran = red_studio("matte", *arguments, "--resume")
     assert ran.code == 0

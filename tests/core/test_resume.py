@@ -152,7 +152,7 @@ def test_a_job_gone_on_with_is_as_one_without_a_stop(folders, clip, name, kind, 
     expected, _ = run(clip, whole, **settings)
     stopped, _ = run(clip, parts, limit=limit, **settings)
     assert (stopped.stopped, stopped.frames) == (True, done)
-    assert stopped.notes[0] == f"resume (--resume) goes on from frame {done}"
+    assert stopped.notes[0] == f"a resumed run continues at frame {done}"
     assert stopped.notes[1:] == expected.notes  # on the sound
     calls = []
     engine = Remembering()
@@ -551,7 +551,7 @@ def test_a_stop_before_the_first_new_frame_leaves_all_as_it_was(folders, clip, m
         options = ClipOptions(resume=True)
         report = matte_clip(clip, parts, session, options, stopped=lambda a=asked, n=limit: next(a) >= n)
         assert (report.stopped, report.frames, report.resumed, session.engine.runs) == (True, 6, 6, 0)
-        assert "resume (--resume) goes on from frame 6" in report.notes
+        assert "a resumed run continues at frame 6" in report.notes
         assert report.outputs == [folders[1] / "o.partial.mov", folders[1] / "o.partial.mkv"]
         assert {path.name: path.read_bytes() for path in folders[1].iterdir()} == before
         assert next(asked) == limit + 1
@@ -565,9 +565,7 @@ def test_an_error_of_the_engine_can_be_gone_on_from(folders, clip, error):
     run(clip, whole)
     said = str(error)
     if isinstance(error, StudioError):
-        said += (
-            r" What was done \(7 frames\) is kept in .*o\.partial\.mov, and resume \(--resume\) goes on from there\."
-        )
+        said += r" What was done \(7 frames\) is kept in .*o\.partial\.mov, where a resumed run continues\."
     with pytest.raises(type(error), match=said):
         run(clip, parts, limit=7, error=error)
     # the second run fails at once: what the first has left stays
