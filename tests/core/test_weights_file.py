@@ -1,5 +1,6 @@
 """Files as they come from strangers: empty, cut, text, programs, wrapped."""
 
+import io
 import logging
 import os
 import pickle
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rvm_studio.core import weights_file
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.weights_file import read_names, read_tensors, write_tensors
 from safetensors.torch import save_file
@@ -78,12 +80,12 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tensors, tmp_path, 
     write_tensors(path, tensors, {})
     content = path.read_bytes()
 
-    def full(self, data):
-        with open(self, "wb") as file:
-            file.write(data[:100])
-        raise OSError(28, "No space left on device")
+    class Full(io.FileIO):
+        def write(self, data):
+            super().write(data[:100])
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(weights_file, "open", Full, raising=False)
     with pytest.raises(StudioError, match=r"x\.safetensors cannot be written .*No space left"):
         write_tensors(path, {"other": torch.ones(1)}, {})
     assert path.read_bytes() == content
