@@ -31,6 +31,7 @@ from .video_container import open_to_read
 
 _NUMBER = re.compile(r"%0?(\d*)d")
 _MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture a thread
+_FRAME_THREADS = 1 << 12  # AV_CODEC_CAP_FRAME_THREADS
 _ALPHA_REMARK = "alpha: "
 _ALONE = {"prores_ks", "ffv1", "png"}  # codecs whose frames depend on none before
 
@@ -123,6 +124,18 @@ class EncoderSetup:
         return context
 
 
+def drain(context: VideoCodecContext | None) -> None:
+    """Takes the last packets out of an encoder that is not finished, before it is freed.
+
+    PyAV frees an encoder with Python's lock held, and that waits for the encoder's threads. One that works on a frame
+    in numpy's memory needs the lock to let go of it: neither would ever continue. A drained encoder holds no frame.
+    Only libav's own frame threads keep frames; what other encoders hold back would take long to encode.
+    """
+    if context is not None and context.is_open and int(context.codec.capabilities) & _FRAME_THREADS:
+        with contextlib.suppress(OSError, FFmpegError):  # drained already, or broken
+            context.encode(None)
+
+
 class ContainerFile:
     """One video file, written beside its target as `name.partial.suffix`."""
 
@@ -155,6 +168,7 @@ class ContainerFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._working.open("wb").close()  # tells at once whether the folder can be written to
         self._container: OutputContainer | None = None
+        self._context: VideoCodecContext | None = None
         try:
             self._container = self._open(alpha)
         except BaseException:
@@ -181,7 +195,7 @@ class ContainerFile:
                 f"This PyAV has no encoder {setup.codec}, which {self._format.name} needs: install the wheel from PyPI."
             ) from error
         assert isinstance(stream, VideoStream)
-        self._stream = stream
+        self._stream, self._context = stream, stream.codec_context
         setup.apply(stream.codec_context)
         stream.time_base = time_base
         if self._tracks is not None:
@@ -274,12 +288,16 @@ class ContainerFile:
     def _close(self) -> None:
         """Lets go of both files, whatever state they are in."""
         if self._container is not None:
+            drain(self._context)
             with contextlib.suppress(OSError, FFmpegError):  # the fault was reported where it first showed
                 self._container.close()
             self._container = None
         if self._tracks is not None:
             self._tracks.close()
             self._tracks = None
+
+    def __del__(self) -> None:
+        drain(getattr(self, "_context", None))
 
     def finish(self) -> Path:
         self._complete(None)
@@ -396,12 +414,16 @@ class PictureFiles:
             self._partial.rmdir()
         return folder
 
+    def __del__(self) -> None:
+        drain(getattr(self, "_context", None))
+
     def abandon(self, keep: bool) -> Path | None:
         if keep:
             try:
                 self._save(self._context.encode(None))
             except (OSError, FFmpegError):
                 self.complete = False  # what was saved before stays
+        drain(self._context)
         if keep and (self._written or self._earlier):
             return self._written[0] if self._single else self._partial
         for path in self._written:

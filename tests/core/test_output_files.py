@@ -2,12 +2,15 @@
 
 import errno
 import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from patience import PATIENCE
 from PIL import Image
 from rvm_studio.core import output_files
 from rvm_studio.core.errors import StudioError
@@ -346,3 +349,33 @@ def test_a_file_without_its_end_is_kept_where_it_plays(tmp_path, monkeypatch, na
     assert path == (partial_path(tmp_path / name) if kept else None)
     assert not made.can_go_on
     assert os.listdir(tmp_path) == ([path.name] if kept else [])
+
+
+DROP = """
+import sys
+from fractions import Fraction
+from pathlib import Path
+import numpy as np
+from rvm_studio.core.video_color import ColorTags
+from rvm_studio.core.video_writer import FrameWriter
+
+noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 4), dtype=np.uint8)
+for round in range(12):
+    writer = FrameWriter(
+        Path(sys.argv[1]) / f"{round}.png", content="rgba", width=1280, height=720, frame_rate=Fraction(25),
+        time_base=Fraction(1, 25), tags=ColorTags(1, 1, 1, 1),
+    )
+    for number in range(6):
+        writer.write(noise.copy(), number, number)
+    if sys.argv[2] == "abandoned":
+        writer.abandon(keep=False)
+    del writer
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("how", ["abandoned", "dropped"])
+def test_a_writer_ends_while_its_encoder_works(tmp_path, how):
+    """The encoder's threads need Python's lock to let go of a picture: who waits for them must not hold it."""
+    command = [sys.executable, "-c", DROP, str(tmp_path), how]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout == "ended\n"
