@@ -56,13 +56,13 @@ if TYPE_CHECKING:
     from .video_writer import FrameWriter
     from .weights import DEEP as DEEP_REFINER
     from .weights import FAST as FAST_REFINER
-    from .weights import STARTER_PATH, load_network
     from .weights import fetch as fetch_weights
     from .weights import find as find_weights
+    from .weights import load_network
     from .weights import read as read_weights
     from .weights import save as save_weights
     from .weights_download import CATALOGUE as WEIGHTS_CATALOGUE
-    from .weights_download import STARTER_VARIANT, models_dir
+    from .weights_download import STARTER_PATH, STARTER_VARIANT, models_dir
     from .weights_file import SUFFIXES as WEIGHTS_SUFFIXES
     from .whole_file import whole_file as atomic_file
 
@@ -102,8 +102,8 @@ _NAMES = {
     # network and weights
     ".network": "MattingNetwork MattingOutput Rec SegmentationOutput small_size",
     ".weights": "DEEP:DEEP_REFINER FAST:FAST_REFINER fetch:fetch_weights find:find_weights "
-    "STARTER_PATH load_network read:read_weights save:save_weights",
-    ".weights_download": "CATALOGUE:WEIGHTS_CATALOGUE STARTER_VARIANT models_dir",
+    "load_network read:read_weights save:save_weights",
+    ".weights_download": "CATALOGUE:WEIGHTS_CATALOGUE STARTER_PATH STARTER_VARIANT models_dir",
     ".weights_file": "SUFFIXES:WEIGHTS_SUFFIXES",
     ".export": "ExportedNetwork",
     # engines and devices

@@ -21,8 +21,16 @@ from .given_path import given_path
 from .network import MattingNetwork
 from .network.guided_filter import REFINERS
 from .network.matting_network import ENCODERS
-from .root import ASSETS
-from .weights_download import CATALOGUE, STARTER_VARIANT, CatalogueEntry, download, lock, models_dir, sha256_of
+from .weights_download import (
+    CATALOGUE,
+    STARTER_PATH,
+    STARTER_VARIANT,
+    CatalogueEntry,
+    download,
+    lock,
+    models_dir,
+    sha256_of,
+)
 from .weights_file import ANOTHER_COPY, SUFFIXES, read_names, read_tensors, write_tensors
 
 __all__ = [
@@ -44,7 +52,6 @@ logger = logging.getLogger(__name__)
 DEEP, FAST = "deep_guided_filter", "fast_guided_filter"
 _COUNTER = ".num_batches_tracked"  # plays no part in inference, and some exporters drop it
 STARTER = "starter"
-STARTER_PATH = ASSETS / "starter_mobilenetv3.safetensors"
 _REFINER = "refiner."
 _SEGMENTATION = "project_seg."  # plays no part in matting, and some trainings leave it out
 

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from .errors import DownloadError, StudioError
 from .install_advice import pip_command
+from .root import ASSETS
 
 STARTER_VARIANT = "mobilenetv3"  # of the bundled weights
+STARTER_PATH = ASSETS / "starter_mobilenetv3.safetensors"
 LOCK_POLL = 0.25  # seconds
 WRAPPING = 2 << 20  # bytes: more than what a file holds beside its tensors
 

@@ -68,7 +68,10 @@ def test_an_output_without_its_option(studio, typed, meant):
         ("wieghts list", "rvm-studio: 'wieghts' is not a command. Did you mean `rvm-studio weights`?"),
         ("weights ftech", "rvm-studio weights: 'ftech' is not a command. Did you mean `rvm-studio weights fetch`?"),
         ("--quiet exprot", "rvm-studio: 'exprot' is not a command. Did you mean `rvm-studio export`?"),
-        ("xyzzy", "rvm-studio: 'xyzzy' is not a command. Use matte, demo, eval, weights, info, export, completion."),
+        (
+            "xyzzy",
+            "rvm-studio: 'xyzzy' is not a command. Use matte, demo, check, eval, weights, info, export, completion.",
+        ),
     ],
 )
 def test_a_typo_in_a_command(studio, typed, says):
