@@ -1,13 +1,11 @@
 """What somebody probably meant: the right command for one that does not run."""
 
-import shlex
-import subprocess
-import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from .clip_outputs import is_still
 from .given_path import given_path
+from .install_advice import shell_command
 from .output_formats import FORMATS
 from .picture_sequence import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
@@ -35,13 +33,8 @@ def matte_command(arguments: Sequence[str]) -> str:
         named = all(not text.startswith("-") for text in arguments) and first and _may_be_written(last)
         example = "cut.png" if is_still(last) else "cut.mov"
         arguments = [*first, "-o", last] if named else [*arguments, "-o", example]
-    return _quoted(["rvm-studio", "matte", *arguments])
+    return shell_command("rvm-studio", "matte", *arguments)
 
 
 def _may_be_written(text: str) -> bool:
     return Path(text).suffix.lower() in {row.suffix for row in FORMATS} and not Path(text).exists()
-
-
-def _quoted(words: list[str]) -> str:
-    """As one would type it here."""
-    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -92,5 +92,5 @@ def test_a_url_without_the_command(studio):
 
 
 def test_as_one_types_it_on_windows(monkeypatch):
-    monkeypatch.setattr("rvm_studio.core.cli_hints.sys.platform", "win32")
+    monkeypatch.setattr("rvm_studio.core.install_advice.sys.platform", "win32")
     assert matte_command(["a b.mp4"]) == 'rvm-studio matte "a b.mp4" -o cut.mov'
