@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 from rvm_studio.core import MattingNetwork
-from rvm_studio.core.torchvision_import import models  # noqa: F401 - makes torchvision importable anywhere
+from rvm_studio.core.network.torchvision_import import models  # noqa: F401 - makes torchvision importable anywhere
 from rvm_studio.training.augmentation import MattingBatch, augment_matting, ease
 from rvm_studio.training.datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K
 from rvm_studio.training.datasets.pictures import PICTURES, draw_frames, find

@@ -24,9 +24,9 @@ import torch
 from clips import SIZES
 from engine_speed import RATIOS, load_frames
 from rvm_studio.core import build_engine, choose_engine, find_weights, load_network, small_size, tune_process
-from rvm_studio.core.engines import full_size
-from rvm_studio.core.engines.row_threads import over_rows
-from rvm_studio.core.engines.small_network import Decoder, Encoder, first_states, folded
+from rvm_studio.core.engines.full_size import full_size
+from rvm_studio.core.engines.full_size.row_threads import over_rows
+from rvm_studio.core.engines.small_network.small_network import Decoder, Encoder, first_states, folded
 
 SIDE = 2048  # of the matrices
 MEGABYTES = 256  # copied at once: more than any cache holds for long

@@ -4,7 +4,7 @@
         [--passive]
 
 Every kind is a process of its own with its own settings: the baseline with the default allocator and with a tuned one
-(environment variables), the engines as the command line runs them (core/process_tuning.py). The processes take turns
+(environment variables), the engines as the command line runs them (core/machine/process_tuning.py). They take turns
 frame by frame (A B C A B C ...), so that what else happens on the machine hits them alike; only one computes at a time,
 and those that wait sleep. Printed are medians, and the median of the ratios frame by frame. Peak memory is that of the
 process. On a busy machine PyTorch's waiting threads, which spin, make the baseline several times slower still:

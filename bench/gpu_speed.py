@@ -41,9 +41,9 @@ from rvm_studio.core import (
     small_size,
     to_float,
 )
-from rvm_studio.core.engines import full_size_gpu
 from rvm_studio.core.engines.cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
-from rvm_studio.core.engines.inductor import Compiled, by_inductor, compile_problem
+from rvm_studio.core.engines.full_size import full_size_gpu
+from rvm_studio.core.engines.small_network.inductor import Compiled, by_inductor, compile_problem
 
 ENGINES = ("graph", "compile", "compile-max")
 RESULTS = Path(__file__).parent / "results"

@@ -1,6 +1,6 @@
 """How many small faults, put into `core` one at a time, the tests notice. Needs: pip install cosmic-ray pytest-cov
 
-    python bench/mutation_score.py [--sample 200] [--seed 1] [--files core/resume.py ...] [--tests tests/core]
+    python bench/mutation_score.py [--sample 200] [--seed 1] [--files core/clips/resume.py ...] [--tests tests/core]
                                    [--map FILE] [--save FILE] [--seconds 300]
 
 A mutant is a copy of the package with one change: a number one off, a comparison, operator or condition turned, a loop

@@ -33,7 +33,7 @@ with loading():
     mark("torch")
     from rvm_studio.core import Drawing, build_engine, choose_device, choose_engine, find_network, matte_clip
     mark("pipeline's modules")
-    from rvm_studio.core.engines.kernel_runner import compiled_kernels
+    from rvm_studio.core.engines.full_size.kernel_runner import compiled_kernels
     choice = choose_engine(choose_device())
     mark("choice of the engine, OpenVINO")
     network = find_network()

@@ -8,121 +8,131 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .alpha_ops import checkerboard, composite, gaussian_blur
-    from .background import Background, cover, parse_color
-    from .cli import program
-    from .cli_errors import NoteHandler
-    from .cli_model import at_least
-    from .clip_options import ClipOptions, ClipReport, Output
-    from .contact_sheet import GREEN
-    from .device import DTYPE_NAMES, DTYPES, bf16_works, choose_device, choose_dtype, no_autocast, release_cached_memory
-    from .device import describe as describe_device
-    from .downsample_ratio import choose_downsample_ratio
-    from .engine_loading import find_network, load
+    from .cli.errors import NoteHandler
+    from .cli.main import program
+    from .cli.model_options import at_least
+    from .cli.progress import make_progress
+    from .cli.stop_signals import stop_on_signal
+    from .clips.background import Background, cover, parse_color
+    from .clips.batches import composite_pictures, decontaminate_pictures, matte_pictures, refine_masks
+    from .clips.matte_clip import can_resume, matte_clip
+    from .clips.matte_file import matte
+    from .clips.options import ClipOptions, ClipReport, Output
+    from .clips.renderer import FrameRenderer
+    from .clips.resume import stopped_outputs
+    from .clips.write_frames import write_frames
     from .engines import Choice, Drawing, EagerEngine, Engine, EngineOutput, SegmentationEngine, Transfers
     from .engines import build as build_engine
     from .engines import choose as choose_engine
+    from .engines.loading import find_network, load
     from .errors import DownloadError, StudioError
-    from .evaluation import refuse_cut_picture
-    from .evaluation_table import MEANINGS as METRIC_MEANINGS
-    from .evaluation_table import markdown as markdown_table
+    from .evaluation.clips import refuse_cut_picture
+    from .evaluation.metrics import MetricAccumulator
+    from .evaluation.table import MEANINGS as METRIC_MEANINGS
+    from .evaluation.table import markdown as markdown_table
     from .export import ExportedNetwork
-    from .frame_clip import write_frames
-    from .frame_renderer import FrameRenderer
-    from .install_advice import command_for_extra, installer_command, python_command
-    from .live_matting import RETRY as DOWNLOAD_RETRY
-    from .live_matting import LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
-    from .mask_ops import EdgeOptions
-    from .matte_file import matte
-    from .matting_session import MattingSession, Stopped, StreamState
-    from .matting_session import MattingSession as Session
-    from .metrics import MetricAccumulator
+    from .machine.cache_folder import models_dir
+    from .machine.device import (
+        DTYPE_NAMES,
+        DTYPES,
+        bf16_works,
+        choose_device,
+        choose_dtype,
+        no_autocast,
+        release_cached_memory,
+    )
+    from .machine.device import describe as describe_device
+    from .machine.install_advice import command_for_extra, installer_command, python_command
+    from .machine.process_tuning import loading, tune_process
+    from .machine.whole_file import whole_file as atomic_file
     from .network import MattingNetwork, MattingOutput, Rec, SegmentationOutput, small_size
-    from .output_formats import FORMATS as OUTPUT_FORMATS
-    from .output_formats import format_for
-    from .picture_batches import composite_pictures, decontaminate_pictures, matte_pictures, refine_masks
-    from .picture_orientation import display_orientation
-    from .picture_sequence import is_picture
-    from .pixel_format import frames_from_pictures, pictures_from_frames, quantise, to_float
-    from .process_tuning import loading, tune_process
-    from .progress import make_progress
-    from .resume import stopped_outputs
-    from .state_file import load_state, save_state, state_from_dict, state_to_dict
-    from .stop_signals import stop_on_signal
-    from .video_color import ColorTags, ToRGB, resolve_tags
-    from .video_container import known, open_to_read
-    from .video_matting import can_resume, matte_clip
-    from .video_reader import ClipInfo, FrameReader, SourceFrame, check_source, open_reader
-    from .video_writer import FrameWriter
-    from .weights import DEEP as DEEP_REFINER
-    from .weights import FAST as FAST_REFINER
-    from .weights import fetch as fetch_weights
-    from .weights import find as find_weights
-    from .weights import load_network
-    from .weights import read as read_weights
-    from .weights import save as save_weights
-    from .weights_download import CATALOGUE as WEIGHTS_CATALOGUE
-    from .weights_download import STARTER_PATH, STARTER_VARIANT, models_dir
-    from .weights_file import SUFFIXES as WEIGHTS_SUFFIXES
-    from .whole_file import whole_file as atomic_file
+    from .pictures.alpha_ops import checkerboard, composite, gaussian_blur
+    from .pictures.contact_sheet import GREEN
+    from .pictures.edges import EdgeOptions
+    from .pictures.pixel_format import frames_from_pictures, pictures_from_frames, quantise, to_float
+    from .stream.downsample_ratio import choose_downsample_ratio
+    from .stream.live import RETRY as DOWNLOAD_RETRY
+    from .stream.live import LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
+    from .stream.session import MattingSession, Stopped, StreamState
+    from .stream.session import MattingSession as Session
+    from .stream.state_file import load_state, save_state, state_from_dict, state_to_dict
+    from .video.color import ColorTags, ToRGB, resolve_tags
+    from .video.container import known, open_to_read
+    from .video.orientation import display_orientation
+    from .video.output_formats import FORMATS as OUTPUT_FORMATS
+    from .video.output_formats import format_for
+    from .video.picture_sequence import is_picture
+    from .video.reader import ClipInfo, FrameReader, SourceFrame, check_source, open_reader
+    from .video.writer import FrameWriter
+    from .weights.download import CATALOGUE as WEIGHTS_CATALOGUE
+    from .weights.download import STARTER_PATH, STARTER_VARIANT
+    from .weights.network_weights import DEEP as DEEP_REFINER
+    from .weights.network_weights import FAST as FAST_REFINER
+    from .weights.network_weights import fetch as fetch_weights
+    from .weights.network_weights import find as find_weights
+    from .weights.network_weights import load_network
+    from .weights.network_weights import read as read_weights
+    from .weights.network_weights import save as save_weights
+    from .weights.tensor_file import SUFFIXES as WEIGHTS_SUFFIXES
 
 # Of each module the names it gives, `inner:public` where it is called otherwise outside.
 _NAMES = {
     # a clip in one call, and the parts that the call is made of
-    ".matte_file": "matte",
-    ".engine_loading": "load find_network",
-    ".matting_session": "MattingSession:Session MattingSession StreamState Stopped",
-    ".video_reader": "ClipInfo FrameReader SourceFrame check_source open_reader",
+    ".clips.matte_file": "matte",
+    ".engines.loading": "load find_network",
+    ".stream.session": "MattingSession:Session MattingSession StreamState Stopped",
+    ".video.reader": "ClipInfo FrameReader SourceFrame check_source open_reader",
     ".errors": "StudioError DownloadError",
     # whole clips
-    ".clip_options": "ClipOptions ClipReport Output",
-    ".mask_ops": "EdgeOptions",
-    ".video_matting": "can_resume matte_clip",
-    ".resume": "stopped_outputs",
-    ".frame_renderer": "FrameRenderer",
-    ".background": "Background cover parse_color",
-    ".contact_sheet": "GREEN",
+    ".clips.options": "ClipOptions ClipReport Output",
+    ".pictures.edges": "EdgeOptions",
+    ".clips.matte_clip": "can_resume matte_clip",
+    ".clips.resume": "stopped_outputs",
+    ".clips.renderer": "FrameRenderer",
+    ".clips.background": "Background cover parse_color",
+    ".pictures.contact_sheet": "GREEN",
     # files
-    ".output_formats": "FORMATS:OUTPUT_FORMATS format_for",
-    ".video_writer": "FrameWriter",
-    ".frame_clip": "write_frames",
-    ".picture_sequence": "is_picture",
-    ".picture_orientation": "display_orientation",
-    ".video_container": "known open_to_read",
-    ".video_color": "ColorTags ToRGB resolve_tags",
-    ".whole_file": "whole_file:atomic_file",
+    ".video.output_formats": "FORMATS:OUTPUT_FORMATS format_for",
+    ".video.writer": "FrameWriter",
+    ".clips.write_frames": "write_frames",
+    ".video.picture_sequence": "is_picture",
+    ".video.orientation": "display_orientation",
+    ".video.container": "known open_to_read",
+    ".video.color": "ColorTags ToRGB resolve_tags",
+    ".machine.whole_file": "whole_file:atomic_file",
     # pixels
-    ".pixel_format": "frames_from_pictures pictures_from_frames quantise to_float",
-    ".alpha_ops": "checkerboard composite gaussian_blur",
-    ".picture_batches": "composite_pictures decontaminate_pictures matte_pictures refine_masks",
+    ".pictures.pixel_format": "frames_from_pictures pictures_from_frames quantise to_float",
+    ".pictures.alpha_ops": "checkerboard composite gaussian_blur",
+    ".clips.batches": "composite_pictures decontaminate_pictures matte_pictures refine_masks",
     # streams
-    ".downsample_ratio": "choose_downsample_ratio",
-    ".state_file": "load_state save_state state_from_dict state_to_dict",
-    ".live_matting": "RETRY:DOWNLOAD_RETRY LiveMatte LiveSettings LiveStream SharedEngines weights_are_here",
+    ".stream.downsample_ratio": "choose_downsample_ratio",
+    ".stream.state_file": "load_state save_state state_from_dict state_to_dict",
+    ".stream.live": "RETRY:DOWNLOAD_RETRY LiveMatte LiveSettings LiveStream SharedEngines weights_are_here",
     # network and weights
     ".network": "MattingNetwork MattingOutput Rec SegmentationOutput small_size",
-    ".weights": "DEEP:DEEP_REFINER FAST:FAST_REFINER fetch:fetch_weights find:find_weights "
+    ".weights.network_weights": "DEEP:DEEP_REFINER FAST:FAST_REFINER fetch:fetch_weights find:find_weights "
     "load_network read:read_weights save:save_weights",
-    ".weights_download": "CATALOGUE:WEIGHTS_CATALOGUE STARTER_PATH STARTER_VARIANT models_dir",
-    ".weights_file": "SUFFIXES:WEIGHTS_SUFFIXES",
+    ".weights.download": "CATALOGUE:WEIGHTS_CATALOGUE STARTER_PATH STARTER_VARIANT",
+    ".machine.cache_folder": "models_dir",
+    ".weights.tensor_file": "SUFFIXES:WEIGHTS_SUFFIXES",
     ".export": "ExportedNetwork",
     # engines and devices
     ".engines": "Choice Drawing EagerEngine Engine EngineOutput "
     "SegmentationEngine Transfers build:build_engine choose:choose_engine",
-    ".device": "DTYPES DTYPE_NAMES bf16_works choose_device choose_dtype "
+    ".machine.device": "DTYPES DTYPE_NAMES bf16_works choose_device choose_dtype "
     "describe:describe_device no_autocast release_cached_memory",
     # measuring mattes
-    ".metrics": "MetricAccumulator",
-    ".evaluation": "refuse_cut_picture",
-    ".evaluation_table": "MEANINGS:METRIC_MEANINGS markdown:markdown_table",
+    ".evaluation.metrics": "MetricAccumulator",
+    ".evaluation.clips": "refuse_cut_picture",
+    ".evaluation.table": "MEANINGS:METRIC_MEANINGS markdown:markdown_table",
     # processes of our own
-    ".process_tuning": "loading tune_process",
-    ".stop_signals": "stop_on_signal",
-    ".progress": "make_progress",
-    ".cli": "program",
-    ".install_advice": "command_for_extra installer_command python_command",
-    ".cli_errors": "NoteHandler",
-    ".cli_model": "at_least",
+    ".machine.process_tuning": "loading tune_process",
+    ".cli.stop_signals": "stop_on_signal",
+    ".cli.progress": "make_progress",
+    ".cli.main": "program",
+    ".machine.install_advice": "command_for_extra installer_command python_command",
+    ".cli.errors": "NoteHandler",
+    ".cli.model_options": "at_least",
 }
 _HOMES = {
     public or inner: (home, inner)

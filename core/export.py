@@ -28,11 +28,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .downsample_ratio import choose_downsample_ratio
-from .engines.small_network import first_states, folded
+from .engines.small_network.small_network import first_states, folded
 from .errors import StudioError
-from .install_advice import command_for_extra
+from .machine.install_advice import command_for_extra
 from .network import MattingNetwork, small_size
+from .stream.downsample_ratio import choose_downsample_ratio
 
 SUFFIXES = {".onnx": "ONNX", ".xml": "OpenVINO IR", ".pt": "TorchScript", ".pt2": "torch.export"}
 STATES = ("r1", "r2", "r3", "r4")

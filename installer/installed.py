@@ -58,7 +58,7 @@ def look_into(python: Path, thoroughly: bool = False) -> SimpleNamespace:
     """
     names = [["torch", "torch"]]
     names += [[name, {"pillow": "PIL"}.get(name, name)] for name, _ in checkout.core_requirements()]
-    names += [["torchvision", "rvm_studio.core.torchvision_import" if thoroughly else None]]
+    names += [["torchvision", "rvm_studio.core.network.torchvision_import" if thoroughly else None]]
     names += [[name, None] for name, _ in checkout.all_extras()]  # those of training among them
     code, lines = processes.run_quietly([str(python), "-c", PROBE, json.dumps(names)], environ_for(python))
     for line in lines:

@@ -50,4 +50,4 @@ def run_studio(target: Target, *arguments: str) -> int:
 
 
 def studio_process(target: Target, *arguments: str) -> list:
-    return [str(target.python), "-m", "rvm_studio.core.cli", *arguments]
+    return [str(target.python), "-m", "rvm_studio", *arguments]

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from rvm_studio.core.weights_download import CATALOGUE
+from rvm_studio.core.weights.download import CATALOGUE
 
 ROOT = Path(__file__).resolve().parent.parent
 FORMS = [f".github/ISSUE_TEMPLATE/{name}.yml" for name in ("bug", "feature")]

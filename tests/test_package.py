@@ -66,7 +66,7 @@ def test_only_one_module_imports_torchvision():
         for level, module in imports(path)
         if level == 0 and module.split(".")[0] == "torchvision"
     }
-    assert importing == {"core/torchvision_import.py"}
+    assert importing == {"core/network/torchvision_import.py"}
 
 
 def test_no_module_hides_one_of_the_standard_library():

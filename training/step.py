@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..core import MattingNetwork
-from ..core.losses import matting_loss, segmentation_loss
 from .augmentation import MattingBatch, SegmentationBatch
 from .distributed import World
+from .losses import matting_loss, segmentation_loss
 from .recipe import LearningRates
 
 logger = logging.getLogger(__name__)

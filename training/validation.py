@@ -28,7 +28,7 @@ _CHUNK_PIXELS = 2**20  # of a clip through the network at once: bounds the memor
 
 @dataclass
 class ValidationResult:
-    """Scores by name as core.metrics counts them (smaller is better), each the mean over the clips.
+    """Scores by name as core.evaluation.metrics counts them (smaller is better), each the mean over the clips.
 
     low: at ratio 1. high: through the refiner, without `conn`; None where the stage does not train it. A predictor that
     says the same alpha everywhere stands beside them: `constant` is the mean of the low clips' true alpha and

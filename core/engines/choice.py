@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..device import DTYPE_NAMES, DTYPES, choose_dtype
 from ..errors import StudioError
-from ..install_advice import command_for_extra
+from ..machine.device import DTYPE_NAMES, DTYPES, choose_dtype
+from ..machine.install_advice import command_for_extra
 from ..network import MattingNetwork
-from . import full_size
 from .cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
 from .eager import EagerEngine
 from .engine import Engine
-from .folded import FoldedParts
-from .inductor import Compiled, Compute, compile_problem
-from .kernel_runner import compiled_kernels, load_kernels_ahead
+from .full_size import full_size
+from .full_size.kernel_runner import compiled_kernels, load_kernels_ahead
+from .small_network.folded import FoldedParts
+from .small_network.inductor import Compiled, Compute, compile_problem
 from .split import SplitEngine
 from .transfers import Transfers
 
@@ -52,7 +52,7 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     """The engine and precision for a device, as asked for, or for "auto" the fastest that keeps the quality:
 
     CPU: OpenVINO where it is installed, else folded PyTorch; bf16 but for the encoder ("mixed") where OpenVINO
-    computes bf16 natively, else fp32. Elsewhere, graphics cards included: eager, in core.device's precision.
+    computes bf16 natively, else fp32. Elsewhere, graphics cards included: eager, in core.machine.device's precision.
     Raises StudioError for what cannot work here.
     """
     if engine not in ENGINES:
@@ -162,6 +162,6 @@ def openvino_problem() -> str | None:
 
 def _openvino_parts() -> Any:
     """The module, imported when first needed."""
-    from . import openvino_parts
+    from .small_network import openvino_parts
 
     return openvino_parts

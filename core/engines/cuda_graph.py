@@ -22,16 +22,16 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..device import DTYPE_NAMES, is_out_of_memory
+from ..machine.device import DTYPE_NAMES, is_out_of_memory
 from ..network import MattingNetwork, Rec, small_size
 from ..network.guided_filter import DeepGuidedFilterRefiner
-from . import full_size_gpu
 from .eager import EagerEngine
 from .engine import EngineOutput
-from .guided_coefficients import coefficients
-from .inductor import Compute
-from .kernel_runner import compiled_kernels
-from .small_network import Decoder, Encoder, first_states, folded, new_slope
+from .full_size import full_size_gpu
+from .full_size.guided_coefficients import coefficients
+from .full_size.kernel_runner import compiled_kernels
+from .small_network.inductor import Compute
+from .small_network.small_network import Decoder, Encoder, first_states, folded, new_slope
 from .transfers import Transfers
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class CudaGraph:
 def triton_kernels() -> ModuleType | None:
     """The kernels of triton_kernels.py; None where there is no Triton."""
     try:
-        from . import triton_kernels
+        from .full_size import triton_kernels
     except ImportError:
         return None
     return triton_kernels

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..device import DTYPE_NAMES
 from ..errors import StudioError
+from ..machine.device import DTYPE_NAMES
 from ..network import MattingNetwork, Rec
-from ..pixel_format import quantise, to_float
+from ..pictures.pixel_format import quantise, to_float
 from .engine import EngineOutput
 
 

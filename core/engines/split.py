@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..network import MattingNetwork, Rec
 from ..network.guided_filter import DeepGuidedFilterRefiner
-from . import full_size
 from .engine import Drawing, EngineOutput
-from .guided_coefficients import coefficients
-from .kernel_runner import compiled_kernels
-from .small_network import first_states
+from .full_size import full_size
+from .full_size.guided_coefficients import coefficients
+from .full_size.kernel_runner import compiled_kernels
+from .small_network.small_network import first_states
 
 
 class Parts(Protocol):

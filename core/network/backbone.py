@@ -9,7 +9,7 @@ Both are torchvision's classification networks without their heads, the last sta
 import torch
 from torch import Tensor, nn
 
-from ..torchvision_import import models
+from .torchvision_import import models
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..device import no_autocast
+from ..machine.device import no_autocast
 
 
 def with_mean(src: Tensor) -> Tensor:

@@ -12,9 +12,12 @@ import av
 import numpy as np
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork, cli, cli_demo, cli_matte
+from rvm_studio.core import MattingNetwork
+from rvm_studio.core.cli import demo as cli_demo
+from rvm_studio.core.cli import main as cli
+from rvm_studio.core.cli import matte as cli_matte
 from rvm_studio.core.engines import EngineOutput
-from rvm_studio.core.pixel_format import quantise, to_float
+from rvm_studio.core.pictures.pixel_format import quantise, to_float
 
 
 class RedEngine:

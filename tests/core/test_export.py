@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from rvm_studio.core import MattingNetwork, cli_export
+from rvm_studio.core import MattingNetwork
 from rvm_studio.core import export as export_module
+from rvm_studio.core.cli import export as cli_export
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.export import export
-from rvm_studio.core.install_advice import command_for_extra
+from rvm_studio.core.machine.install_advice import command_for_extra
 from rvm_studio.core.network import small_size
 
 NEEDS = {".onnx": ("onnx", "onnxruntime"), ".xml": ("onnx", "openvino"), ".pt": (), ".pt2": ()}

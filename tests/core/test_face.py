@@ -15,11 +15,14 @@ ROOT = Path(core.__file__).parent.parent
 
 # What only makes sense with the inside of the core in view.
 INNER = {
-    "bench/data_throughput.py": {"torchvision_import"},
-    "bench/engine_floor.py": {"engines", "engines.row_threads", "engines.small_network"},
-    "bench/gpu_speed.py": {"engines", "engines.cuda_graph", "engines.inductor"},
+    "bench/data_throughput.py": {"network.torchvision_import"},
+    "bench/engine_floor.py": {
+        "engines.full_size",
+        "engines.full_size.row_threads",
+        "engines.small_network.small_network",
+    },
+    "bench/gpu_speed.py": {"engines.cuda_graph", "engines.full_size", "engines.small_network.inductor"},
     "training/recomputation.py": {"network.backbone", "network.recurrent_decoder"},
-    "training/step.py": {"losses"},
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import rvm_frame_protocol as protocol
 import rvm_slots
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.weights_download import CATALOGUE
+from rvm_studio.core.weights.download import CATALOGUE
 
 lua_parts = pytest.importorskip("lua_parts", reason="lupa is not installed")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import PLUGIN
 from headless_obs import color, matte, media
-from rvm_studio.core import weights
-from rvm_studio.core.alpha_ops import composite
-from rvm_studio.core.matting_session import MattingSession
+from rvm_studio.core.pictures.alpha_ops import composite
+from rvm_studio.core.stream.session import MattingSession
+from rvm_studio.core.weights import network_weights as weights
 
 SAMPLE = PLUGIN.parent / "assets" / "sample.mp4"
 FRAMES, RATE = 12, 2  # of the clip: slow enough for a busy processor to matte every one

@@ -21,13 +21,14 @@ import rvm_slots
 import rvm_worker
 import torch
 from patience import PATIENCE, wait_for
-from rvm_studio.core import MattingNetwork, MattingSession, weights
+from rvm_studio.core import MattingNetwork, MattingSession
 from rvm_studio.core.engines import EngineOutput, build, choose
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.live_matting import SharedEngines
-from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
-from rvm_studio.core.pixel_format import quantise, to_float
-from rvm_studio.core.root import PACKAGE
+from rvm_studio.core.machine.root import PACKAGE
+from rvm_studio.core.pictures.edges import EdgeOptions, refine_edges
+from rvm_studio.core.pictures.pixel_format import quantise, to_float
+from rvm_studio.core.stream.live import SharedEngines
+from rvm_studio.core.weights import network_weights as weights
 
 HELD_WORKER = Path(__file__).with_name("held_worker.py")
 SLOTS = 3

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from rvm_studio.core import weights
 from rvm_studio.core.engines import choose
 from rvm_studio.core.network import MattingNetwork
+from rvm_studio.core.weights import network_weights as weights
 from rvm_studio.rvm_nodes.matte_options import RVMModel
 
 HERE = Path(__file__).resolve().parent

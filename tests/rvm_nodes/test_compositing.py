@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from rvm_studio.core.alpha_ops import blurred_background, composite
-from rvm_studio.core.decontaminate import decontaminate
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
+from rvm_studio.core.pictures.alpha_ops import blurred_background, composite
+from rvm_studio.core.pictures.decontaminate import decontaminate
+from rvm_studio.core.pictures.edges import EdgeOptions, refine_edges
 from rvm_studio.rvm_nodes.compositing import RVMComposite, RVMDecontaminate, RVMRefineMask
 
 REFINE = {"grow": 0.0, "feather": 0.0, "black_point": 0.0, "white_point": 1.0, "gamma": 1.0, "temporal": 0.0}

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from rvm_studio.core import weights, weights_download
 from rvm_studio.core.engines import build, choose
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.network import MattingNetwork
+from rvm_studio.core.stream.session import MattingSession
+from rvm_studio.core.weights import download as weights_download
+from rvm_studio.core.weights import network_weights as weights
 from rvm_studio.rvm_nodes import comfy_host
 from rvm_studio.rvm_nodes.load_model import RVMLoadModel
 from rvm_studio.rvm_nodes.matte import RVMMatte, RVMSegment

@@ -4,8 +4,8 @@ import pytest
 import torch
 from rvm_studio.core.engines import EagerEngine, SegmentationEngine
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.network import MattingNetwork
+from rvm_studio.core.stream.session import MattingSession
 from rvm_studio.rvm_nodes import matte, meta_batch
 from rvm_studio.rvm_nodes.matte import RVMMatte, RVMSegment
 

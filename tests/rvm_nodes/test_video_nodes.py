@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.matting_session import MattingSession
 from rvm_studio.core.network import MattingNetwork
-from rvm_studio.core.video_reader import open_reader
+from rvm_studio.core.stream.session import MattingSession
+from rvm_studio.core.video.reader import open_reader
 from rvm_studio.rvm_nodes import video_input
 from rvm_studio.rvm_nodes.matte_video import RVMMatteVideo
 from rvm_studio.rvm_nodes.save_video import SUFFIXES, RVMSaveAlphaVideo, RVMSaveRGBA
@@ -331,7 +331,7 @@ def test_a_name_outside_the_output_folder_is_refused(comfy, fake, model, clip):
 
 
 def test_edges(comfy, fake, model, network, clip):
-    from rvm_studio.core.mask_ops import EdgeOptions, refine_edges
+    from rvm_studio.core.pictures.edges import EdgeOptions, refine_edges
 
     path = clip()
     changes = {"grow": -1.0, "feather": 1.0, "black_point": 0.1, "white_point": 0.9}

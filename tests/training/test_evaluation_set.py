@@ -14,7 +14,7 @@ import pytest
 import torch
 from patience import PATIENCE
 from PIL import Image
-from rvm_studio.core.evaluation import find_clips, score_clip
+from rvm_studio.core.evaluation.clips import find_clips, score_clip
 from rvm_studio.training import evaluation_frames, evaluation_set
 from rvm_studio.training.evaluation_set import main
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from patience import PATIENCE, wait_for
-from rvm_studio.core import weights
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.weights_file import read_tensors
+from rvm_studio.core.weights import network_weights as weights
+from rvm_studio.core.weights.tensor_file import read_tensors
 from rvm_studio.training import run_options
 from rvm_studio.training.checkpoint import checkpoints
 from rvm_studio.training.distributed import World
@@ -254,7 +254,7 @@ def test_fine_tuning_keeps_the_portraits_matte(tmp_path, small_preset, reference
     from dataclasses import replace
 
     from PIL import Image
-    from rvm_studio.core.pixel_format import to_float
+    from rvm_studio.core.pictures.pixel_format import to_float
 
     with Image.open(reference / "sample_person.png") as picture:
         pixels = torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8)

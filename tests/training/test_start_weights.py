@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.torchvision_import import models
+from rvm_studio.core.network.torchvision_import import models
 from rvm_studio.training.run_options import make_parser
 from rvm_studio.training.start_weights import start_network
 

@@ -1,4 +1,4 @@
-"""A stage's validation: its numbers against core.metrics, what it leaves as it was, what it writes."""
+"""A stage's validation: its numbers against core.evaluation.metrics, what it leaves as it was, what it writes."""
 
 # B = 1 clip, T frames, S side
 
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from rvm_studio.core import MattingNetwork
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.metrics import matting_metrics
+from rvm_studio.core.evaluation.metrics import matting_metrics
 from rvm_studio.training import validation
 from rvm_studio.training.augmentation import prepare_matting
 from rvm_studio.training.data_config import DataConfig

@@ -9,7 +9,7 @@ from rvm_studio.core import MattingNetwork
 from rvm_studio.core.engines import EagerEngine, build, choice, choose
 from rvm_studio.core.engines.choice import openvino_problem
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.install_advice import pip_command
+from rvm_studio.core.machine.install_advice import pip_command
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

@@ -10,9 +10,10 @@ import weakref
 
 import pytest
 import torch
-from rvm_studio.core.engines import EagerEngine, build, choice, choose, cuda_graph, full_size, guided_coefficients
+from rvm_studio.core.engines import EagerEngine, build, choice, choose, cuda_graph
 from rvm_studio.core.engines.cuda_graph import GRAPHS_KEPT, GraphEngine
-from rvm_studio.core.engines.inductor import Compiled, compile_problem
+from rvm_studio.core.engines.full_size import full_size, guided_coefficients
+from rvm_studio.core.engines.small_network.inductor import Compiled, compile_problem
 from rvm_studio.core.errors import StudioError
 
 CPU = torch.device("cpu")

@@ -7,8 +7,9 @@ import types
 
 import pytest
 import torch
-from rvm_studio.core.engines import EagerEngine, build, choice, choose, cuda_graph, full_size_gpu
+from rvm_studio.core.engines import EagerEngine, build, choice, choose, cuda_graph
 from rvm_studio.core.engines.cuda_graph import GRAPHS_KEPT, GraphEngine, agrees_with_eager
+from rvm_studio.core.engines.full_size import full_size_gpu
 from rvm_studio.core.errors import StudioError
 
 CPU = torch.device("cpu")

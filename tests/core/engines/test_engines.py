@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from rvm_studio.core import MattingNetwork
-from rvm_studio.core.engines import EagerEngine, build, choose, full_size, guided_coefficients
+from rvm_studio.core.engines import EagerEngine, build, choose
 from rvm_studio.core.engines.choice import openvino_problem
-from rvm_studio.core.pixel_format import quantise, to_float
+from rvm_studio.core.engines.full_size import full_size, guided_coefficients
+from rvm_studio.core.pictures.pixel_format import quantise, to_float
 from safetensors.torch import load_file
 
 CPU = torch.device("cpu")

@@ -8,8 +8,8 @@ import re
 import pytest
 import torch
 from rvm_studio.core import MattingNetwork
-from rvm_studio.core.losses import matting_loss
 from rvm_studio.core.network.backbone import IMAGENET_MEAN, IMAGENET_STD
+from rvm_studio.training.losses import matting_loss
 from safetensors.torch import load_file
 
 FAST = {"c3_odd_r0375_T1_141x233", "f_fgf_r025_T2_160x192"}

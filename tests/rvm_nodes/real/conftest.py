@@ -10,7 +10,7 @@ import pytest
 import torch
 from rvm_studio.core import MattingSession
 from rvm_studio.core.engines import build, choose
-from rvm_studio.core.weights import load_network
+from rvm_studio.core.weights.network_weights import load_network
 
 from .comfy_client import ComfyClient
 from .comfy_server import HERE, ComfyServer, Installation, make_base

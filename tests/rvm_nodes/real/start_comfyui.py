@@ -1,7 +1,7 @@
 """Runs a ComfyUI checkout's main.py, also where torchvision's compiled library does not fit the installed torch.
 
 Usage: start_comfyui.py CHECKOUT/main.py --cpu ... ; ComfyUI imports torchvision for models these tests never run.
-RVM Studio has its own remedy (core/torchvision_import.py), which comes too late for ComfyUI.
+RVM Studio has its own remedy (core/network/torchvision_import.py), which comes too late for ComfyUI.
 """
 
 import os

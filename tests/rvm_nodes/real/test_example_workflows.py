@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 from rvm_studio.core import MattingSession
-from rvm_studio.core.background import cover
-from rvm_studio.core.mask_ops import EdgeOptions
-from rvm_studio.core.picture_batches import refine_masks
-from rvm_studio.core.video_reader import open_reader
+from rvm_studio.core.clips.background import cover
+from rvm_studio.core.clips.batches import refine_masks
+from rvm_studio.core.pictures.edges import EdgeOptions
+from rvm_studio.core.video.reader import open_reader
 
 from ..workflow_graph import choices, to_prompt
 from .comfy_server import ROOT

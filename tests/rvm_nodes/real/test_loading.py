@@ -117,7 +117,7 @@ def test_each_pack_keeps_its_own_core(client, schemas):
     told = client.run(question.prompt).outputs[asked.id]["text"]
     assert told[0] == OTHER_PACK
     assert len(told) == 2
-    assert told[1].endswith(f"{PACK}.core.matting_session")
+    assert told[1].endswith(f"{PACK}.core.stream.session")
 
 
 @pytest.mark.parametrize("node_id", NODES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from rvm_studio.core import MattingSession
-from rvm_studio.core.video_reader import open_reader
+from rvm_studio.core.video.reader import open_reader
 
 from .decoded import alpha_of, gray_of, pictures_of
 from .graph import Graph
@@ -139,8 +139,8 @@ def webp_alpha(path) -> np.ndarray:
 
 
 def test_edges_are_refined_in_the_file(client, schemas, output, engine, clip_images):
-    from rvm_studio.core.mask_ops import EdgeOptions
-    from rvm_studio.core.picture_batches import refine_masks
+    from rvm_studio.core.clips.batches import refine_masks
+    from rvm_studio.core.pictures.edges import EdgeOptions
 
     edges = {"grow": -1.0, "feather": 1.0, "black_point": 0.1, "white_point": 0.9}
     graph, _ = save_alpha(schemas, "edges", **edges)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from rvm_studio.core.alpha_ops import composite
+from rvm_studio.core.pictures.alpha_ops import composite
 from rvm_studio.training.datasets.synthesis.scene import PARTS, draw_scene, render
 from rvm_studio.training.datasets.synthetic import SyntheticMatting, SyntheticSegmentation
 from torch.nn import functional as F

@@ -30,7 +30,7 @@ class AAAWhoseCore:
         import core as core_now
 
         assert core_now is core
-        theirs = sorted(name for name in sys.modules if name.endswith(".core.matting_session"))
+        theirs = sorted(name for name in sys.modules if name.endswith(".core.stream.session"))
         return {"ui": {"text": [getattr(core_now, "OWNER", core_now.__file__), *theirs]}}
 
 

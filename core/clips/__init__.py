@@ -1,0 +1,1 @@
+"""Whole jobs: a clip or a batch of pictures through the network and into files."""

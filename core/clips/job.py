@@ -1,0 +1,223 @@
+"""The outputs of one clip: opened anew or gone on with, finished, or left so that a later run can go on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import StudioError
+from ..stream.session import MattingSession, Stopped
+from ..video.color import ColorTags
+from ..video.output_files import NotResumable, Written, partial_path
+from ..video.output_formats import Content
+from ..video.picture_sequence import find_pictures
+from ..video.reader import ClipInfo
+from ..video.writer import FrameWriter, WriterThread
+from .options import ClipOptions, ClipReport, Kind, Output
+from .renderer import preview_size
+from .resume import JobRecord, Stop, describe
+
+QUEUE_LENGTH, QUEUE_BYTES = 4, 40_000_000  # pictures waiting before and behind the network: at 4K one
+_PREVIEW_QUALITY = 23  # crf
+_HDR_TRANSFERS = (16, 18)  # PQ and HLG: they would be written as HEVC, which browsers do not show
+_PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)
+
+
+class ClipJob:
+    """The outputs of a clip from their beginning to their end, whichever end that is."""
+
+    def __init__(
+        self,
+        source: Path,
+        outputs: Sequence[Output],
+        session: MattingSession,
+        options: ClipOptions,
+        info: ClipInfo,
+        report: ClipReport,
+    ):
+        self.lines: list[WriterThread] = []
+        self.record: JobRecord | None = None
+        self._outputs, self._session, self._options = outputs, session, options
+        self._info, self._report = info, report
+        self._earlier: Stop | None = None
+        self.can_go_on = False  # after `leave`
+        self._left = False
+        self._first_cut = len(session.cuts)
+        self._frames_before = session.state.frame_count if session.state else 0  # of the session, before the clip's
+        lasting = [output for output in outputs if output.kind != "preview"]
+        shown = options.preview is not None or len(lasting) < len(outputs)
+        if lasting and info.kind != "still":
+            self.record = JobRecord(
+                [output.path for output in lasting], lambda: describe(source, lasting, session, options, info, shown)
+            )
+
+    def begin(self) -> None:
+        """Opens all outputs, to go on with them if that is wished and can be. Raises Stopped."""
+        reason = ""
+        if self.record and self._options.resume:
+            left = any(partial_path(path).exists() for path in self.record.outputs)
+            try:
+                self._earlier = self.record.load()
+                self._open(self._earlier)
+            except NotResumable as error:
+                self._earlier = None
+                reason = str(error) if left else ""
+        if self._earlier:
+            self._session.state = self._earlier.state
+            self._frames_before = self._earlier.state.frame_count - self._earlier.frames
+            self._report.frames = self._report.resumed = self._earlier.frames
+            self._report.notes.append(f"gone on from frame {self._earlier.frames}")
+            return
+        self._open(None)
+        if self.record:
+            self.record.remove()
+            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.can_go_on]
+            if dependent:
+                self.record = None
+                reason = reason and f"of {', '.join(dependent)} each frame depends on those before it"
+            else:
+                self.record.prepare()
+        if reason:
+            self._report.notes.append(f"begun anew: {reason}")
+
+    def _open(self, earlier: Stop | None) -> None:
+        written = iter(earlier.written if earlier else [])
+        try:
+            for output in self._outputs:
+                is_preview = output.kind == "preview"
+                done = None if is_preview else next(written, None)
+                writer = _open_writer(output, self._info, self._options, done)
+                queue = queue_length(self._info)
+                self.lines.append(WriterThread(writer, queue, from_zero=is_preview and earlier is not None))
+            for line in self._lasting_lines() if earlier else []:
+                if not line.writer.take_earlier(self._session.stopped):
+                    raise Stopped
+        except BaseException:
+            for line in self.lines:
+                line.abandon(keep=False)
+            self.lines = []
+            raise
+
+    def _lasting_lines(self) -> list[WriterThread]:
+        """Those of all outputs but previews."""
+        return [line for line, output in zip(self.lines, self._outputs, strict=False) if output.kind != "preview"]
+
+    @property
+    def cuts(self) -> list[int]:
+        """The clip's frames that began a new scene."""
+        before = self._earlier.cuts if self._earlier else []
+        return before + [cut - self._frames_before for cut in self._session.cuts[self._first_cut :]]
+
+    def finish(self) -> None:
+        for line in self.lines:
+            self._report.outputs.append(line.finish())
+        if self.record:
+            self.record.remove()
+
+    def leave(self) -> None:
+        """Ends the outputs early, and leaves a record where all hold the frames that the state has seen."""
+        if self._left:
+            return
+        self._left = True
+        report, state, lines = self._report, self._session.state, self._lasting_lines()
+        keeps = [report.frames > 0 and not (output.disposable or output.kind == "preview") for output in self._outputs]
+        for line, keep in zip(self.lines, keeps, strict=False):
+            line.end(keep)
+        finished = any(line.finished for line in lines)
+        in_step = state is not None and state.frame_count - self._frames_before == report.frames and not finished
+        in_step = in_step and all(line.writer.frames == report.frames for line in lines)
+        if self._earlier and not finished and not (in_step and report.frames > report.resumed):
+            self._leave_as_it_was(self._earlier)
+            return
+        if self.record and self.lines:
+            self.record.remove()
+        ended = [line.abandon(keep) for line, keep in zip(self.lines, keeps, strict=False)]
+        report.outputs = [path for path in ended if path]
+        if self.record and report.outputs and in_step and all(line.writer.can_go_on for line in lines):
+            assert state is not None
+            try:
+                self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
+                self._can_go_on()
+            except StudioError as error:
+                report.notes.append(f"this job cannot be gone on with: {error}")
+
+    def _leave_as_it_was(self, earlier: Stop) -> None:
+        """The partial files of the earlier run are still there, and so is their record."""
+        assert self.record is not None
+        for line in self.lines:
+            line.abandon(keep=False)
+        self._report.frames = self._report.resumed = earlier.frames
+        self._report.outputs = [partial_path(path) for path in self.record.outputs]
+        self._can_go_on()
+
+    def _can_go_on(self) -> None:
+        self.can_go_on = True
+        self._report.resumable = True
+        self._report.notes.append(f"a resumed run continues at frame {self._report.frames}")
+
+
+def queue_length(info: ClipInfo) -> int:
+    """How many pictures may wait at one place."""
+    return max(1, min(QUEUE_LENGTH, QUEUE_BYTES // bytes_of(info, channels=4)))
+
+
+def bytes_of(info: ClipInfo, channels: int = 3) -> int:
+    """What a picture of the clip takes in memory."""
+    return info.height * info.width * channels * (1 if info.bit_depth == 8 else 2)
+
+
+def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: Written | None) -> FrameWriter:
+    if output.kind == "preview":
+        height, width = preview_size(info.height, info.width)
+        return FrameWriter(
+            output.path,
+            content="rgb",
+            width=width,
+            height=height,
+            frame_rate=info.frame_rate,
+            time_base=info.time_base,
+            tags=_PREVIEW_TAGS_OF_HDR if info.tags.transfer in _HDR_TRANSFERS else info.tags,
+            sample_aspect_ratio=info.sample_aspect_ratio,
+            quality=_PREVIEW_QUALITY,
+            overwrite=options.overwrite,
+            single=info.kind == "still",
+        )
+    contents: dict[Kind, Content] = {"matte": "rgba", "composite": "rgb", "alpha": "gray", "foreground": "rgb"}
+    return FrameWriter(
+        output.path,
+        content=contents[output.kind],
+        width=info.width,
+        height=info.height,
+        frame_rate=info.frame_rate,
+        time_base=info.time_base,
+        tags=info.tags,
+        bit_depth=info.bit_depth,
+        sample_aspect_ratio=info.sample_aspect_ratio,
+        premultiplied=options.premultiplied and output.kind == "matte",
+        copy_from=info.path if info.kind == "video" and output.kind != "alpha" else None,
+        copy_span=(info.begins, info.ends),
+        copy_audio=options.keep_audio,
+        quality=options.quality,
+        overwrite=options.overwrite,
+        single=info.kind == "still",
+        earlier=earlier,
+    )
+
+
+def refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:
+    """No output may be the source, a picture of it or among its pictures, the background, or another output."""
+    pictures = [picture.path.resolve() for picture in find_pictures(source) or []]
+    taken = dict.fromkeys(pictures, "a picture of the input")
+    if isinstance(options.background, str):
+        taken[Path(options.background).resolve()] = "the background"
+    taken[source.resolve()] = "the input"
+    folders = {path.parent for path in pictures}
+    for path in [*(output.path for output in outputs), *([options.preview] if options.preview else [])]:
+        place = path.resolve()
+        what = taken.get(place)
+        if what is None and path.exists():  # names that differ in case only, links
+            what = next((said for other, said in taken.items() if other.exists() and path.samefile(other)), None)
+        if what is not None:
+            raise StudioError(f"The output {path} is {what}. Choose another name; the input is never overwritten.")
+        is_sequence = path.suffix.lower() == ".png" and path != options.preview
+        if is_sequence and (place.parent if "%" in path.name else place.with_suffix("")) in folders:
+            raise StudioError(f"The output {path} would lie among the pictures of the input. Choose another folder.")
+        taken[place] = "already the name of another output"

@@ -1,0 +1,211 @@
+"""The main job: a clip in, its matte out. Reading, matting and writing overlap; memory does not grow with length."""
+
+# T frames, C channels, H, W
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+
+from torch import Tensor
+
+from ..errors import StudioError
+from ..machine.given_path import given_path
+from ..machine.process_tuning import LARGE_PICTURE, give_freed_memory_back
+from ..stream.session import MattingSession, Stopped
+from ..video.output_files import NotResumable
+from ..video.reader import ClipInfo, FrameReader, SourceFrame, open_reader
+from ..video.writer import WriterThread
+from .job import ClipJob, bytes_of, queue_length, refuse_overlap
+from .options import ClipOptions, ClipReport, Output
+from .renderer import FrameRenderer
+
+__all__ = ["ClipOptions", "ClipReport", "Output", "can_resume", "matte_clip"]
+
+OPENING_BYTES = 200_000_000  # a clip's opening of more than that is decoded a second time, rather than kept
+_GIVE_BACK_EVERY = 4  # frames that are large
+
+
+def matte_clip(
+    source: str | PathLike[str],
+    outputs: Sequence[Output],
+    session: MattingSession,
+    options: ClipOptions | None = None,
+    *,
+    on_progress: Callable[[int, int | None], object] | None = None,
+    on_result: Callable[[Tensor, Tensor], None] | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> ClipReport:
+    """Mattes `source` (see open_reader) into all `outputs` in one pass. A fresh session is warmed up on the clip's
+    opening; one with a state goes on from it (frames of another size are an error before anything else happens).
+
+    on_progress(frames done, frames in all or None) and on_result(fgr [1, 3, H, W], pha [1, 1, H, W] of its last frame,
+    float 0..1 on the session's device; the source's colours as fgr where no output needs the foreground's) are called
+    after every chunk. stopped: the session's `stopped` for this call; once it says so the work ends soon: what is done
+    stays as playable files under `.partial` names, and the report says stopped.
+
+    A stop, or an error, also leaves a record beside the first of them, unless their frames differ in number or depend
+    on one another (APNG, WebP, MP4, VP9 with loss). With options.resume the same job, that is the same clip, settings
+    and program, goes on from there: the result has the frames, times and sound of a run without a stop, bit for bit.
+    Where it cannot, it begins anew and a note says why; a killed run leaves no record. A contact sheet shows frames of
+    the last run.
+
+    Raises StudioError for a source that cannot be read and outputs that cannot be written; what was finished by
+    then is kept under `.partial` names, and the error says so.
+    """
+    options = options or ClipOptions()
+    source = given_path(source)
+    report = ClipReport(source)
+    started = time.perf_counter()
+    refuse_overlap(source, outputs, options)
+    if options.preview and options.preview.exists() and not options.overwrite:
+        raise StudioError(
+            f"The contact sheet {options.preview} exists already.", use=("overwrite",), or_else="choose another name"
+        )
+    with ExitStack() as tidy:
+        if stopped is not None:
+            tidy.callback(setattr, session, "stopped", session.stopped)
+            session.stopped = stopped
+        reader = open_reader(
+            source, options.frame_rate, start=options.start, duration=options.duration, hwaccel=options.hwaccel
+        )
+        tidy.enter_context(closing(reader))
+        session.fitting_ratio(reader.info.height, reader.info.width)
+        renderer = FrameRenderer(reader.info, session, outputs, options, keeps_results=on_result is not None)
+        tidy.callback(renderer.close)
+        job = ClipJob(source, outputs, session, options, reader.info, report)
+        try:
+            try:
+                job.begin()
+                reader.skip = report.resumed
+                if session.warm_up and session.state is None and _opening_bytes(session, reader.info) > OPENING_BYTES:
+                    _warm_up_apart(session, source, options)
+                with closing(_read_ahead(reader)) as frames:
+                    renderer.pass_over(islice(frames, report.resumed))
+                    chunks = _chunks(frames, session, reader.info, report.resumed)
+                    _matte_chunks(chunks, renderer, job.lines, report, on_progress, on_result)
+            except Stopped:
+                report.stopped = True
+            if report.frames == 0 and not report.stopped:
+                raise StudioError(f"{source} holds no frame that can be read. Check that it plays elsewhere.")
+            job.leave() if report.stopped else job.finish()
+        except BaseException as error:
+            job.leave()
+            if report.outputs and isinstance(error, StudioError):
+                names = ", ".join(map(str, report.outputs))
+                onward = ", where a resumed run continues" if job.can_go_on else ""
+                raise StudioError(
+                    f"{error} What was done ({report.frames} frames) is kept in {names}{onward}."
+                ) from error
+            raise
+        if options.preview and renderer.index > report.resumed:
+            try:
+                report.outputs.append(renderer.sheet.save(options.preview))
+            except StudioError as error:
+                names = ", ".join(map(str, report.outputs))
+                raise StudioError(f"{error} All else was written: {names}.") from error
+        report.damage = list(reader.damage)
+    report.notes += dict.fromkeys(note for line in job.lines for note in line.writer.notes)
+    if cuts := job.cuts:
+        report.notes.append(f"scene cuts at frames {', '.join(map(str, cuts))}")
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def can_resume(
+    source: str | Path, outputs: Sequence[Output], session: MattingSession, options: ClipOptions | None = None
+) -> bool:
+    """Whether `matte_clip` with options.resume would find what a stopped run of this job has left. Raises as it does
+    for a source that cannot be read."""
+    options = options or ClipOptions()
+    with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
+        record = ClipJob(Path(source), outputs, session, options, reader.info, ClipReport(Path(source))).record
+        try:
+            return record is not None and bool(record.load())
+        except NotResumable:
+            return False
+
+
+def _matte_chunks(
+    chunks: Iterator[tuple[list[SourceFrame], list[SourceFrame]]],
+    renderer: "FrameRenderer",
+    lines: list[WriterThread],
+    report: ClipReport,
+    on_progress: Callable[[int, int | None], object] | None,
+    on_result: Callable[[Tensor, Tensor], None] | None,
+) -> None:
+    """All chunks through the network to the writers. The report counts the frames. Raises Stopped."""
+    bit_depths = [line.writer.bit_depth for line in lines]
+    is_large = renderer.info.width * renderer.info.height > LARGE_PICTURE
+    # float pictures need so much that they would only take it again, page by page
+    gives_back = is_large and getattr(renderer.session.engine, "draws", False)
+    if on_progress and report.resumed:
+        on_progress(report.frames, renderer.info.frame_count)
+    for chunk, ahead in chunks:
+        for pictures in renderer.render(chunk, ahead, bit_depths):
+            for line, image in zip(lines, pictures.images, strict=True):
+                line.put(image, pictures.pts, pictures.number)
+            report.frames += 1
+            if gives_back and report.frames % _GIVE_BACK_EVERY == 0:
+                give_freed_memory_back()
+        if on_progress:
+            on_progress(report.frames, renderer.info.frame_count)
+        if on_result:
+            on_result(*renderer.last_result())
+
+
+def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
+    """The reader's frames, a few decoded ahead in a thread."""
+    source = iter(reader)
+    with ThreadPoolExecutor(1, "rvm-read") as thread:
+        waiting = deque(thread.submit(next, source, None) for _ in range(queue_length(reader.info)))
+        try:
+            while (frame := waiting.popleft().result()) is not None:
+                waiting.append(thread.submit(next, source, None))
+                yield frame
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _opening_bytes(session: MattingSession, info: ClipInfo) -> int:
+    return (session.warm_up + 1) * bytes_of(info)
+
+
+def _warm_up(session: MattingSession, opening: Collection[SourceFrame]) -> None:
+    if opening:
+        session.warm_up_on([frame.image for frame in opening])
+
+
+def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) -> None:
+    """Decodes the opening for the warm-up alone: its frames, and the decoder's own, are gone afterwards. In software:
+    a device would take longer to open."""
+    with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
+        _warm_up(session, list(islice(reader, session.warm_up + 1)))
+    del reader
+    give_freed_memory_back()
+
+
+def _chunks(
+    frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo, done: int
+) -> Iterator[tuple[list[SourceFrame], list[SourceFrame]]]:
+    """Frames in the session's chunks, each with the frames after it that the warm-up of a new scene may look at;
+    a fresh session is warmed up on the clip's opening before. After the first `done` frames, which an earlier run had,
+    the chunks end where they would have ended."""
+    size, ahead = session.chunk_for(info.height, info.width), session.look_ahead
+    count = size - done % size
+    waiting: deque[SourceFrame] = deque()
+    if session.warm_up and session.state is None:
+        waiting += islice(frames, session.warm_up + 1)
+        _warm_up(session, waiting)
+    while True:
+        waiting += islice(frames, max(0, count + ahead - len(waiting)))
+        if not waiting:
+            return
+        chunk = [waiting.popleft() for _ in range(min(count, len(waiting)))]
+        yield chunk, list(islice(waiting, ahead))
+        count = size

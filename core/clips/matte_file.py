@@ -1,0 +1,142 @@
+"""A clip to its matte in one call: what the command line's `matte` does with each of its inputs."""
+
+# T frames, H, W
+
+import os
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Literal
+
+from ..errors import StudioError
+from .outputs import AnyPath, outputs_for, place_outputs
+
+# What reads files is imported when it is needed, and PyTorch, which takes seconds, once the paths are known to be good.
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..engines import Engine
+    from ..pictures.edges import EdgeOptions
+    from .options import ClipReport
+
+WARM_UP = 12  # frames
+
+
+def matte(
+    source: AnyPath,
+    output: AnyPath | Sequence[AnyPath] | None = None,
+    *,
+    alpha: AnyPath | None = None,
+    foreground: AnyPath | None = None,
+    preview: AnyPath | None = None,
+    format: str | None = None,
+    background: "AnyPath | Tensor | None" = None,
+    downsample_ratio: str | float = "auto",
+    warm_up: int = WARM_UP,
+    scene_cut: bool | float | None = None,
+    chunk: int | Literal["auto"] = "auto",
+    variant: str = "mobilenetv3",
+    weights: AnyPath | None = None,
+    device: "str | torch.device" = "auto",
+    engine: "str | Engine" = "auto",
+    precision: "str | torch.dtype" = "auto",
+    threads: int | None = None,
+    progress: Callable[[int, int | None], object] | None = None,
+    stopped: Callable[[], bool] | None = None,
+    premultiplied: bool = False,
+    quality: float | None = None,
+    overwrite: bool = False,
+    frame_rate: Fraction | float | None = None,
+    start: Fraction | float = 0,
+    duration: Fraction | float | None = None,
+    keep_audio: bool = True,
+    edges: "EdgeOptions | None" = None,
+    decontaminate: float = 1,
+    resume: bool = False,
+    hwaccel: str = "none",
+) -> "ClipReport":
+    """Mattes a clip into one or several files in one pass, as fast as the command line does. Memory does not grow with
+    the clip's length.
+
+    source: a video, a picture, or an image sequence (a folder, "shots/*.png", "shot_%05d.png").
+    output: the file to write; its suffix chooses the format. With transparency: .mov, .webm, .mkv, .png, .apng, .webp;
+        .mp4 shows the person over the background. Or several files; or a folder (any name without a suffix), in which
+        the file is named after the source, with the suffix `format` (default: mov, of a picture png).
+    alpha, foreground: also write the alpha (grey), the person's colours (over black). preview: also draw a contact
+        sheet (.png, .jpg).
+    background: a colour ("white", "#00b140"), a picture, a video, "blur", or frames [T, 3, H, W], float 0..1 or uint8:
+        every output then shows the person over it. None: green, and only where the format has no transparency.
+    downsample_ratio: how far the network's own picture is reduced: "auto" (longest side 512), "portrait", "full_body",
+        or a number, 0 < ratio <= 1. The output is always full resolution.
+    warm_up: frames replayed before the first one. scene_cut: True, or a threshold (0..2), to start over at every cut.
+        chunk: frames through the network at once. See Session.
+    variant, weights, device, engine, precision, threads: see load; or engine: what `load` returned, for several clips
+        one after the other.
+    progress: called as progress(frames done, frames in all or None) after every chunk. stopped: asked before every
+        chunk; once it returns True, the files are finished under `.partial` names and the report says `stopped`.
+    premultiplied: premultiplied instead of straight colours. quality: of lossy formats, lower is better (crf of .mp4
+        and .webm, quantiser of .mov). overwrite: replace files that exist. frame_rate: of image sequences (25).
+    start, duration: seconds; the part of the clip that is matted. keep_audio: copy the sound. edges: an EdgeOptions,
+        for all outputs. decontaminate: 1 takes the network's colours of the person, 0 the source's own.
+    resume: continue what a stopped call left. hwaccel: decode on a device ("auto", "cuda", ...; experimental).
+
+    Returns a ClipReport: outputs, frames, seconds, notes, damage, stopped. Raises StudioError, before anything is
+    loaded where possible, for a source that cannot be read, outputs that cannot be written, settings that do not fit.
+
+    In a script of your own, `tune_process()` at its very beginning makes large videos faster (see its documentation).
+
+    >>> import rvm_studio
+    >>> report = rvm_studio.matte("clip.mp4", "cut.mov", alpha="alpha.mp4")
+    >>> report.frames, [path.name for path in report.outputs]
+    (12, ['cut.mov', 'alpha.mp4'])
+    """
+    from ..video.reader import check_source, given_rate
+
+    check_source(source)
+    paths = place_outputs(source, output, alpha, foreground, preview, format=format)
+    rate = None if frame_rate is None else given_rate(frame_rate)
+
+    from torch import Tensor
+
+    from ..engines.loading import load
+    from ..stream.downsample_ratio import choose_downsample_ratio
+    from ..stream.session import MattingSession
+    from .background import Background
+    from .matte_clip import matte_clip
+    from .options import ClipOptions
+
+    over_background = background is not None
+    if background is None:
+        background = ClipOptions.background
+    elif not isinstance(background, Tensor):
+        background = os.fspath(background)
+    options = ClipOptions(
+        background=background,
+        premultiplied=premultiplied,
+        quality=quality,
+        overwrite=overwrite,
+        preview=paths.preview,
+        frame_rate=rate,
+        start=start,
+        duration=duration,
+        keep_audio=keep_audio,
+        edges=edges,
+        decontaminate=decontaminate,
+        resume=resume,
+        hwaccel=hwaccel,
+    )
+    if isinstance(engine, str):
+        choose_downsample_ratio(downsample_ratio, 1080, 1920)  # raises for what is none
+        Background(background).close()
+        engine = load(variant, weights, device, engine, precision, threads=threads)
+    elif (variant, weights, device, precision, threads) != ("mobilenetv3", None, "auto", "auto", None):
+        raise StudioError(
+            "An engine that is ready was given together with variant, weights, device, precision or threads, which "
+            "belong to loading one: give them to load(), and only its result here."
+        )
+    session = MattingSession(
+        engine, downsample_ratio=downsample_ratio, chunk=chunk, warm_up=warm_up, scene_cut=scene_cut
+    )
+    outputs = outputs_for(paths, over_background)
+    return matte_clip(source, outputs, session, options, on_progress=progress, stopped=stopped)

@@ -1,0 +1,223 @@
+"""What a stopped job leaves beside its partial files, so that a later run of the same job goes on where it ended.
+
+The record is one safetensors file: the network's state after the last frame, what every output holds, and a description
+of everything that the result depends on. It is written when a job ends early in an orderly way (a stop, an error) and
+all outputs hold the same frames. A job that is killed leaves none (of a job that was gone on with, the older one, with
+its files, stays until then), and is begun anew. Nothing in a record is ever run.
+"""
+
+# T frames, C channels, H, W
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import StudioError
+from ..machine.root import CORE
+from ..stream.session import MattingSession, StreamState
+from ..stream.state_file import load_state, save_state
+from ..video.output_files import NotResumable, Written, partial_path
+from ..video.picture_sequence import find_pictures
+from ..video.reader import ClipInfo
+from ..weights.tensor_file import digest
+
+if TYPE_CHECKING:
+    from .options import ClipOptions, Output
+
+_SUFFIX = ".safetensors"
+_FORM = "1"  # of the record
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a job ended. state: after the last frame. cuts: frames that began a scene. written: of each output."""
+
+    state: StreamState
+    cuts: list[int]
+    written: list[Written]
+
+    @property
+    def frames(self) -> int:
+        return self.written[0].frames
+
+
+class JobRecord:
+    """The record of one job, beside the partial file of the first of `outputs` (those that can be gone on with).
+
+    describe: gives what the outputs depend on, see `describe`; called once, by `load` or `prepare`."""
+
+    def __init__(self, outputs: Sequence[Path], describe: Callable[[], dict[str, str]]):
+        self.outputs = list(outputs)
+        self.path = _record_path(outputs[0])
+        self._describe = describe
+        self._names = [os.path.relpath(path.absolute(), self.path.parent.absolute()) for path in outputs]
+
+    @functools.cached_property
+    def _description(self) -> dict[str, str]:
+        return self._describe()
+
+    def prepare(self) -> None:
+        """Before the first frame: what is described changes then."""
+        _ = self._description
+
+    def load(self) -> Stop:
+        """Raises NotResumable where there is no record, it is damaged, or of another job."""
+        if not self.path.exists():
+            raise NotResumable("there is no record of where it ended, as after a crash")
+        try:
+            state, texts = load_state(self.path)
+            was = json.loads(texts["job"])
+            if texts["record"] != _FORM or was.pop("outputs") != self._names:
+                raise NotResumable("other outputs were written then")
+            now = self._description
+            if changed := [name for name in {**now, **was} if now.get(name) != was.get(name)]:
+                raise NotResumable(f"not the same as then: {', '.join(changed)}")
+            progress = json.loads(texts["progress"])
+            written = [Written(**values) for values in progress["written"]]
+            stop = Stop(state, progress["cuts"], written)
+        except (StudioError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NotResumable(f"{self.path} is damaged") from error
+        for path in self.outputs:
+            if not partial_path(path).exists():
+                raise NotResumable(f"{partial_path(path)} is gone")
+        return stop
+
+    def save(self, stop: Stop) -> None:
+        """Raises StudioError where it cannot be written."""
+        # copies: tensors that share memory cannot be saved
+        r1, r2, r3, r4 = (r.detach().cpu().clone() for r in stop.state.rec)
+        state = dataclasses.replace(stop.state, rec=(r1, r2, r3, r4))
+        progress = {"cuts": stop.cuts, "written": [dataclasses.asdict(written) for written in stop.written]}
+        texts = {
+            "record": _FORM,
+            "job": json.dumps({**self._description, "outputs": self._names}),
+            "progress": json.dumps(progress),
+        }
+        save_state(state, self.path, texts)
+
+    def remove(self) -> None:
+        """Before its files change. One that cannot be removed does no harm: they will not be as it says."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+
+
+def _record_path(output: Path) -> Path:
+    partial = partial_path(output)
+    return partial.with_name(partial.name + _SUFFIX)
+
+
+def stopped_outputs(folder: Path) -> list[Path]:
+    """The first outputs of the jobs that have a record in `folder`, by name; for whoever gives every output a new
+    name, and looks for one to go on with (see video_matting.can_resume)."""
+    outputs = []
+    for path in sorted(folder.glob(f"*.partial*{_SUFFIX}")):
+        try:
+            name = json.loads(load_state(path)[1]["job"])["outputs"][0]
+        except (StudioError, LookupError, TypeError, ValueError):
+            continue
+        output = Path(os.path.normpath(folder / name))
+        if _record_path(output) == path:
+            outputs.append(output)
+    return outputs
+
+
+def describe(
+    source: Path,
+    outputs: Sequence["Output"],
+    session: MattingSession,
+    options: "ClipOptions",
+    info: ClipInfo,
+    shown: bool = False,
+) -> dict[str, str]:
+    """Everything that the outputs depend on, to the last bit, by names for people; before the first frame.
+
+    shown: a preview or contact sheet is made beside the outputs. Beside alpha alone it makes the network compute the
+    foreground too, and the last bit of alpha may then be another."""
+    engine, height, width = session.engine, info.height, info.width
+    network = getattr(engine, "network", None)
+    over = options.background if any(output.kind == "composite" for output in outputs) else ""
+    background = _frames(over) if isinstance(over, Tensor) else [over, os.path.exists(over) and _file(Path(over))]
+    described = {
+        "the program": _program(),
+        "the clip": _file(source),
+        "the decoder": options.hwaccel,
+        "its part": (float(options.start), options.duration and float(options.duration)),
+        "the frame rate": str(info.frame_rate),
+        "the size": (width, height),
+        "the network": (engine.name, engine.variant),
+        "the weights": _tensors(network.state_dict()) if isinstance(network, nn.Module) else None,
+        "the device or precision": (engine.device.type, str(engine.dtype)),
+        "the packages": [torch.__version__, *map(_version, ("openvino", "numba"))],
+        "the threads": torch.get_num_threads(),
+        "the preview beside alpha alone": shown and all(output.kind == "alpha" for output in outputs),
+        "the downsample ratio": session.fitting_ratio(height, width),
+        "the warm-up": session.warm_up,
+        "the scene cuts' threshold": session.scene_cut,
+        "the chunk": session.chunk_for(height, width),
+        "the state before": _state(session.state),
+        "the kinds of output": [output.kind for output in outputs],
+        "the background": background,
+        "premultiplied": options.premultiplied,
+        "the quality": options.quality,
+        "the sound": options.keep_audio,
+        "the edges": options.edges and dataclasses.asdict(options.edges),
+        "decontaminate": float(options.decontaminate),
+    }
+    return {name: json.dumps(value) for name, value in described.items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@functools.cache
+def _program() -> str:
+    """A hash of the core's sources: a version number would not tell what changed between two releases."""
+    found = hashlib.sha256()
+    for path in sorted(CORE.rglob("*.py")):
+        found.update(path.relative_to(CORE).as_posix().encode() + path.read_bytes())
+    return found.hexdigest()
+
+
+def _file(path: Path) -> list:
+    """Path, size and time of a file, or of all pictures of a sequence."""
+    files = [picture.path for picture in find_pictures(path) or []] or [path]
+    found = hashlib.sha256()
+    for file in files:
+        if file.exists():
+            stat = file.stat()
+            found.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return [str(path.absolute().resolve()), len(files), found.hexdigest()]
+
+
+def _state(state: StreamState | None) -> str | None:
+    if state is None:
+        return None
+    tensors = {f"r{i}": r for i, r in enumerate(state.rec, 1)}
+    return _tensors(tensors if state.scene is None else {**tensors, "scene": state.scene})
+
+
+def _frames(frames: Tensor) -> list[str]:
+    """Of a clip in memory, one by one: no second copy of it."""
+    found = hashlib.sha256()
+    for frame in frames:
+        found.update(_tensors({"frame": frame}).encode())
+    return [str(list(frames.shape)), found.hexdigest()]
+
+
+def _tensors(tensors: Mapping[str, Tensor]) -> str:
+    return digest({name: tensor.detach().cpu() for name, tensor in tensors.items()})

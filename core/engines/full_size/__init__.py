@@ -1,0 +1,1 @@
+"""What happens at the frame's full size: reducing it, and applying the guided filter to it."""

@@ -1,0 +1,1 @@
+"""The network at its small size: converted, compiled, cached."""

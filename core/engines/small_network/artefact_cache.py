@@ -1,0 +1,64 @@
+"""Compiled artefacts on disk, so that the next start need not compile. A file is used only if it is complete and was
+made for exactly the same key; anything else counts as absent, and is made anew."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import uuid
+from pathlib import Path
+
+from ...machine.cache_folder import models_dir
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".compiled"
+MOST_BYTES = 2**30  # kept in all; the longest unused go first
+
+
+def folder() -> Path:
+    """Beside the weights: see `models_dir`."""
+    return models_dir() / "compiled"
+
+
+def load(key: tuple) -> bytes | None:
+    """What was stored under the key; None where there is nothing, or it is damaged."""
+    path = _path(key)
+    try:
+        content = path.read_bytes()
+        digest, artefact = content[:32], content[32:]
+        if hashlib.sha256(artefact).digest() != digest:
+            log.warning("%s is damaged; it is made anew", path)
+            return None
+        os.utime(path)
+        return artefact
+    except OSError:
+        return None
+
+
+def store(key: tuple, artefact: bytes) -> None:
+    """Keeps the artefact; where that cannot be done (a full disk), it is made anew the next time."""
+    path = _path(key)
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(hashlib.sha256(artefact).digest() + artefact)
+        os.replace(partial, path)
+        _prune()
+    except OSError as error:
+        log.info("compiled artefacts are not kept: %s", error)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _path(key: tuple) -> Path:
+    return folder() / (hashlib.sha256(repr(key).encode()).hexdigest()[:32] + SUFFIX)
+
+
+def _prune() -> None:
+    files = sorted(folder().glob(f"*{SUFFIX}*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    kept = 0
+    for path in files:
+        kept += path.stat().st_size
+        if kept > MOST_BYTES:
+            path.unlink(missing_ok=True)

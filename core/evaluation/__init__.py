@@ -1,0 +1,1 @@
+"""How good mattes are, measured against the truth."""

@@ -1,0 +1,1 @@
+"""The computer underneath: devices, folders, files, the process itself."""

@@ -1,0 +1,88 @@
+"""The only place that imports torchvision.
+
+A torchvision whose compiled library does not fit the installed torch fails at import ("operator torchvision::nms
+does not exist"), though its models and transforms are plain Python. Declaring the two missing operator schemas
+first lets the import through; nothing here ever calls them.
+
+It also brings in torch._dynamo, the compiler, for one small question that inference never asks: half of the time
+that torch itself takes to load. A stand-in that passes the question on keeps it out until somebody needs it.
+"""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from ..machine.install_advice import pip_command
+from ..machine.libav_log import silence_libav
+
+_BOX_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def _compiled_library_loads() -> bool:
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        return True  # no torchvision: let the import below say so
+    for library in Path(spec.origin).parent.glob("_C*"):
+        try:
+            torch.ops.load_library(str(library))
+            return True
+        except OSError:
+            return False
+    return False
+
+
+@contextlib.contextmanager
+def _dynamo_left_out() -> Iterator[None]:
+    """Within it `from torch._dynamo.utils import is_compile_supported` imports nothing; afterwards all is as before."""
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+
+    def is_compile_supported(device_type: str) -> bool:
+        from torch._dynamo.utils import is_compile_supported as ask
+
+        return ask(device_type)
+
+    package, utils = types.ModuleType("torch._dynamo"), types.ModuleType("torch._dynamo.utils")
+    package.__path__ = []
+    setattr(utils, is_compile_supported.__name__, is_compile_supported)
+    stand_ins = {module.__name__: module for module in (package, utils)}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                del sys.modules[name]
+
+
+def _fitting_release() -> str:
+    """torchvision 0.(x + 15) belongs to torch 2.x."""
+    major, minor = importlib.metadata.version("torch").split(".")[:2]
+    return f"torchvision==0.{int(minor) + 15}.*" if major == "2" else "torchvision"
+
+
+def _import_torchvision():
+    if not _compiled_library_loads():
+        for operator in ("torchvision::nms", "torchvision::qnms"):
+            with contextlib.suppress(RuntimeError):  # already declared
+                torch.library.define(operator, _BOX_SCHEMA)
+    try:
+        with _dynamo_left_out():
+            import torchvision.models as models
+    except ImportError as error:
+        raise ImportError(
+            f"torchvision could not be imported ({error}). Install the release that fits torch "
+            f"{importlib.metadata.version('torch')}: {pip_command('--no-deps', _fitting_release())}"
+        ) from error
+    return models
+
+
+models = _import_torchvision()
+silence_libav()  # older releases have libav's messages go through Python

@@ -1,0 +1,1 @@
+"""Arithmetic on pixels. Knows no network and no file."""

@@ -1,0 +1,1 @@
+"""One stream of frames: the network's memory, scene cuts, live video."""

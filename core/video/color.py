@@ -1,0 +1,347 @@
+"""YUV <-> RGB, exactly: the only place where pixels change colour model.
+
+All conversions run through libavfilter's scale filter with matrix and range given in words, because PyAV's own
+`reformat` ignored the tags of a frame in some versions. Measured with PyAV 14.2 and 18.1 (1080p, 2 cores) and built
+around in this file:
+
+- `accurate_rnd` with full chroma interpolation rounds without bias (error 0.51 of a step of 8 bits). The direct way to
+  rgb24 takes 24 ms a frame, by way of planar gbrp 4 ms, bit for bit the same. So every conversion passes gbrp / gbrp16.
+- With 16 bits swscale takes 255 * 256 = 65280 (or the shifted maximum of a full-range source) for white. A table filter
+  (`lutrgb`) stretches that to 65535; towards YUV the same happens the other way round.
+- swscale passes alpha of 8 bits with an error of 1, so alpha is written by numpy, rounded, straight into its plane.
+- swscale assumes centred chroma where a frame does not say; video has it on the left, which is set here.
+"""
+
+# H, W height and width; C channels (1 gray, 3 RGB, 4 RGBA)
+
+import functools
+from dataclasses import dataclass
+
+import av
+import av.filter
+import numpy as np
+
+from ..errors import StudioError
+
+# codes of ITU-T H.273, which libav uses
+UNSPECIFIED = 2
+MATRIX_RGB, MATRIX_BT709, MATRIX_BT601_625, MATRIX_BT601_525, MATRIX_BT2020 = 0, 1, 5, 6, 9
+RANGE_LIMITED, RANGE_FULL = 1, 2
+PRIMARIES_BT709 = 1
+TRANSFER_SRGB = 13
+
+# H.273 matrix code -> name in the scale filter. 10 is BT.2020 with constant luminance: the same numbers.
+_MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
+_RANGE_NAMES = {RANGE_LIMITED: "tv", RANGE_FULL: "pc"}
+# matrix -> (primaries, transfer) of the standard that brought it, for what a file leaves open
+_COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14), 10: (9, 14)}
+_EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+_PIXELS_READ_AT_ONCE = 16  # by swscale, at most, of rgba; it would read past an array whose lines end elsewhere
+_WHITE_OF_16_BITS = 65280  # what swscale takes for white between 8-bit-based YUV and 16-bit RGB
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How the numbers of a picture mean colour: codes of H.273, resolved, so never "unspecified" (2)."""
+
+    matrix: int
+    range: int
+    primaries: int
+    transfer: int
+
+
+def is_rgb(format: av.VideoFormat) -> bool:
+    """Whether the samples are red, green and blue (or a palette of these)."""
+    return format.is_rgb or format.has_palette
+
+
+def is_gray(format: av.VideoFormat) -> bool:
+    """Whether there is luma only, with or without alpha."""
+    return not is_rgb(format) and sum(not component.is_alpha for component in format.components) == 1
+
+
+def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
+    """Tags of a decoded frame, with what the file leaves open filled in.
+
+    RGB: matrix 0, full range. yuvj and gray: full range (libav reads gray so whatever its tag says). Otherwise limited,
+    and BT.709 above `height` (of the stored picture) 576, else BT.601.
+    PyAV below 17 shows neither primaries nor transfer of a frame; they follow from the matrix then.
+    """
+    format, name = frame.format, frame.format.name
+    matrix, range_ = int(frame.colorspace), int(frame.color_range)
+    primaries = int(getattr(frame, "color_primaries", None) or UNSPECIFIED)
+    transfer = int(getattr(frame, "color_trc", None) or UNSPECIFIED)
+    if is_rgb(format):
+        matrix, range_, companions = MATRIX_RGB, RANGE_FULL, (PRIMARIES_BT709, TRANSFER_SRGB)
+    else:
+        jpeg = name.startswith("yuvj")
+        if matrix in (MATRIX_RGB, UNSPECIFIED, 3):  # 0 makes no sense here, 3 is reserved
+            if jpeg:
+                matrix = MATRIX_BT601_625
+            elif height > 576:
+                matrix = MATRIX_BT709
+            else:
+                matrix = MATRIX_BT601_625 if height == 576 else MATRIX_BT601_525
+        if jpeg or is_gray(format):
+            range_ = RANGE_FULL
+        elif range_ not in _RANGE_NAMES:
+            range_ = RANGE_LIMITED
+        companions = _COMPANIONS.get(matrix, (PRIMARIES_BT709, PRIMARIES_BT709))
+    return ColorTags(
+        matrix,
+        range_,
+        companions[0] if primaries in (0, UNSPECIFIED, 3) else primaries,
+        companions[1] if transfer in (0, UNSPECIFIED, 3) else transfer,
+    )
+
+
+def _matrix_name(matrix: int) -> str:
+    if matrix not in _MATRIX_NAMES:
+        raise StudioError(
+            f"The video's colour matrix has code {matrix} of H.273, which cannot be converted to RGB here. "
+            "Expected BT.601, BT.709, BT.2020 or RGB: convert the video to BT.709 first."
+        )
+    return _MATRIX_NAMES[matrix]
+
+
+def _stretch(numerator: int, denominator: int) -> tuple[str, str]:
+    """The table filter that multiplies rgb48 / rgba64, rounded (with gbrp16 it would clip to 65280)."""
+    rule = f"'min(floor(val*{numerator}/{denominator}+0.5),65535)'"
+    return "lutrgb", f"r={rule}:g={rule}:b={rule}"
+
+
+def _build_graph(frame: av.VideoFrame, filters: list[tuple[str, str]]) -> av.filter.Graph:
+    graph = av.filter.Graph()
+    source = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000:pixel_aspect=1/1"
+    nodes = [graph.add("buffer", source)]
+    nodes += [graph.add(name, arguments) for name, arguments in filters]
+    nodes.append(graph.add("buffersink"))
+    graph.link_nodes(*nodes)
+    graph.configure()
+    return graph
+
+
+def _through(graph: av.filter.Graph, frame: av.VideoFrame) -> av.VideoFrame:
+    graph.push(frame)
+    result = graph.pull()
+    assert isinstance(result, av.VideoFrame)
+    return result
+
+
+class ToRGB:
+    """Decoded frames -> upright RGB arrays. Keeps its filter graph until size, format, tags or rotation change."""
+
+    def __init__(self) -> None:
+        self._key: tuple | None = None
+        self._graph: av.filter.Graph | None = None
+
+    def __call__(
+        self,
+        frame: av.VideoFrame,
+        tags: ColorTags,
+        rotation: int = 0,
+        bit_depth: int = 8,
+        mirrored: bool = False,
+        size: tuple[int, int] | None = None,
+    ) -> np.ndarray:
+        """-> [H, W, 3], contiguous, full-range RGB: uint8, or uint16 (white is 65535) if `bit_depth` > 8.
+
+        `rotation`: degrees clockwise, of 0, 90, 180, 270, that make the picture upright; `mirrored`: flip left and
+        right before that. `size`: (width, height) to scale the stored picture to, before the rotation.
+        Alpha is dropped.
+        """
+        key = (frame.width, frame.height, frame.format.name, tags, rotation, bit_depth > 8, mirrored, size)
+        if self._graph is None or key != self._key:
+            self._graph = _build_graph(frame, _rgb_filters(frame.format, tags, rotation, bit_depth, mirrored, size))
+            self._key = key
+        rgb = _through(self._graph, frame)
+        dtype = np.dtype("<u2") if bit_depth > 8 else np.dtype(np.uint8)
+        # where libav padded no line this is a view and costs nothing; the array keeps libav's buffer alive
+        return np.ascontiguousarray(_plane_view(rgb, 0, dtype, 3)).reshape(rgb.height, rgb.width, 3)
+
+
+def _rgb_filters(
+    format: av.VideoFormat,
+    tags: ColorTags,
+    rotation: int,
+    bit_depth: int,
+    mirrored: bool,
+    size: tuple[int, int] | None,
+) -> list[tuple[str, str]]:
+    assert rotation in (0, 90, 180, 270), rotation
+    deep, rgb_coded = bit_depth > 8, is_rgb(format)
+    options = [_EXACT, "out_range=pc", f"in_range={_RANGE_NAMES[tags.range]}"]
+    if size is not None:
+        options.append(f"w={size[0]}:h={size[1]}")
+    if not rgb_coded and not is_gray(format):
+        options.append(f"in_color_matrix={_matrix_name(tags.matrix)}")
+        if format.chroma_width(64) < 64 and not format.name.startswith("yuvj"):
+            options.append("in_h_chr_pos=0")
+    # RGB of more than 8 bits goes straight: exact so, and gbrap16 -> gbrp16 comes out broken with FFmpeg 8. Palettes
+    # too: FFmpeg 7 turns them into gbrp by way of YUV.
+    packed = "rgb48le" if deep else "rgb24"
+    planar = "gbrp16le" if deep else "gbrp"
+    straight = format.has_palette or (deep and rgb_coded)
+    filters = [("scale", ":".join(options)), ("format", f"pix_fmts={packed if straight else planar}")]
+    if mirrored:
+        filters.append(("hflip", ""))
+    # two quarter turns make the half turn: vflip would leave a frame with its lines stored backwards
+    filters += [("transpose", "cclock")] if rotation == 270 else [("transpose", "clock")] * (rotation // 90)
+    filters += [("scale", ""), ("format", f"pix_fmts={packed}")]
+    if deep and not rgb_coded:
+        white = _WHITE_OF_16_BITS
+        if tags.range == RANGE_FULL:
+            white = 65536 - 2 ** (16 - min(16, max(component.bits for component in format.components)))
+        if white < 65535:
+            filters.append(_stretch(65535, white))
+    return filters
+
+
+class FromRGB:
+    """RGB arrays -> frames of one pixel format, in the matrix and range of `tags`, and tagged so.
+
+    `pix_fmt`: integer gray, planar yuv, yuva, gbr(a), or packed RGB(A) of 8 or 16 bits. RGB formats are tagged matrix 0
+    and full range, gray full range, whatever `tags` says there (`self.tags` holds what is used). `pad_to_even` repeats
+    the last column and row of odd sizes. PyAV below 17 cannot tag primaries and transfer of a frame: tag the encoder.
+    Error against exact arithmetic, in steps of 255 and without chroma subsampling: RGB, gray and alpha 0.5 of a step of
+    their depth; limited YUV 1 with 8 bits, 0.4 with 10, 0.1 with 16; full-range YUV up to 2 (FFmpeg 8 rounds its chroma
+    down), so limited is the better choice.
+    """
+
+    def __init__(self, pix_fmt: str, tags: ColorTags, pad_to_even: bool = False) -> None:
+        self._format = av.VideoFormat(pix_fmt)
+        self._bits = max(component.bits for component in self._format.components)
+        matrix = MATRIX_RGB if is_rgb(self._format) else tags.matrix
+        range_ = RANGE_FULL if is_rgb(self._format) or is_gray(self._format) else tags.range
+        self.tags = ColorTags(matrix, range_, tags.primaries, tags.transfer)
+        self._pad = pad_to_even
+        self._key: tuple | None = None
+        self._graph: av.filter.Graph | None = None
+
+    def __call__(self, image: np.ndarray) -> av.VideoFrame:
+        """`image` [H, W, C] uint8 or uint16 (white is 65535), full range, C = 1 gray, 3 RGB, 4 RGBA -> a new frame.
+
+        A format with alpha gets an opaque one from an image without; a format without drops it. A gray format takes
+        C = 1 only. The frame has no pts. It may be a view of `image`, which must then stay as it is.
+        """
+        height, width, channels = image.shape
+        assert channels in (1, 3, 4), image.shape
+        assert image.dtype in (np.uint8, np.uint16), image.dtype
+        if self._pad and (height % 2 or width % 2):
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if is_gray(self._format):
+            frame = self._gray_frame(image)
+        elif not is_rgb(self._format):
+            frame = self._luma_frame(image) if channels == 1 else self._yuv_frame(image)
+        elif self._format.is_planar:
+            frame = self._planar_rgb_frame(image)
+        else:
+            frame = self._packed_rgb_frame(image)
+        frame.colorspace, frame.color_range = self.tags.matrix, self.tags.range
+        if hasattr(frame, "color_primaries"):
+            frame.color_primaries, frame.color_trc = self.tags.primaries, self.tags.transfer
+        return frame
+
+    def _new_frame(self, image: np.ndarray) -> av.VideoFrame:
+        return av.VideoFrame(image.shape[1], image.shape[0], self._format.name)
+
+    def _write(self, frame: av.VideoFrame, index: int, samples: np.ndarray | int) -> None:
+        """Puts samples of the format's own depth into one plane."""
+        byte_order = ">" if self._format.is_big_endian else "<"
+        _plane_view(frame, index, np.dtype(np.uint8) if self._bits == 8 else np.dtype(byte_order + "u2"))[:] = samples
+
+    def _write_alpha(self, frame: av.VideoFrame, image: np.ndarray) -> None:
+        for component in self._format.components:
+            if component.is_alpha:
+                opaque = 2**self._bits - 1
+                alpha = _rescale(image[..., 3], self._bits) if image.shape[2] == 4 else opaque
+                self._write(frame, component.plane, alpha)
+
+    def _gray_frame(self, image: np.ndarray) -> av.VideoFrame:
+        assert (image.shape[2], len(self._format.components)) == (1, 1), (image.shape, self._format.name)
+        frame = self._new_frame(image)
+        self._write(frame, 0, _rescale(image[..., 0], self._bits))
+        return frame
+
+    def _luma_frame(self, image: np.ndarray) -> av.VideoFrame:
+        """Gray in a YUV format: luma by a table, which rounds exactly, and neutral chroma."""
+        luma, *others = self._format.components
+        assert len({component.plane for component in others}) == len(others), f"{self._format.name} is not planar"
+        step = 2 ** (self._bits - 8)
+        black, white = (16 * step, 235 * step) if self.tags.range == RANGE_LIMITED else (0, 2**self._bits - 1)
+        frame = self._new_frame(image)
+        self._write(frame, luma.plane, _table(np.iinfo(image.dtype).max, black, white)[image[..., 0]])
+        for component in others:
+            if not component.is_alpha:
+                self._write(frame, component.plane, 128 * step)
+        self._write_alpha(frame, image)
+        return frame
+
+    def _yuv_frame(self, image: np.ndarray) -> av.VideoFrame:
+        if self._bits == 8:
+            image = _rescale(image, 8)  # swscale would dither, by up to 3 of 255
+        filters = []
+        if image.dtype == np.uint16:
+            filters = [_stretch(_WHITE_OF_16_BITS, 65535), ("scale", ""), ("format", "pix_fmts=gbrp16le")]
+        options = [
+            _EXACT,
+            f"out_color_matrix={_matrix_name(self.tags.matrix)}",
+            f"out_range={_RANGE_NAMES[self.tags.range]}",
+        ]
+        if self._format.chroma_width(64) < 64 and not self._format.name.startswith("yuvj"):
+            options.append("out_h_chr_pos=0")
+        filters += [("scale", ":".join(options)), ("format", f"pix_fmts={self._format.name}")]
+        frame = self._filtered(image, filters)
+        self._write_alpha(frame, image)
+        return frame
+
+    def _planar_rgb_frame(self, image: np.ndarray) -> av.VideoFrame:
+        frame = self._new_frame(image)
+        for channel, component in enumerate(self._format.components[:3]):
+            self._write(frame, component.plane, _rescale(image[..., channel % image.shape[2]], self._bits))
+        self._write_alpha(frame, image)
+        return frame
+
+    def _packed_rgb_frame(self, image: np.ndarray) -> av.VideoFrame:
+        assert self._bits in (8, 16), self._format.name
+        image = _rescale(image, self._bits)
+        if image.shape[2] == 1:
+            image = np.repeat(image, 3, axis=2)
+        return self._filtered(image, [("scale", ""), ("format", f"pix_fmts={self._format.name}")])
+
+    def _filtered(self, image: np.ndarray, filters: list[tuple[str, str]]) -> av.VideoFrame:
+        height, width, channels = image.shape
+        deep = image.dtype == np.uint16
+        name = {(3, False): "rgb24", (4, False): "rgba", (3, True): "rgb48le", (4, True): "rgba64le"}[channels, deep]
+        if name == "rgba" and width % _PIXELS_READ_AT_ONCE == 0 and image.flags.c_contiguous:
+            source = av.VideoFrame.from_numpy_buffer(image, format=name)
+        else:
+            source = av.VideoFrame(width, height, name)
+            samples = _plane_view(source, 0, np.dtype("<u2") if deep else np.dtype(np.uint8), channels)
+            samples[:] = image.reshape(height, -1)
+        if self._graph is None or self._key != (*image.shape, deep):
+            self._graph, self._key = _build_graph(source, filters), (*image.shape, deep)
+        frame = _through(self._graph, source)
+        frame.pts = None
+        return frame
+
+
+def _plane_view(frame: av.VideoFrame, index: int, dtype: np.dtype, channels: int = 1) -> np.ndarray:
+    """The samples of one plane, [H, W * channels], without the padding of its lines; writing changes the frame."""
+    plane = frame.planes[index]
+    samples = np.frombuffer(plane, dtype)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    lines = samples.reshape(-1, plane.line_size // dtype.itemsize)
+    return lines[: plane.height, : plane.width * channels]
+
+
+def _rescale(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Full-range uint8 or uint16 samples -> `bits` bits, rounded to nearest; black and white stay black and white."""
+    source, target = np.iinfo(samples.dtype).max, 2**bits - 1
+    return samples if source == target else _table(source, 0, target)[samples]
+
+
+@functools.lru_cache(maxsize=16)
+def _table(source: int, black: int, white: int) -> np.ndarray:
+    """Maps 0..`source` to black..white, rounded to nearest: uint8 if that is enough, else uint16."""
+    table = np.rint(black + np.arange(source + 1) * ((white - black) / source))
+    return table.astype(np.uint8 if white < 256 else np.uint16)

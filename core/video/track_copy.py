@@ -1,0 +1,274 @@
+"""What goes from the source file into the output besides the picture: audio, chapters, titles.
+
+The source is opened a second time, and its audio packets are copied bit for bit while the video is written. Where the
+output's container cannot hold a codec (AAC in WebM, PCM in MP4), that track alone is decoded and encoded again, and a
+note says so. Of a trimmed clip those packets are copied that sound within it, the first of them from a little before
+its start on: times stay exact, the cut is so to a packet (some 20 ms). Subtitles, data tracks, attachments and timecode
+tracks are not copied; chapters are where PyAV gives access to them (18 does, 14.2 does not).
+"""
+
+import errno
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+
+from ..errors import StudioError
+from .container import is_indexed, open_to_read, texts
+from .output_formats import OutputFormat
+
+# Tags that describe the old file, not the work: the new file gets its own. A timecode tag makes libav's MOV writer add
+# a track, which fails for frame rates that it does not know.
+_OWN_TAGS = {
+    "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id",
+    "timecode", "bps", "number_of_bytes", "number_of_frames",
+}  # fmt: skip
+# QuickTime's table of languages has the older codes of ISO 639-2
+_MOV_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"}
+_MAX_READ_ERRORS = 100  # in a row; then the rest of the source counts as lost
+_OPUS_RATE = 48000
+USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+_MAX_TIMESCALE = 2**31 - 1
+_SEEK_EARLY = 10  # seconds: sound may lie that far before the picture of its time
+
+
+def _travels(key: str) -> bool:
+    return key.lower() not in _OWN_TAGS and not key.lower().startswith("_statistics")
+
+
+class _CopiedTrack:
+    """Packets pass as they are."""
+
+    def __init__(self, source: AudioStream, output: OutputContainer) -> None:
+        # opaque: parameters are taken over without an encoder, which some codecs do not have
+        self.output = output.add_stream_from_template(source, opaque=True)
+
+    def packets(self, packet: av.Packet) -> list[av.Packet]:
+        packet.stream = self.output
+        return [packet]
+
+    def flush(self) -> list[av.Packet]:
+        return []
+
+
+class _EncodedTrack:
+    """Decoded and encoded again; the encoder context resamples and cuts into its own frame size."""
+
+    def __init__(self, source: AudioStream, output: OutputContainer, codec: str) -> None:
+        self._source = source
+        rate = _OPUS_RATE if codec == "libopus" else source.codec_context.sample_rate
+        layout = source.codec_context.layout.name
+        if layout.endswith(" channels"):  # a file that tells their number alone, as most WAV do
+            layout = USUAL_LAYOUTS.get(source.codec_context.layout.nb_channels, layout)
+        if not _encodes(codec, rate, layout):
+            layout = "stereo"
+            if not _encodes(codec, rate, layout):
+                rate = 48000
+        stream = output.add_stream(codec, rate=rate)
+        assert isinstance(stream, AudioStream)
+        stream.codec_context.layout = layout
+        self.output = stream
+
+    def packets(self, packet: av.Packet) -> list[av.Packet]:
+        return self._encode(self._source.decode(packet))
+
+    def flush(self) -> list[av.Packet]:
+        return self._encode([*self._source.decode(None), None])
+
+    def _encode(self, frames: Sequence[av.AudioFrame | None]) -> list[av.Packet]:
+        return [packet for frame in frames for packet in self.output.encode(frame)]
+
+
+def _encodes(codec: str, rate: int, layout: str) -> bool:
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate, context.layout = rate, layout
+    assert context.codec.audio_formats
+    context.format = context.codec.audio_formats[0]
+    try:
+        context.open()
+    except FFmpegError:
+        return False
+    return True
+
+
+class TrackCopy:
+    """Copies audio, chapters and tags of `source` into an output container.
+
+    Order of calls: construct, `add_to` once before the container's header is written, `copy_until` with rising times
+    between the video packets, `finish`, `close`. `notes` receives one line for everything that was not copied as it is.
+    begins, ends: the part of the source that is copied, in seconds on its clock; `begins` is 0 on the output's.
+    audio: whether to copy it too.
+    """
+
+    def __init__(
+        self,
+        source: Path,
+        format: OutputFormat,
+        notes: list[str],
+        begins: Fraction = Fraction(0),
+        ends: Fraction | None = None,
+        audio: bool = True,
+    ) -> None:
+        self._format = format
+        self._notes = notes
+        self._damaged = 0
+        self._begins, self._ends = begins, ends
+        self._moved = -begins
+        try:
+            self._source: InputContainer = open_to_read(source)
+        except (FFmpegError, OSError) as error:
+            raise StudioError(
+                f"The audio of {source} cannot be read ({error}): check the file, or leave the audio out."
+            ) from error
+        self._inputs: list[AudioStream] = []
+        if format.carries_audio and audio:
+            self._inputs = [s for s in self._source.streams.audio if s.codec_context is not None]
+        if audio and len(self._source.streams.audio) > len(self._inputs):
+            what = (
+                "has an audio codec that is unknown here" if format.carries_audio else f"{format.name} holds no sound"
+            )
+            self._notes.append(f"audio was left out: {what}")
+        if self._source.streams.subtitles:
+            self._notes.append("subtitles are not copied")
+        self._tracks: dict[int, _CopiedTrack | _EncodedTrack] = {}
+        self._output: OutputContainer | None = None
+        self._packets = self._read()
+        self._waiting: av.Packet | None = None
+
+    def movie_timescale(self, time_base: Fraction) -> int:
+        """Ticks a second in which the start of every track is a whole number (for MOV and MP4's edit lists)."""
+        denominators = [stream.time_base.denominator for stream in self._inputs if stream.time_base]
+        timescale = math.lcm(time_base.denominator, *denominators)
+        return timescale if timescale <= _MAX_TIMESCALE else time_base.denominator
+
+    def add_to(self, output: OutputContainer) -> None:
+        """Adds the audio tracks, chapters and tags to `output`, whose header is not yet written."""
+        self._output = output
+        # Matroska returns its tags in capitals
+        output.metadata.update({k.lower(): v for k, v in texts(self._source.metadata).items() if _travels(k)})
+        for source in self._inputs:
+            codec = source.codec_context.codec.canonical_name
+            if self._copies(codec, output):
+                track = _CopiedTrack(source, output)
+            else:
+                track = _EncodedTrack(source, output, self._format.audio_fallback)
+                self._notes.append(
+                    f"audio track {len(self._tracks) + 1}: {self._format.suffix} cannot hold {codec}, "
+                    f"encoded again as {track.output.codec_context.codec.canonical_name}"
+                )
+            tags = texts(source.metadata)
+            track.output.metadata.update({k: v for k, v in tags.items() if _travels(k)})
+            language = tags.get("language")
+            if self._format.container == "mov" and language in _MOV_LANGUAGES:
+                track.output.metadata["language"] = _MOV_LANGUAGES[language]
+            # an enum that is no int in older PyAV, an int in newer
+            track.output.disposition = getattr(source.disposition, "value", source.disposition)
+            self._tracks[source.index] = track
+        self._add_chapters(output)
+
+    def _copies(self, codec: str, output: OutputContainer) -> bool:
+        if self._format.audio_codecs is not None:
+            return codec in self._format.audio_codecs
+        return codec in output.supported_codecs
+
+    def _add_chapters(self, output: OutputContainer) -> None:
+        # older PyAV has no access to chapters, and so cannot even tell whether there are any
+        if not self._format.carries_audio or not hasattr(output, "set_chapters"):
+            return
+        chapters = []
+        for chapter in self._source.chapters():
+            unit = chapter["time_base"]
+            assert unit
+            begin = max(chapter["start"] * unit, self._begins)
+            end = chapter["end"] * unit if self._ends is None else min(chapter["end"] * unit, self._ends)
+            if begin < end:
+                start, end = (round((time - self._begins) / unit) for time in (begin, end))
+                chapters.append({**chapter, "start": start, "end": end, "metadata": texts(chapter["metadata"])})
+        output.set_chapters(chapters)
+
+    def _read(self) -> Iterator[av.Packet]:
+        """Audio packets in the source's order, going on behind places that cannot be read."""
+        errors = 0
+        running = {stream.index for stream in self._inputs}  # not yet past the end
+        if running and self._begins > _SEEK_EARLY and is_indexed(self._source):
+            self._source.seek(int((self._begins - _SEEK_EARLY) * av.time_base))
+        while running and errors < _MAX_READ_ERRORS:
+            try:
+                for packet in self._source.demux(self._inputs):
+                    if packet.size and (packet.is_corrupt or packet.dts is None or packet.pts is None):
+                        self._damaged += 1
+                    elif packet.size:
+                        errors = 0
+                        time = _seconds(packet)
+                        if self._ends is not None and time >= self._ends:
+                            running.discard(packet.stream.index)
+                            if not running:
+                                return
+                        elif self._begins <= 0 or time + (packet.duration or 0) * packet.time_base > self._begins:
+                            yield packet
+                return
+            except av.error.EOFError:
+                return
+            except FFmpegError:
+                errors += 1
+                self._damaged += 1
+
+    def move(self, seconds: Fraction) -> None:
+        """Makes all audio later by `seconds`; before the first `copy_until`."""
+        self._moved = seconds - self._begins
+
+    def copy_until(self, time: Fraction | None) -> None:
+        """Writes the packets that begin before `time` (seconds on the output's clock); None: all that are left.
+
+        Raises av.FFmpegError or OSError where the output cannot be written.
+        """
+        while True:
+            packet = self._waiting or next(self._packets, None)
+            self._waiting = packet
+            if packet is None or (time is not None and _seconds(packet) + self._moved >= time):
+                return
+            self._waiting = None
+            track = self._tracks[packet.stream.index]
+            try:
+                coded = track.packets(packet)
+            except FFmpegError:
+                self._damaged += 1
+                continue
+            self._mux(coded)
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        assert self._output is not None
+        for packet in packets:
+            if self._moved and packet.pts is not None and packet.dts is not None:
+                ticks = round(self._moved / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            try:
+                self._output.mux(packet)
+            except FFmpegError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._damaged += 1  # libav refuses times that run backwards
+
+    def finish(self, end: Fraction | None) -> None:
+        """Writes what is left, up to `end` seconds (None: all), and notes how many packets were unusable."""
+        self.copy_until(end)
+        for track in self._tracks.values():
+            self._mux(track.flush())
+        if self._damaged:
+            self._notes.append(f"{self._damaged} damaged audio packets were left out")
+
+    def close(self) -> None:
+        self._source.close()
+
+
+def _seconds(packet: av.Packet) -> Fraction:
+    assert packet.dts is not None
+    assert packet.time_base
+    return packet.dts * packet.time_base

@@ -1,0 +1,142 @@
+"""One weights file on the disk: tensors by name and metadata, whoever made it. Knows no network.
+
+PyTorch's own format is a pickle, which may hold any program. It is only read with weights_only, so nothing in a
+file is ever run.
+"""
+
+import hashlib
+import os
+import re
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..errors import StudioError
+
+SUFFIXES = (".safetensors", ".pth", ".pt")  # in the order they are preferred
+ANOTHER_COPY = "Get another copy, or use the official weights."
+DIGEST = "tensors_sha256"
+_TEXT = frozenset(range(32, 127)) | frozenset(b"\t\n\r")
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors by name as they stand in the file, metadata) of a .safetensors, .pth or .pt file, on the CPU.
+
+    A state dict may be bare or under "model" or "state_dict". Raises StudioError: missing, empty, cut short,
+    damaged, text, TorchScript, Python code, no state dict.
+    """
+    if not path.is_file():
+        raise StudioError(f"{path} is not there or is no file. Give the path of a weights file, or leave it out.")
+    if path.suffix not in SUFFIXES:
+        raise StudioError(f"{path} is of no known kind: expected {', '.join(SUFFIXES)}")
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+        if not head:
+            raise StudioError(f"{path} is empty: a download that never began? {ANOTHER_COPY}")
+        if _TEXT.issuperset(head) or head.lstrip().startswith(b"<"):
+            raise StudioError(
+                f"{path} is text, not weights: it begins with {head[:40].decode(errors='replace')!r}. Probably a "
+                f"web page or an error message was saved instead of the file. {ANOTHER_COPY}"
+            )
+        return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pth(path, head), {})
+    except OSError as error:
+        raise StudioError(f"{path} cannot be read ({error})") from error
+
+
+def read_names(path: Path) -> list[str]:
+    """The tensors' names; of a .safetensors only the header is read, however large the file. Errors as read_tensors."""
+    if path.suffix != ".safetensors":
+        return list(read_tensors(path)[0])
+    try:
+        with safe_open(path, "pt") as file:
+            return list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise StudioError(f"{path} is damaged or cut short ({error}). {ANOTHER_COPY}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write .safetensors (contiguous CPU tensors); appears complete or not at all. A hash of the tensors is added,
+    which read_tensors checks. Raises StudioError where the name or the place is wrong."""
+    if path.suffix != ".safetensors":
+        raise StudioError(f"{path}: weights are written as .safetensors; give the file that ending")
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    # through bytes: safetensors' own save_file makes files only their owner can read
+    content = safetensors.torch.save(dict(tensors), {**metadata, DIGEST: digest(tensors)})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as file:  # x: a link of that name is not followed
+                file.write(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StudioError(f"{path} cannot be written ({error}). Make space or choose another place.") from error
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            # cloned: the tensors are views of the mapped file, which would stay open (and locked, on Windows)
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise StudioError(f"{path} is damaged or cut short ({error}). {ANOTHER_COPY}") from error
+    if DIGEST in metadata and metadata[DIGEST] != digest(tensors):
+        raise StudioError(f"{path} is damaged: its tensors are not those it was saved with. {ANOTHER_COPY}")
+    return tensors, metadata
+
+
+def _read_pth(path: Path, head: bytes) -> dict[str, Tensor]:
+    # Only the zip format of torch >= 1.6 (every RVM file is newer), and no TorchScript in it: older torch releases
+    # run TorchScript archives even under weights_only.
+    if not head.startswith(b"PK"):
+        raise StudioError(f"{path} is no PyTorch checkpoint (an archive that begins with PK). {ANOTHER_COPY}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_program = any(name.endswith("/constants.pkl") for name in archive.namelist())
+        content = None if is_program else torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # damaged archives and pickles raise nearly anything
+        if code := re.search(r"GLOBAL (\S+)", str(error)):
+            raise StudioError(
+                f"{path} holds Python code or objects ({code[1].rstrip('.')}), not just weights; nothing of it was "
+                f"run. Get the state dict alone, best as .safetensors, from its maker."
+            ) from error
+        reason = str(error).split("\n")[0] or type(error).__name__
+        raise StudioError(f"{path} is damaged or cut short ({reason}). {ANOTHER_COPY}") from error
+    if is_program:
+        raise StudioError(f"{path} is a TorchScript program, not weights. Give the .pth state dict instead.")
+    return _state_dict(content, path)
+
+
+def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
+    for wrapping in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapping), dict):
+            content = content[wrapping]
+    if not isinstance(content, dict) or not content:
+        raise StudioError(f"{path} holds a {type(content).__name__}, expected a state dict (name -> tensor)")
+    for name, tensor in content.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise StudioError(
+                f"{path} holds a {type(tensor).__name__} under {name!r}, expected a state dict (name -> tensor), "
+                f"bare or under 'model' or 'state_dict'"
+            )
+    return {name: tensor.detach() for name, tensor in content.items()}
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """One hash over names, types, shapes and bytes. safetensors itself notices a short file but no changed bits."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sha256.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()

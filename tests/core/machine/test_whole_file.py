@@ -1,0 +1,59 @@
+"""A file appears complete or not at all."""
+
+import os
+
+import pytest
+from rvm_studio.core.machine.whole_file import whole_file
+
+
+def test_the_name_beside_takes_the_place(tmp_path):
+    path = tmp_path / "new" / "folder" / "a.b.txt"
+    with whole_file(path) as partial:
+        assert partial == path.with_name("a.b.partial.txt")
+        partial.write_text("half")
+        assert not path.exists()
+        partial.write_text("whole")
+    assert path.read_text() == "whole"
+    assert os.listdir(path.parent) == ["a.b.txt"]
+
+
+def test_the_old_file_is_there_until_then(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with whole_file(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("written", [True, False])
+def test_after_an_error_all_is_as_before(tmp_path, error, written):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), whole_file(path) as partial:  # noqa: PT012
+        if written:
+            partial.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_nothing_written_is_an_error_of_the_caller(tmp_path):
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a.txt"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_target_that_cannot_be_replaced_leaves_no_half(tmp_path):
+    (tmp_path / "a.txt" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError), whole_file(tmp_path / "a.txt") as partial:  # noqa: PT011
+        partial.write_text("whole")
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_cannot_be_removed_does_not_hide_the_error(tmp_path):
+    """The caller's own fault is what is raised."""
+    with pytest.raises(ValueError, match="mine"), whole_file(tmp_path / "a.txt") as partial:  # noqa: PT012
+        (partial / "inside").mkdir(parents=True)  # a folder, which unlink refuses
+        raise ValueError("mine")
