@@ -142,7 +142,7 @@ def _matte_chunks(
     bit_depths = [line.writer.bit_depth for line in lines]
     is_large = renderer.info.width * renderer.info.height > LARGE_PICTURE
     # float pictures need so much that they would only take it again, page by page
-    gives_back = is_large and getattr(renderer.session.engine, "draws", False)
+    gives_back = is_large and renderer.session.engine.draws
     if on_progress and report.resumed:
         on_progress(report.frames, renderer.info.frame_count)
     for chunk, ahead in chunks:

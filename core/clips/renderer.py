@@ -96,7 +96,7 @@ class FrameRenderer:
         """What the engine may draw by itself, so that no float picture of the full size comes to be; None where the
         outputs need more than one kind of picture beside alpha, or something that only this class can do."""
         kinds: set[Kind] = {kind for kind in self.kinds if kind not in ("alpha", "preview")}
-        if not getattr(self.session.engine, "draws", False) or len(kinds) != 1:
+        if not self.session.engine.draws or len(kinds) != 1:
             return None
         (kind,) = kinds
         if kind == "composite":

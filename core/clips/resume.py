@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import StudioError
 from ..machine.root import CORE
@@ -145,7 +145,6 @@ def describe(
     shown: a preview or contact sheet is made beside the outputs. Beside alpha alone it makes the network compute the
     foreground too, and the last bit of alpha may then be another."""
     engine, height, width = session.engine, info.height, info.width
-    network = getattr(engine, "network", None)
     over = options.background if any(output.kind == "composite" for output in outputs) else ""
     background = _frames(over) if isinstance(over, Tensor) else [over, os.path.exists(over) and _file(Path(over))]
     described = {
@@ -156,7 +155,7 @@ def describe(
         "the frame rate": str(info.frame_rate),
         "the size": (width, height),
         "the network": (engine.name, engine.variant),
-        "the weights": _tensors(network.state_dict()) if isinstance(network, nn.Module) else None,
+        "the weights": engine.network and _tensors(engine.network.state_dict()),
         "the device or precision": (engine.device.type, str(engine.dtype)),
         "the packages": [torch.__version__, *map(_version, ("openvino", "numba"))],
         "the threads": torch.get_num_threads(),

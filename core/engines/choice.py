@@ -3,7 +3,6 @@
 import functools
 import logging
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +14,7 @@ from ..network import MattingNetwork
 from .cuda_graph import CudaGraph, GraphEngine, agrees_with_eager, triton_kernels
 from .eager import EagerEngine
 from .engine import Engine
-from .full_size import full_size
+from .full_size import FullSizePass, full_size
 from .full_size.kernel_runner import compiled_kernels, load_kernels_ahead
 from .small_network.folded import FoldedParts
 from .small_network.inductor import Compiled, Compute, compile_problem
@@ -133,7 +132,7 @@ def _graph_engine(
     )
 
 
-def _triton_for(device: torch.device) -> ModuleType | None:
+def _triton_for(device: torch.device) -> FullSizePass | None:
     return triton_kernels() if device.type == "cuda" else None
 
 

@@ -16,7 +16,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import ModuleType
 from typing import Protocol
 
 import torch
@@ -26,12 +25,12 @@ from ..machine.device import DTYPE_NAMES, is_out_of_memory
 from ..network import MattingNetwork, Rec, small_size
 from ..network.guided_filter import DeepGuidedFilterRefiner
 from .eager import EagerEngine
-from .engine import EngineOutput
-from .full_size import full_size_gpu
+from .engine import Engine, EngineOutput, Wanted
+from .full_size import FullSizePass, full_size_gpu
 from .full_size.guided_coefficients import coefficients
 from .full_size.kernel_runner import compiled_kernels
 from .small_network.inductor import Compute
-from .small_network.small_network import Decoder, Encoder, first_states, folded, new_slope
+from .small_network.small_network import NetworkParts, first_states, folded
 from .transfers import Transfers
 
 log = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ class CudaGraph:
 
 
 @functools.cache
-def triton_kernels() -> ModuleType | None:
+def triton_kernels() -> FullSizePass | None:
     """The kernels of triton_kernels.py; None where there is no Triton."""
     try:
         from .full_size import triton_kernels
@@ -81,7 +80,7 @@ def triton_kernels() -> ModuleType | None:
     return triton_kernels
 
 
-class GraphEngine:
+class GraphEngine(Engine):
     """Runs a network on a GPU in `dtype`, which is that of its states, too.
 
     record: makes a recorded form of a computation; None: everything is run as it is, on any device.
@@ -98,38 +97,26 @@ class GraphEngine:
         dtype: torch.dtype = torch.float16,
         *,
         record: Callable[[Compute, Sequence[Tensor]], Recorded] | None = CudaGraph,
-        kernels: ModuleType | None = None,
+        kernels: FullSizePass | None = None,
         compile: Callable[[Compute], Compute] | None = None,
         transfers: Transfers | None = None,
     ):
         self.name = f"{'compile' if compile else 'graph'} {DTYPE_NAMES[dtype]}"
         self.transfers = transfers
         self.variant, self.device, self.dtype = network.variant, device, dtype
-        self.network = folded(network).to(device, dtype)
+        self._parts = NetworkParts(folded(network).to(device, dtype), dtype)
         self._record, self._compile = record, compile
         self._kernels = kernels or full_size_gpu
-        self._encoder = self._ready(Encoder(self.network))
-        self._decoder = functools.cache(lambda *how: self._ready(Decoder(self.network, *how)))
-        self._slope = functools.cache(lambda foreground: self._ready(new_slope(self.network, foreground)))
         self._graphs: OrderedDict[tuple, Recorded] = OrderedDict()
         self._longest: dict[tuple, int] = {}  # chunk of each kind
         self._rests: set[tuple] = set()  # shorter ones that came once
         self._lock = threading.Lock()
 
-    def _ready(self, part: torch.nn.Module) -> torch.nn.Module:
-        return part.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    @property
+    def network(self) -> MattingNetwork:
+        return self._parts.network
 
-    @torch.inference_mode()
-    def run(
-        self,
-        frames: Tensor,
-        rec: Rec | None,
-        downsample_ratio: float,
-        *,
-        out: torch.dtype = torch.float32,
-        foreground: bool = True,
-    ) -> EngineOutput:
-        assert len(frames), "at least one frame"
+    def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
         H, W = frames.shape[-2:]  # noqa: N806
         with self._lock, self._current_device():
             frames = self._on_device(frames)
@@ -137,8 +124,8 @@ class GraphEngine:
                 rec = first_states(self.network, *small_size(H, W, downsample_ratio))
             order = torch.channels_last  # also of the first states: what is compiled or recorded is for one order
             given = [frames, *(r.to(self.device, self.dtype, memory_format=order) for r in rec)]
-            pha, r1, r2, r3, r4, *fgr = self._recorded((downsample_ratio, out, foreground), given)(given)
-        return EngineOutput(fgr[0] if foreground else None, pha, (r1, r2, r3, r4))
+            pha, r1, r2, r3, r4, *fgr = self._recorded((downsample_ratio, wanted.out, wanted.foreground), given)(given)
+        return EngineOutput(fgr[0] if wanted.foreground else None, pha, (r1, r2, r3, r4))
 
     def _current_device(self) -> AbstractContextManager:
         """Of several cards, Triton and CUDA graphs use the current one."""
@@ -201,8 +188,8 @@ class GraphEngine:
         """frames, r1..r4 -> [pha, r1..r4, and fgr where asked for], all on the device."""
         refiner = None if downsample_ratio == 1 else self.network.refiner
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
-        encoder, decoder = self._encoder, self._decoder(foreground or learned, learned)
-        slope = self._slope(foreground) if learned else None
+        encoder, decoder = self._parts.encoder, self._parts.decoder(foreground or learned, learned)
+        slope = self._parts.slope(foreground) if learned else None
 
         def matted(small: Tensor, *rec: Tensor) -> list[Tensor]:
             x = small.to(self.dtype, memory_format=torch.channels_last)

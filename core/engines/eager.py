@@ -1,4 +1,4 @@
-"""The reference engines: the network as it is, in plain PyTorch, on any device; one for each of its two heads."""
+"""The reference engines: the network unchanged, in plain PyTorch, on any device; one for each of its two heads."""
 
 # T frames of one stream, H, W
 
@@ -12,10 +12,10 @@ from ..errors import StudioError
 from ..machine.device import DTYPE_NAMES
 from ..network import MattingNetwork, Rec
 from ..pictures.pixel_format import quantise, to_float
-from .engine import EngineOutput
+from .engine import Engine, EngineOutput, Wanted
 
 
-class EagerEngine:
+class EagerEngine(Engine):
     """Runs `network` (taken in eval mode; the caller's own stays as it is) on a device in a precision.
 
     shared: the network is neither copied nor moved: it is in eval mode and in `dtype` already, and whoever owns it
@@ -31,22 +31,17 @@ class EagerEngine:
         self.dtype = dtype
         if not shared:
             network = copy.deepcopy(network).eval().requires_grad_(False).to(device, dtype)
-        self.network = network
+        self._network = network
 
-    @torch.inference_mode()
-    def run(
-        self,
-        frames: Tensor,
-        rec: Rec | None,
-        downsample_ratio: float,
-        *,
-        out: torch.dtype = torch.float32,
-        foreground: bool = True,
-    ) -> EngineOutput:
+    @property
+    def network(self) -> MattingNetwork:
+        return self._network
+
+    def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
         src = to_float(frames, self.device, self.dtype)[None]
-        output = self.network(src, rec, downsample_ratio)
-        fgr = quantise(output.fgr[0], out) if foreground else None
-        return EngineOutput(fgr, quantise(output.pha[0], out), output.rec)
+        output = self._network(src, rec, downsample_ratio)
+        fgr = quantise(output.fgr[0], wanted.out) if wanted.foreground else None
+        return EngineOutput(fgr, quantise(output.pha[0], wanted.out), output.rec)
 
 
 class SegmentationEngine(EagerEngine):
@@ -66,17 +61,8 @@ class SegmentationEngine(EagerEngine):
             )
         super().__init__(network, device, dtype, shared=shared)
 
-    @torch.inference_mode()
-    def run(
-        self,
-        frames: Tensor,
-        rec: Rec | None,
-        downsample_ratio: float,
-        *,
-        out: torch.dtype = torch.float32,
-        foreground: bool = False,
-    ) -> EngineOutput:
+    def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
         src = to_float(frames, self.device, self.dtype)[None]
-        output = self.network.segment(src, rec, downsample_ratio)
+        output = self._network.segment(src, rec, downsample_ratio)
         logits = F.interpolate(output.seg[0].float(), frames.shape[-2:], mode="bilinear", align_corners=False)
-        return EngineOutput(None, quantise(logits.sigmoid(), out), output.rec)
+        return EngineOutput(None, quantise(logits.sigmoid(), wanted.out), output.rec)

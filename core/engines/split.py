@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..network import MattingNetwork, Rec
 from ..network.guided_filter import DeepGuidedFilterRefiner
-from .engine import Drawing, EngineOutput
+from .engine import Engine, EngineOutput, Wanted
 from .full_size import full_size
 from .full_size.guided_coefficients import coefficients
 from .full_size.kernel_runner import compiled_kernels
@@ -26,7 +26,7 @@ class Parts(Protocol):
     def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor: ...
 
 
-class SplitEngine:
+class SplitEngine(Engine):
     """Runs a network cut at its refiner. States are float32 whatever the parts compute in, so they pass from any
     engine to any other. name: how the small network is run, in words."""
 
@@ -47,17 +47,8 @@ class SplitEngine:
     def draws(self) -> bool:
         return compiled_kernels() is not None
 
-    @torch.inference_mode()
-    def run(
-        self,
-        frames: Tensor,
-        rec: Rec | None,
-        downsample_ratio: float,
-        *,
-        out: torch.dtype = torch.float32,
-        foreground: bool = True,
-        drawing: Drawing | None = None,
-    ) -> EngineOutput:
+    def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
+        out, foreground, drawing = wanted
         colors = foreground or drawing is not None
         network = self.parts.network
         refiner = None if downsample_ratio == 1 else network.refiner

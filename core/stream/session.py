@@ -161,7 +161,7 @@ class MattingSession:
     @property
     def transfers(self) -> Transfers | None:
         """The engine's, where it has them: copies beside its work (see core.engines.transfers)."""
-        return getattr(self.engine, "transfers", None)
+        return self.engine.transfers
 
     def reset(self) -> None:
         """Forgets the stream: the next frame is a first frame."""
@@ -315,8 +315,7 @@ class MattingSession:
                 raise Stopped
             part = frames[: self.chunk_for(*frames.shape[-2:])]
             try:
-                more = {} if drawing is None else {"drawing": drawing}
-                return self.engine.run(part, rec, ratio, out=out, foreground=foreground, **more)
+                return self.engine.run(part, rec, ratio, out=out, foreground=foreground, drawing=drawing)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise

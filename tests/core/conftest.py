@@ -16,20 +16,20 @@ from rvm_studio.core import MattingNetwork
 from rvm_studio.core.cli import demo as cli_demo
 from rvm_studio.core.cli import main as cli
 from rvm_studio.core.cli import matte as cli_matte
-from rvm_studio.core.engines import EngineOutput
+from rvm_studio.core.engines import Engine, EngineOutput
 from rvm_studio.core.pictures.pixel_format import quantise, to_float
 
 
-class RedEngine:
+class RedEngine(Engine):
     """An engine for tests: alpha is red's value, the foreground the picture, the state counts frames in r1."""
 
     name, variant, device, dtype = "red", "mobilenetv3", torch.device("cpu"), torch.float32
 
-    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
+    def _run(self, frames, rec, downsample_ratio, wanted) -> EngineOutput:
         src = to_float(frames)
         seen = rec[0] + len(src) if rec else torch.full((1, 1, 1, 1), float(len(src)))
-        fgr = quantise(src, out) if foreground else None
-        return EngineOutput(fgr, quantise(src[:, :1], out), (seen, seen, seen, seen))
+        fgr = quantise(src, wanted.out) if wanted.foreground else None
+        return EngineOutput(fgr, quantise(src[:, :1], wanted.out), (seen, seen, seen, seen))
 
 
 @pytest.fixture

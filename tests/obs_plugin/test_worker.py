@@ -22,7 +22,7 @@ import rvm_worker
 import torch
 from patience import PATIENCE, wait_for
 from rvm_studio.core import MattingNetwork, MattingSession
-from rvm_studio.core.engines import EngineOutput, build, choose
+from rvm_studio.core.engines import Engine, EngineOutput, build, choose
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.machine.root import PACKAGE
 from rvm_studio.core.pictures.edges import EdgeOptions, refine_edges
@@ -548,7 +548,7 @@ def test_what_the_check_finds(monkeypatch, weights_file, tmp_path, variable, val
 # ---- parts, in this process
 
 
-class FakeEngine:
+class FakeEngine(Engine):
     """alpha is red's value; what is in `errors` is raised, one a run."""
 
     name, variant, device, dtype = "fake", "mobilenetv3", CPU, torch.float32
@@ -556,11 +556,11 @@ class FakeEngine:
     def __init__(self):
         self.errors = []
 
-    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True):
+    def _run(self, frames, rec, downsample_ratio, wanted):
         if self.errors:
             raise self.errors.pop(0)
         seen = torch.ones(1, 1, 1, 1)
-        return EngineOutput(None, quantise(to_float(frames)[:, :1], out), (seen, seen, seen, seen))
+        return EngineOutput(None, quantise(to_float(frames)[:, :1], wanted.out), (seen, seen, seen, seen))
 
 
 class FakeEngines:

@@ -2,13 +2,11 @@
 
 # N frames of one stream, C channels, h, w small size
 
-import functools
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...network import MattingNetwork, Rec
-from .small_network import Decoder, Encoder, folded, new_slope
+from .small_network import NetworkParts, folded
 
 
 class FoldedParts:
@@ -17,25 +15,20 @@ class FoldedParts:
     def __init__(self, network: MattingNetwork, dtype: torch.dtype = torch.float32):
         self.network = folded(network)
         self.dtype = dtype
-        self._encoder = self._ready(Encoder(self.network))
-        self._decoder = functools.cache(lambda *how: self._ready(Decoder(self.network, *how)))
-        self._slope = functools.cache(lambda foreground: self._ready(new_slope(self.network, foreground)))
+        self._parts = NetworkParts(self.network, dtype)
 
     def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]:
         """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
         small = self._given(small)
         states = [self._given(r) for r in rec]
-        matte, *rest = self._decoder(foreground, hidden)(small, *self._encoder(small), *states)
+        matte, *rest = self._parts.decoder(foreground, hidden)(small, *self._parts.encoder(small), *states)
         hid = rest.pop(0) if hidden else None
         r1, r2, r3, r4 = (r.float() for r in rest)
         return matte.float(), hid, (r1, r2, r3, r4)
 
     def slope(self, statistics: Tensor, hid: Tensor, foreground: bool) -> Tensor:
         """statistics [N, 8, h, w] and hid -> A [N, 4 or 1, h, w]."""
-        return self._slope(foreground)(self._given(statistics), hid).float()
-
-    def _ready(self, part: nn.Module) -> nn.Module:
-        return part.to(self.dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        return self._parts.slope(foreground)(self._given(statistics), hid).float()
 
     def _given(self, x: Tensor) -> Tensor:
         return x.to(self.dtype).contiguous(memory_format=torch.channels_last)

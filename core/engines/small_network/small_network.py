@@ -12,6 +12,7 @@ alone, where no foreground is asked for.
 # N frames of one stream, C channels, h, w small size; rec = (r1, r2, r3, r4) at 1/2, 1/4, 1/8, 1/16 of it
 
 import copy
+import functools
 
 import torch
 import torch.nn.functional as F
@@ -106,6 +107,19 @@ class Slope(nn.Module):
         weight, bias = self.first.weight, self.first.bias
         x = F.conv2d(statistics, weight[:, :8]) + F.conv2d(hid, weight[:, 8:], bias)
         return self.last(self.rest(x))
+
+
+class NetworkParts:
+    """The parts of a folded network in `dtype` and channels-last order, on the network's device; each is made once."""
+
+    def __init__(self, network: MattingNetwork, dtype: torch.dtype):
+        def ready(part: nn.Module) -> nn.Module:
+            return part.to(dtype).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+        self.network = network
+        self.encoder = ready(Encoder(network))
+        self.decoder = functools.cache(lambda foreground, hidden: ready(Decoder(network, foreground, hidden)))
+        self.slope = functools.cache(lambda foreground: ready(new_slope(network, foreground)))
 
 
 def new_slope(network: MattingNetwork, foreground: bool) -> Slope:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from rvm_studio.core.clips import matte_clip as video_matting
 from rvm_studio.core.clips.matte_clip import ClipOptions, Output, matte_clip
-from rvm_studio.core.engines import EngineOutput
+from rvm_studio.core.engines import Engine, EngineOutput
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.pictures.alpha_ops import blurred_background, checkerboard
 from rvm_studio.core.pictures.edges import EdgeOptions, refine_edges
@@ -360,7 +360,7 @@ def test_edges_are_of_every_output(tmp_path, make_clip, red_engine):
             assert np.abs(shown[t - 1][1][0, 0].numpy() - pha).max() < 1e-6
 
 
-class Inverting:
+class Inverting(Engine):
     """An engine whose foreground is the picture's negative; it counts how often it is asked for one."""
 
     name, variant, device, dtype = "inverting", "mobilenetv3", torch.device("cpu"), torch.float32
@@ -368,11 +368,13 @@ class Inverting:
     def __init__(self):
         self.foregrounds = 0
 
-    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
+    def _run(self, frames, rec, downsample_ratio, wanted) -> EngineOutput:
         src = to_float(frames)
-        self.foregrounds += foreground
+        self.foregrounds += wanted.foreground
         return EngineOutput(
-            quantise(1 - src, out) if foreground else None, quantise(src[:, :1], out), (torch.zeros(1, 1, 1, 1),) * 4
+            quantise(1 - src, wanted.out) if wanted.foreground else None,
+            quantise(src[:, :1], wanted.out),
+            (torch.zeros(1, 1, 1, 1),) * 4,
         )
 
 
@@ -476,7 +478,7 @@ def test_stopping_keeps_a_playable_partial_file(tmp_path, make_clip, red_engine)
         assert audio_of(path)[-1][1] < 12 / 25 + 0.1
 
 
-class Counting:
+class Counting(Engine):
     """An engine that counts its runs and asks for a stop within run number `limit`."""
 
     def __init__(self, engine, limit):
@@ -579,7 +581,7 @@ def test_memory_is_given_back_now_and_then_where_pictures_are_large(
     assert len(given) == times
 
 
-class Failing:
+class Failing(Engine):
     """An engine that breaks at a frame."""
 
     def __init__(self, engine, at, error):
@@ -695,17 +697,17 @@ def test_the_background_is_not_overwritten(tmp_path, make_clip, red_engine):
     assert behind.read_bytes() == before
 
 
-class Remembering:
+class Remembering(Engine):
     """An engine whose alpha is a running mean of red: what was replayed, and in what order, shows in every frame."""
 
     name, variant, device, dtype = "remembering", "mobilenetv3", torch.device("cpu"), torch.float32
 
-    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True):
+    def _run(self, frames, rec, downsample_ratio, wanted):
         src, memory, alphas = to_float(frames), rec[0] if rec else torch.zeros(1, 1, 1, 1), []
         for frame in src:
             memory = 0.7 * memory + 0.3 * frame[0].mean()
             alphas.append(memory.expand(1, 1, *src.shape[2:]))
-        return EngineOutput(quantise(src, out), quantise(torch.cat(alphas), out), (memory,) * 4)
+        return EngineOutput(quantise(src, wanted.out), quantise(torch.cat(alphas), wanted.out), (memory,) * 4)
 
 
 def test_warm_up_after_a_cut_is_the_same_for_every_chunk(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from rvm_studio.core import MattingNetwork
 from rvm_studio.core.clips.options import ClipOptions, Output
 from rvm_studio.core.clips.renderer import FrameRenderer
-from rvm_studio.core.engines import build, choose
+from rvm_studio.core.engines import Engine, build, choose
 from rvm_studio.core.engines.full_size.kernel_runner import compiled_kernels
 from rvm_studio.core.pictures.edges import EdgeOptions
 from rvm_studio.core.stream.session import MattingSession
@@ -39,7 +39,7 @@ def rendered(engine, kinds, bit_depth, keeps_results, chunk=1, renderers=None, *
     )
     asked = []
 
-    class Watched:
+    class Watched(Engine):
         name, variant, device, dtype, draws = engine.name, engine.variant, engine.device, engine.dtype, engine.draws
 
         def run(self, *arguments, **how):

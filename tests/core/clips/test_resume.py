@@ -23,7 +23,7 @@ from rvm_studio.core.clips import resume
 from rvm_studio.core.clips.job import queue_length
 from rvm_studio.core.clips.matte_clip import ClipOptions, Output, can_resume, matte_clip
 from rvm_studio.core.clips.resume import stopped_outputs
-from rvm_studio.core.engines import EngineOutput, build, choose
+from rvm_studio.core.engines import Engine, EngineOutput, build, choose
 from rvm_studio.core.engines.choice import openvino_problem
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.pictures.edges import EdgeOptions
@@ -37,7 +37,7 @@ from rvm_studio.core.video.writer import FrameWriter
 VARYING = [3000 + 3600 * i + 700 * (i % 3) for i in range(24)]  # of 90000 a second
 
 
-class Remembering:
+class Remembering(Engine):
     """An engine whose alpha is red and a running mean of it: a wrong state shows in every frame. `limit` runs are
     made; then it asks for a stop, or raises `error`."""
 
@@ -46,7 +46,7 @@ class Remembering:
     def __init__(self, limit=10**9, error=None):
         self.limit, self.error, self.runs = limit, error, 0
 
-    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
+    def _run(self, frames, rec, downsample_ratio, wanted) -> EngineOutput:
         if self.error is not None and self.runs >= self.limit:
             raise self.error
         self.runs += 1
@@ -55,8 +55,8 @@ class Remembering:
         for frame in src.split(1):
             memory = 0.7 * memory + 0.3 * frame[:, :1].mean()
             alphas.append((0.6 * frame[:, :1] + 0.4 * memory).clamp(0, 1))
-        fgr = quantise(src, out) if foreground else None
-        return EngineOutput(fgr, quantise(torch.cat(alphas), out), (memory,) * 4)
+        fgr = quantise(src, wanted.out) if wanted.foreground else None
+        return EngineOutput(fgr, quantise(torch.cat(alphas), wanted.out), (memory,) * 4)
 
     def stopped(self):
         return self.error is None and self.runs >= self.limit

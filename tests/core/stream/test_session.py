@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from rvm_studio.core import MattingNetwork, MattingSession
-from rvm_studio.core.engines import EagerEngine, EngineOutput
+from rvm_studio.core.engines import EagerEngine, Engine, EngineOutput
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.stream.session import Stopped, opening_backwards
 from rvm_studio.core.weights.network_weights import load_network
@@ -167,18 +167,18 @@ def test_wrong_settings(network):
         session_of(network).matte(torch.rand(1, 3, 8, 8), out=torch.float16)
 
 
-class SmallMemory:
+class SmallMemory(Engine):
     """An engine with room for `room` frames at once."""
 
     def __init__(self, engine, room):
         self.engine, self.room, self.asked = engine, room, []
         self.name, self.variant, self.device, self.dtype = "small", engine.variant, engine.device, engine.dtype
 
-    def run(self, frames, rec, downsample_ratio, *, out=torch.float32, foreground=True) -> EngineOutput:
+    def _run(self, frames, rec, downsample_ratio, wanted) -> EngineOutput:
         self.asked.append(len(frames))
         if len(frames) > self.room:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return self.engine.run(frames, rec, downsample_ratio, out=out, foreground=foreground)
+        return self.engine._run(frames, rec, downsample_ratio, wanted)
 
 
 def test_out_of_memory_halves_the_chunk_with_the_same_result(network, clip):
@@ -328,7 +328,7 @@ def test_warm_up_ahead(network, clip):
     assert torch.equal(torch.cat([session.matte(frame[None])[1] for frame in clip]), whole)
 
 
-class Counting:
+class Counting(Engine):
     """An engine that counts its runs, and says "stop" once there were `limit` of them."""
 
     def __init__(self, engine, limit):
