@@ -4,13 +4,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..engines import Download, Drawing
+from ..engines import Download, Drawing, EngineOutput
 from ..pictures.alpha_ops import checkerboard, composite, hide_invisible, premultiply
 from ..pictures.contact_sheet import ContactSheet
 from ..pictures.decontaminate import decontaminate
@@ -22,6 +23,7 @@ from .background import Background
 from .options import ClipOptions, Kind, Output
 
 PREVIEW_SIDE = 512  # pixels, at most
+_NOT_DRAWN = ("alpha", "preview")  # by an engine: alpha is a result of its own
 
 
 def preview_size(height: int, width: int) -> tuple[int, int]:
@@ -75,27 +77,36 @@ class FrameRenderer:
     def render(self, chunk: list[SourceFrame], ahead: list[SourceFrame], bit_depths: list[int]) -> Iterator[Pictures]:
         """The pictures of a chunk's frames, in order; `bit_depths` (8 or 16) are the outputs'.
 
-        Frame by frame from the network on: a whole chunk's composites would take more of a card's memory than it.
+        Frame by frame after the network: the composites of a whole chunk would take more of a GPU's memory than it.
         """
         pinned = self._transfers.pinned if self._transfers else None
         frames = frames_from_pictures([frame.image for frame in chunk], new=pinned)
-        depths = {depth for kind, depth in zip(self.kinds, bit_depths, strict=True) if kind != "preview"}
+        dtypes = [torch.uint16 if depth > 8 else torch.uint8 for depth in bit_depths]
+        results = self.session.stream(
+            frames, ahead=[frame.image for frame in ahead], **self._wanted(dtypes, len(chunk))
+        )
+        coming = iter(chunk)
+        for result in results:
+            for t, frame in zip(range(len(result.pha)), coming, strict=False):
+                yield self._pictures(frame, result, t, dtypes)
+
+    def _wanted(self, dtypes: list[torch.dtype], count: int) -> dict[str, Any]:
+        """What the network's run for the next `count` frames returns. Integers, and finished pictures where the engine
+        draws them, if nothing happens to alpha and colours afterwards and all outputs have one depth: no full-size
+        float picture is made then."""
+        depths = {dtype for kind, dtype in zip(self.kinds, dtypes, strict=True) if kind != "preview"}
         if self._plain and len(depths) == 1:
             drawing = self._drawing()
-            if drawing or not self._needs_fgr:
-                yield from self._drawn(frames, chunk, ahead, drawing, torch.uint16 if max(depths) > 8 else torch.uint8)
-                return
-        foreground = self._needs_fgr and self.options.decontaminate > 0
-        coming = iter(chunk)
-        for result in self.session.stream(frames, foreground=foreground, ahead=[frame.image for frame in ahead]):
-            for t, frame in zip(range(len(result.pha)), coming, strict=False):
-                fgr = None if result.fgr is None else result.fgr[t : t + 1]
-                yield self._render_frame(frame, fgr, result.pha[t : t + 1], bit_depths)
+            if drawing is not None or not self._needs_fgr:
+                on_sheet = any(self._on_sheet(self.index + t) for t in range(count))
+                foreground = drawing is not None and (self._keeps_results or on_sheet or "preview" in self.kinds)
+                return {"out": depths.pop(), "foreground": foreground, "drawing": drawing}
+        return {"foreground": self._needs_fgr and self.options.decontaminate > 0}
 
     def _drawing(self) -> Drawing | None:
-        """What the engine may draw by itself, so that no float picture of the full size comes to be; None where the
-        outputs need more than one kind of picture beside alpha, or something that only this class can do."""
-        kinds: set[Kind] = {kind for kind in self.kinds if kind not in ("alpha", "preview")}
+        """What the engine may draw; None where the outputs need more than one kind of picture beside alpha, or
+        something that only this class can do."""
+        kinds: set[Kind] = {kind for kind in self.kinds if kind not in _NOT_DRAWN}
         if not self.session.engine.draws or len(kinds) != 1:
             return None
         (kind,) = kinds
@@ -107,44 +118,58 @@ class FrameRenderer:
             return Drawing(kind)
         return None
 
-    def _drawn(
-        self,
-        frames: Tensor,
-        chunk: list[SourceFrame],
-        ahead: list[SourceFrame],
-        drawing: Drawing | None,
-        dtype: torch.dtype,
-    ) -> Iterator[Pictures]:
-        """As `render`, with all pictures as the engine gives them; the foreground besides only for what is shown."""
-        coming = iter(chunk)
-        on_sheet = self.options.preview is not None and any(self.sheet.wants(self.index + t) for t in range(len(chunk)))
-        shows = drawing is not None and (self._keeps_results or on_sheet or "preview" in self.kinds)
-        results = self.session.stream(
-            frames, out=dtype, foreground=shows, drawing=drawing, ahead=[frame.image for frame in ahead]
-        )
-        for result in results:
-            for t, frame in zip(range(len(result.pha)), coming, strict=False):
-                fgr, pha = None if result.fgr is None else result.fgr[t : t + 1], result.pha[t : t + 1]
-                if self._keeps_results:
-                    self._shown = frame, fgr, pha
-                if self.options.preview is not None and self.sheet.wants(self.index):
-                    assert fgr is not None
-                    src = self._source(frame)
-                    self.sheet.add(self.index, self._seconds(frame), src[0], to_float(fgr)[0], to_float(pha)[0])
-                images: list[np.ndarray | Download] = []
-                for kind in self.kinds:
-                    if kind == "alpha":
-                        images.append(self._fetched(interleaved(pha)[0]))
-                    elif kind == "preview":
-                        assert fgr is not None
-                        board = self._over_board(to_float(fgr), to_float(pha))
-                        images.append(self._fetched(interleaved(quantise(board, torch.uint8))[0]))
-                    else:
-                        assert result.pictures is not None
-                        images.append(self._fetched(result.pictures[t]))
-                self._seconds(frame)
-                self.index += 1
-                yield Pictures(images, frame.pts, frame.number)
+    def _on_sheet(self, index: int) -> bool:
+        return self.options.preview is not None and self.sheet.wants(index)
+
+    def _pictures(self, frame: SourceFrame, result: EngineOutput, t: int, dtypes: list[torch.dtype]) -> Pictures:
+        """Frame t of a result, as each output shows it."""
+        options, seconds, on_sheet = self.options, self._seconds(frame), self._on_sheet(self.index)
+        pha = result.pha[t : t + 1]
+        fgr = None if result.fgr is None else result.fgr[t : t + 1]
+        if options.edges:
+            pha = refine_edges(pha, options.edges)
+        mixes = self._needs_fgr and options.decontaminate < 1
+        behind = self.background is not None and self.background.needs_source
+        src = self._source(frame) if on_sheet or behind or mixes else None
+        if mixes:
+            assert src is not None
+            fgr = decontaminate(src, pha, options.decontaminate, fgr)
+        if self._keeps_results:
+            self._shown = frame, fgr, pha
+        if on_sheet:
+            assert src is not None
+            assert fgr is not None
+            self.sheet.add(self.index, seconds, src[0], _float(fgr)[0], _float(pha)[0])
+        images: list[np.ndarray | Download] = []
+        for kind, dtype in zip(self.kinds, dtypes, strict=True):
+            if result.pictures is not None and kind not in _NOT_DRAWN:
+                picture = result.pictures[t]
+            else:
+                picture = self._picture(kind, src, fgr, pha, seconds, dtype)
+            images.append(self._transfers.download(picture) if self._transfers else picture.cpu().numpy())
+        self.index += 1
+        return Pictures(images, frame.pts, frame.number)
+
+    def _picture(
+        self, kind: Kind, src: Tensor | None, fgr: Tensor | None, pha: Tensor, seconds: float, dtype: torch.dtype
+    ) -> Tensor:
+        """One output's picture [H, W, C] from one frame's src, fgr [1, 3, H, W] and pha [1, 1, H, W]: floats, or in the
+        output's dtype already, from which only alpha and previews are made."""
+        if kind == "alpha":
+            return interleaved(pha if pha.dtype == dtype else quantise(pha, dtype))[0]
+        assert fgr is not None
+        if kind == "preview":
+            return interleaved(quantise(self._over_board(_float(fgr), _float(pha)), dtype))[0]
+        if kind == "composite":
+            assert self.background is not None
+            bgr = self.background.frames(src, pha, [seconds], self.index)
+            return interleaved(quantise(composite(fgr, pha, bgr), dtype))[0]
+        alpha = quantise(pha, dtype)
+        if kind == "matte" and self.options.premultiplied:
+            color = quantise(premultiply(fgr, pha), dtype)
+        else:
+            color = hide_invisible(quantise(fgr, dtype), alpha)
+        return (interleaved_rgba(color, alpha) if kind == "matte" else interleaved(color))[0]
 
     def pass_over(self, frames: Iterator[SourceFrame]) -> None:
         """Counts frames that an earlier run has rendered. Raises Stopped."""
@@ -168,52 +193,6 @@ class FrameRenderer:
             frames = self._transfers.upload(frames)
         return to_float(frames, self.session.engine.device)
 
-    def _fetched(self, picture: Tensor) -> np.ndarray | Download:
-        return self._transfers.download(picture) if self._transfers else picture.cpu().numpy()
-
-    def _render_frame(self, frame: SourceFrame, fgr: Tensor | None, pha: Tensor, bit_depths: list[int]) -> Pictures:
-        options, seconds = self.options, self._seconds(frame)
-        if options.edges:
-            pha = refine_edges(pha, options.edges)
-        draws = options.preview is not None and self.sheet.wants(self.index)
-        behind = self.background is not None and self.background.needs_source
-        src = self._source(frame) if draws or behind or (self._needs_fgr and options.decontaminate < 1) else None
-        if self._needs_fgr and options.decontaminate < 1:
-            assert src is not None
-            fgr = decontaminate(src, pha, options.decontaminate, fgr)
-        if self._keeps_results:
-            self._shown = frame, fgr, pha
-        if draws:
-            assert src is not None
-            assert fgr is not None
-            self.sheet.add(self.index, seconds, src[0], fgr[0], pha[0])
-        images = [
-            self._picture(kind, src, fgr, pha, seconds, torch.uint16 if depth > 8 else torch.uint8)
-            for kind, depth in zip(self.kinds, bit_depths, strict=True)
-        ]
-        self.index += 1
-        return Pictures(images, frame.pts, frame.number)
-
-    def _picture(
-        self, kind: Kind, src: Tensor | None, fgr: Tensor | None, pha: Tensor, seconds: float, dtype: torch.dtype
-    ) -> np.ndarray | Download:
-        """One output's picture [H, W, C] from one frame's src, fgr [1, 3, H, W] and pha [1, 1, H, W]."""
-        if kind == "alpha":
-            return self._fetched(interleaved(quantise(pha, dtype))[0])
-        assert fgr is not None
-        if kind == "composite":
-            assert self.background is not None
-            bgr = self.background.frames(src, pha, [seconds], self.index)
-            return self._fetched(interleaved(quantise(composite(fgr, pha, bgr), dtype))[0])
-        if kind == "preview":
-            return self._fetched(interleaved(quantise(self._over_board(fgr, pha), dtype))[0])
-        alpha = quantise(pha, dtype)
-        if kind == "matte" and self.options.premultiplied:
-            color = quantise(premultiply(fgr, pha), dtype)
-        else:
-            color = hide_invisible(quantise(fgr, dtype), alpha)
-        return self._fetched((interleaved_rgba(color, alpha) if kind == "matte" else interleaved(color))[0])
-
     def _over_board(self, fgr: Tensor, pha: Tensor) -> Tensor:
         """The small picture [1, 3, h, w] of a preview; scaled premultiplied, so that nothing hidden shows at edges."""
         size = preview_size(*pha.shape[-2:])
@@ -227,3 +206,8 @@ class FrameRenderer:
         if self.first_pts is None:
             self.first_pts = frame.pts
         return float((frame.pts - self.first_pts) * self.info.time_base)
+
+
+def _float(x: Tensor) -> Tensor:
+    """0..1, where it is."""
+    return to_float(x, x.device)
