@@ -1,4 +1,4 @@
-"""How far frames are reduced before the network sees them."""
+"""How much frames are reduced for the network."""
 
 from ..errors import StudioError
 from ..network import small_size
@@ -11,8 +11,8 @@ LONGEST_SIDE = {"auto": 512, "portrait": 480, "full_body": 768}
 def choose_downsample_ratio(wanted: str | float, height: int, width: int) -> float:
     """ "auto", "portrait", "full_body", or a number 0 < ratio <= 1 -> the ratio for frames of this size.
 
-    Frames of at most 512 pixels are never reduced by a preset. Raises StudioError for anything else, and for a
-    number that would leave less than one pixel.
+    The presets never reduce frames whose longest side is at most 512 pixels. Raises StudioError for anything else, and
+    for a number that would leave less than one pixel.
     """
     if isinstance(wanted, str) and wanted not in LONGEST_SIDE:
         try:
@@ -31,6 +31,6 @@ def choose_downsample_ratio(wanted: str | float, height: int, width: int) -> flo
         raise StudioError(f"The downsample ratio is {wanted:g}; it must be above 0 and at most 1.")
     if min(small_size(height, width, wanted)) < 1:
         raise StudioError(
-            f"A downsample ratio of {wanted:g} leaves nothing of {width}x{height} frames. Use a larger one."
+            f"A downsample ratio of {wanted:g} leaves no pixel of {width}x{height} frames. Use a larger one."
         )
     return float(wanted)

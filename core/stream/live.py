@@ -1,7 +1,7 @@
-"""Live streams: mattes of single pictures as they come, for several streams that share their networks.
+"""Live streams: mattes frames one by one as they arrive, for several streams that share engines.
 
-A worker that is fed by a live program asks `SharedEngines` for the network of each stream, which is loaded in the
-background, and keeps a `LiveStream` for each. Latency comes first: one frame at a time, and nothing looks ahead.
+The worker of a live program gets the engine of each stream from `SharedEngines`, which loads it in the background, and
+keeps one `LiveStream` per stream. Low latency comes first: one frame at a time, without looking ahead.
 """
 
 # H, W; h, w of a reduced picture
@@ -33,20 +33,20 @@ from ..weights.download import CATALOGUE
 from .downsample_ratio import choose_downsample_ratio
 from .session import MattingSession
 
-GAP = 1_000_000_000  # ns between two pictures of a stream after which the earlier one says nothing about the later
-RETRY = 30.0  # seconds after which a network that could not be loaded is tried again
-WARM_RUNS = 2  # at a new size: the first has no state yet, which is another path through the network
-CORRECTION_SIDE = 480  # longest side, in pixels, at which a correction is made
-SAMPLED_SIDE = 960  # a picture of more pixels than this along its longest side is thinned out before that
+GAP = 1_000_000_000  # ns between two pictures of a stream; after a longer gap the stream restarts
+RETRY = 30.0  # seconds after which loading is tried again if it failed
+WARM_RUNS = 2  # at a new size: the first run has no state, which takes another path through the network
+CORRECTION_SIDE = 480  # longest side of a correction, in pixels
+SAMPLED_SIDE = 960  # longest side in pixels above which a picture is subsampled first
 
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """What a stream is matted with.
+    """The settings of one stream.
 
-    model: mobilenetv3, resnet50 or a weights file. downsample: as MattingSession's downsample_ratio. edges: of the
-    alpha. decontaminate: strength 0..1 of the correction; 0 makes none. scene_cuts: forget the stream at a cut.
-    Raises StudioError for what cannot be.
+    model: mobilenetv3, resnet50 or a weights file. downsample: as MattingSession's downsample_ratio. edges: for the
+    alpha. decontaminate: strength 0..1 of the colour correction; 0 for none. scene_cuts: reset the state at scene
+    cuts. Raises StudioError for unusable values.
     """
 
     model: str = "mobilenetv3"
@@ -57,28 +57,28 @@ class LiveSettings:
 
     def __post_init__(self) -> None:
         check_number("The decontamination strength", self.decontaminate, 0, 1)
-        choose_downsample_ratio(self.downsample, 1080, 1920)  # raises for what is none
+        choose_downsample_ratio(self.downsample, 1080, 1920)  # raises for an unusable one
 
     def same_session(self, other: "LiveSettings") -> bool:
-        """Whether a stream's memory may live on when these settings are replaced by the others."""
+        """Whether the stream's state stays valid when the other settings replace these."""
         return (self.model, self.downsample, self.scene_cuts) == (other.model, other.downsample, other.scene_cuts)
 
 
 class LiveMatte(NamedTuple):
-    """alpha: [H, W] uint8. correction: [h, w, 4] uint8, or None: what makes the picture's colours those of the straight
-    foreground when added to them, -1..+1 kept as 0..255 with 128 for 0; the fourth channel is 255."""
+    """alpha: [H, W] uint8. correction: [h, w, 4] uint8, or None: the straight foreground's colours minus the picture's,
+    -1..+1 stored as 0..255 with 128 for 0; the fourth channel is 255."""
 
     alpha: np.ndarray
     correction: np.ndarray | None
 
 
 class SharedEngines:
-    """One engine for each model, however many streams use it; loaded (and fetched, where missing) in the background.
+    """One engine per model, however many streams use it; loaded (and downloaded, if missing) in the background.
 
-    device, engine, precision: as for core.engines.choose, which decides as on the command line; `choice` is what it
-    came to. make_engine: network, choice -> Engine.
-    Engines stay until the end: networks are small beside what a graphics card's driver takes once.
-    Raises StudioError where device, engine or precision cannot be had.
+    device, engine, precision: see core.engines.choose, whose result is `choice`.
+    make_engine: network, choice -> Engine.
+    Engines are kept until the process ends: a network takes little memory beside a GPU driver's own.
+    Raises StudioError if the device, engine or precision is not available.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class SharedEngines:
         self._entries: dict[str, _Entry] = {}
 
     def get(self, model: str) -> Engine | None:
-        """The engine, or None while it is being loaded, which the first call begins.
+        """The engine, or None while it is loading. The first call starts loading.
 
-        Raises StudioError if it could not be loaded; after `RETRY` seconds the next call begins anew.
+        Raises StudioError if loading failed; after `RETRY` seconds the next call tries again.
         """
         entry = self._entries.get(model)
         if entry is None or (entry.error and time.monotonic() - entry.ended > RETRY):
@@ -107,12 +107,12 @@ class SharedEngines:
         return entry.engine
 
     def progress(self) -> str:
-        """What is being loaded, in words; "" if nothing is."""
+        """The progress of what is loading, in words; "" if nothing is."""
         entries = list(self._entries.items())
         return "; ".join(entry.progress(model) for model, entry in entries if not entry.engine and not entry.error)
 
     def loaded(self) -> dict[str, Engine]:
-        """The engines that are there, by model."""
+        """The engines that have been loaded, by model."""
         return {model: entry.engine for model, entry in list(self._entries.items()) if entry.engine}
 
     def _load(self, model: str, entry: "_Entry") -> None:
@@ -123,13 +123,13 @@ class SharedEngines:
             entry.engine = self._make_engine(network, self.choice)
         except StudioError as error:
             entry.fail(error)
-        except Exception as error:  # a full disk, a card without memory: the thread's end would be told to nobody
+        except Exception as error:  # a full disk, a GPU without memory: nobody sees the exceptions of a thread
             release_cached_memory(self.device)
             entry.fail(StudioError(f"The network {model} cannot be loaded: {type(error).__name__}: {error}"))
 
 
 class _Entry:
-    """A model's engine, or how far it is. Written by the loading thread alone: `error` last."""
+    """A model's engine, or its progress. Written by the loading thread alone, `error` last."""
 
     def __init__(self, here: bool):
         self.engine: Engine | None = None
@@ -153,16 +153,16 @@ class _Entry:
 
 
 def weights_are_here(model: str) -> bool:
-    """Whether a model's weights need no download: a file was named, or they have been fetched."""
+    """Whether a model's weights need no download: a file was given, or they have been downloaded."""
     if model not in CATALOGUE or os.environ.get("RVM_WEIGHTS"):
         return True
     return (models_dir() / CATALOGUE[model].installed_name).is_file()
 
 
 class LiveStream:
-    """One live source: its session with the network, begun anew whenever earlier pictures say nothing about the next.
+    """One live source and its session, which restarts when the source changes or pauses.
 
-    engine: may serve other streams too, in turns.
+    engine: may be shared with other streams; they take turns.
     """
 
     def __init__(self, engine: Engine, settings: LiveSettings):
@@ -180,8 +180,8 @@ class LiveStream:
         self._time = self._gap = 0
 
     def prepare(self, height: int, width: int) -> bool:
-        """Runs the network on blank pictures if it has not seen the size yet: the first runs take many times longer.
-        Whether it did; there is a newer picture then."""
+        """Runs the network on blank pictures when a size is new, because the first runs take many times longer.
+        Returns whether it did: a newer picture has arrived by then."""
         if (height, width) in self._prepared:
             return False
         ratio = choose_downsample_ratio(self.settings.downsample, height, width)
@@ -192,37 +192,37 @@ class LiveStream:
         return True
 
     def matte(self, picture: np.ndarray, time_ns: int, epoch: int) -> LiveMatte:
-        """The matte of the stream's newest picture [H, W, 4], uint8 RGBA, colours as sRGB; its alpha is not looked at.
+        """Mattes the newest picture [H, W, 4], uint8 RGBA in sRGB; its alpha is ignored.
 
-        time_ns: the picture's, by any clock. epoch: another number than the last one's where another source begins.
-        Raises StudioError where memory does not suffice; the next picture may be tried all the same.
+        time_ns: of the picture, by any clock. epoch: a number that changes when another source begins.
+        Raises StudioError if memory runs out; the next picture may still succeed.
         """
         if self._is_new_stream(time_ns, epoch):
             self.session.reset()
         self._epoch, self._time = epoch, time_ns
         edges, device = self.settings.edges, self.engine.device
-        # A graphics card picks the channels apart faster than the CPU does.
+        # A GPU separates the channels faster than the CPU.
         whole = torch.from_numpy(picture)[None].to(device if device.type in ("cuda", "xpu") else "cpu")
         src = frames_from_pictures(whole, "rgba")
         out = torch.uint8 if edges.is_identity else torch.float32
         _, raw = self.session.matte(src, out=out, foreground=False, out_device=device)
         pha = quantise(refine_edges(raw, edges), torch.uint8) if out == torch.float32 else raw
         strength = self.settings.decontaminate
-        # The edge as the network found it tells where colours mix, also where it is moved afterwards.
+        # Colours mix at the edge that the network found, even if the edge is moved afterwards.
         correction = make_correction(src, raw.to(src.device), strength) if strength > 0 else None
         return LiveMatte(pictures_from_frames(pha)[0, :, :, 0], correction)
 
     def _is_new_stream(self, time_ns: int, epoch: int) -> bool:
-        """By the epoch, and by the time since the last picture: of a network that needs seconds for each, every
-        interval is long, so it is also compared with the one before."""
+        """Decided by the epoch and by the time since the last picture. A slow network makes every interval long, so the
+        interval is also compared with the one before."""
         gap, usual = 0 if self._epoch is None else time_ns - self._time, self._gap
         self._gap = gap
         return epoch != self._epoch or gap < 0 or gap > max(GAP, 3 * usual)
 
 
 def make_correction(src: Tensor, pha: Tensor, strength: float) -> np.ndarray:
-    """src [1, 3, H, W] and pha [1, 1, H, W], float 0..1 or uint8 -> LiveMatte's correction, half as large as src or
-    smaller: the colour of a background changes slowly, and whoever draws it interpolates."""
+    """src [1, 3, H, W] and pha [1, 1, H, W], float 0..1 or uint8 -> LiveMatte's correction, at most half as
+    large as src: background colours change slowly, and the renderer interpolates."""
     H, W = src.shape[-2:]  # noqa: N806
     step = max(1, max(H, W) // SAMPLED_SIDE)
     scale = min(0.5, CORRECTION_SIDE / max(H, W))

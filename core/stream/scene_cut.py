@@ -1,7 +1,7 @@
-"""Tells whether a frame begins a new scene, from small thumbnails; blind to brightness, and to camera movement."""
+"""Detects scene cuts by comparing small thumbnails; ignores changes of brightness and camera movement."""
 
 # C = 3 channels, H height, W width; a thumbnail is [3, 26, 26] whatever the frame's shape. Thumbnails are compared in
-# numpy: for so little work, starting PyTorch's threads costs more than the work, and on a busy machine 100 times more.
+# numpy: for so little work, starting PyTorch's threads takes longer than the work, 100 times longer on a busy machine.
 
 from collections.abc import Iterator
 
@@ -14,29 +14,29 @@ from torch.nn import functional as F
 from ..errors import StudioError
 
 SIDE = 26
-# The thumbnails are laid over each other with up to this many cells of shift: an eighth of the picture a frame.
+# The thumbnails are compared at shifts of up to this many cells: an eighth of the picture per frame.
 SHIFT = 3
-# Cells of 4 x 4 are averaged for the coarse comparison, which finds zooms and turns alike.
+# Blocks of 4 x 4 cells are averaged for the coarse comparison, which tolerates zooms and rotations.
 COARSE = 4
-# A thumbnail whose standard deviation is below this shows nothing to compare: black, a white flash, fog.
+# A thumbnail whose standard deviation is below this has nothing to compare: black, a white flash, fog.
 FLAT = 0.02
 # An overlap of two thumbnails is compared down to this, about one step of 8 bits.
 FAINT = 0.005
-# Rows and columns at the border that stay below this in both pictures are bars, not picture.
+# Rows and columns at the border that are below this in both pictures are letterbox bars.
 BLACK = 0.03
-# Pixels taken along each side of a large frame: about ten a cell, so that noise of sigma 0.1 averages to 0.01.
+# Pixels sampled along each side of a large frame: about ten per cell, so that noise of sigma 0.1 averages to 0.01.
 SAMPLES = 240
 GAINS = 2 ** np.linspace(0, 3, 13)  # 1 .. 8
-# The neighbourhood, in cells, within which brightness and contrast are evened out against uneven light.
+# The neighbourhood, in cells, in which brightness and contrast are normalised against uneven light.
 NEARBY = 5
 
 
 class SceneCutDetector:
-    """Fed every frame of a stream in order, says at which ones a new scene begins.
+    """Receives every frame of a stream in order and tells which ones begin a new scene.
 
-    A frame is compared with the last one before it that showed something. The score is 1 - correlation of the two
+    A frame is compared with the last frame before it that was not flat. The score is 1 - correlation of the two
     thumbnails: 0 the same picture but for brightness, contrast and tint, 1 nothing in common, 2 a negative. Above
-    `threshold` it is a cut. What the score comes to on 18 photographs at 16:9, median and worst:
+    `threshold` it is a cut. Scores on 18 photographs at 16:9, median and worst:
 
         hard cut to another photograph                      0.86, 1 % below 0.49, smallest 0.44
         the same under the bars of a letter box (2 x 1/8)   0.85, 1 % below the threshold
@@ -51,13 +51,13 @@ class SceneCutDetector:
         gamma 2.2; noise of sigma 0.1; blocks of 16 pixels  0.01, 0.00, 0.00; largest 0.06
         dissolve over 2, 4, 6, 12 frames                    0.41, 0.11, 0.05, 0.01; largest 0.86, 0.59, 0.42, 0.12
 
-    So 0.4 misses next to no cut and takes no ordinary movement for one. A lower one finds cuts between shots that
-    look alike, a higher one lives with whip pans.
+    So 0.4 misses almost no cut and no ordinary movement exceeds it. A lower threshold finds cuts between similar
+    shots; a higher one tolerates whip pans.
 
-    No cut: the first frame; a frame that is nearly flat (nor is the next one compared with it, so a fade through
-    black or white fires once, when the new scene can be seen, and a flash that whitens the picture does not fire); a
-    dissolve over more than six frames, as every frame of it resembles the one before. Can fire wrongly: a pan by more
-    than an eighth of the picture from one frame to the next, a flash that burns out a part of the picture.
+    Not cuts: the first frame; a nearly flat frame (the next one is not compared with it either, so a fade through
+    black or white is one cut, when the new scene becomes visible, and a flash that whitens the picture is none); a
+    dissolve over more than six frames, since every frame resembles the one before. False positives: a pan by more
+    than an eighth of the picture within one frame, a flash that overexposes a part of the picture.
 
     Costs 1 to 2 ms a frame on one CPU core, 4K included.
     """
@@ -72,8 +72,8 @@ class SceneCutDetector:
 
     @property
     def state(self) -> Tensor | None:
-        """What is remembered: a thumbnail [3, 26, 26] (float32, CPU) that nobody writes to, or None. Set it to go on
-        from there."""
+        """The last thumbnail [3, 26, 26] (float32, CPU), which nothing writes to, or None. Setting it continues from
+        there."""
         return self._seen
 
     @state.setter
@@ -82,7 +82,7 @@ class SceneCutDetector:
         self._seen = None if seen is None else seen.to("cpu", torch.float32)
 
     def reset(self) -> None:
-        """Forgets what was seen: the next frame is a first frame."""
+        """Forgets the last thumbnail: the next frame counts as the first."""
         self._seen = None
 
     def is_cut(self, frame: Tensor) -> bool:
@@ -103,17 +103,17 @@ def thumbnail(frame: Tensor) -> Tensor:
     peak = {torch.uint8: 255, torch.uint16: 65535}.get(frame.dtype, 1)
     assert frame.is_floating_point() or peak > 1, f"float 0..1, uint8 or uint16 expected, got {frame.dtype}"
     step_y, step_x = (max(1, side // SAMPLES) for side in frame.shape[1:])
-    # The start leaves as much over at the beginning as at the end.
+    # The samples are centred: the margins at both ends are equal.
     samples = frame[:, (frame.shape[1] - 1) % step_y // 2 :: step_y, (frame.shape[2] - 1) % step_x // 2 :: step_x]
     return F.adaptive_avg_pool2d(samples.detach().float() / peak, SIDE).cpu()
 
 
 def shown_parts(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Two thumbnails -> [3, h, w] of each without the outermost rows and columns that are black in both: the bars of
-    a letter box would make any two pictures alike.
+    """Crops the outer rows and columns that are black in both thumbnails -> [3, h, w] of each: letterbox bars would
+    make any two pictures similar.
 
-    One more row or column goes at every side, as an edge may be covered in part. Pictures that are black but for a
-    strip too narrow to compare stay as they are.
+    One more row or column is cropped at every side, since a cell may be covered partly. Pictures that are black except
+    for a strip too narrow to compare are not cropped.
     """
     lit = torch.maximum(a, b).amax(0).numpy() > BLACK
     crop = [slice(None)]
@@ -125,9 +125,9 @@ def shown_parts(a: Tensor, b: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scene_changes(before: np.ndarray, after: np.ndarray) -> Iterator[float]:
-    """Scores 0..2 of the shown parts of two thumbnails, one for each way to be one scene; the least counts.
+    """Scores 0..2 of two cropped thumbnails, one for each way in which they may show one scene; the lowest counts.
 
-    The cheap one that most frames pass comes first: a caller that has seen enough stops there.
+    The cheap comparison that settles most frames comes first: the caller stops as soon as one is low enough.
     """
     for a, b in ((before, after), _exposed_alike(before, after)):
         yield 1 - _correlation(_coarse(a), _coarse(b), 0)
@@ -142,8 +142,8 @@ def _coarse(x: np.ndarray) -> np.ndarray:
 
 
 def _exposed_alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The darker of the two brightened, and clipped at white, to the mean of the other: undoes an exposure jump in
-    which highlights burnt out, which a correlation alone would take for another picture."""
+    """Brightens the darker one, clipped at white, to the mean of the other: undoes an exposure jump with overexposed
+    highlights, which correlation alone would score as another picture."""
     if a.mean() > b.mean():
         brighter, darker = _exposed_alike(b, a)
         return darker, brighter
@@ -153,8 +153,8 @@ def _exposed_alike(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _evened(x: np.ndarray) -> np.ndarray:
-    """Each cell's difference to the mean of its neighbourhood, in standard deviations of the neighbourhood: what a
-    lamp, a shadow or a flash that lights some parts more than others leaves as it was."""
+    """Each cell's difference from the mean of its neighbourhood, in standard deviations of the neighbourhood: hardly
+    changed by a lamp, a shadow or a flash that lights some parts more than others."""
     margin = NEARBY // 2
 
     def average(y: np.ndarray) -> np.ndarray:
@@ -167,14 +167,15 @@ def _evened(x: np.ndarray) -> np.ndarray:
 
 def _correlation(a: np.ndarray, b: np.ndarray, shift: int) -> float:
     """Largest zero-mean normalised correlation of the overlap of a and b, [3, H, W], over all shifts up to `shift`
-    cells (a quarter of the side at most). Each channel's mean is taken off, then the three are one vector.
+    cells (a quarter of the side at most). The mean of each channel is subtracted; the three channels
+    then form one vector.
 
-    -1 where no overlap shows anything.
+    -1 if every overlap is flat.
     """
     border = [(0, 0), *((min(shift, side // 4),) * 2 for side in a.shape[1:])]
 
     def shifted(x: np.ndarray) -> np.ndarray:
-        """[C, shifts in y, shifts in x, H, W], zero where the picture does not reach."""
+        """[C, shifts in y, shifts in x, H, W], zero outside the picture."""
         return sliding_window_view(np.pad(x, border), x.shape[1:], axis=(1, 2))
 
     def sums(x: np.ndarray, y: np.ndarray) -> np.ndarray:

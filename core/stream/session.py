@@ -1,4 +1,4 @@
-"""One stream's matting: the state carried from call to call, and everything a caller could get wrong around it."""
+"""Mattes one stream: carries the state from call to call and checks what the caller gives."""
 
 # T frames, C channels, H, W
 
@@ -26,16 +26,16 @@ MOST_AT_ONCE = 12  # frames through the network
 PIXELS_AT_ONCE = MOST_AT_ONCE * 1920 * 1080  # at the full size: fewer frames where they are larger
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
-    """A session's `stopped` said so. Its state is as after the last chunk that was yielded."""
+class Stopped(Exception):  # noqa: N818 - not an error: the caller asked for it
+    """Raised when a session's `stopped` returns True. The state is the one after the last chunk that was yielded."""
 
 
 @dataclass(frozen=True)
 class StreamState:
-    """A stream's memory between two calls. A value: nobody writes to its tensors.
+    """A stream's memory between two calls. Immutable: nothing writes to its tensors.
 
-    rec: r1..r4 [1, C_i, h/2^i, w/2^i]. Height, width: of the frames. frame_count: frames seen since the session
-    began. scene: what the scene-cut detector remembers, None where it is off.
+    rec: r1..r4 [1, C_i, h/2^i, w/2^i]. height, width: of the frames. frame_count: frames since the session began.
+    scene: the state of the scene-cut detector; None without one.
     """
 
     rec: Rec
@@ -54,8 +54,8 @@ class StreamState:
 
 
 def opening_backwards(count: int, available: int) -> list[int]:
-    """Indices of `count` frames that lead up to frame 0: count, ..., 2, 1 where so many are available; with fewer,
-    to and fro between 0 and the last one, so that neighbours stay neighbours in time."""
+    """Indices of `count` frames that lead up to frame 0: count, ..., 2, 1 if that many are available; with fewer,
+    back and forth between 0 and the last one, so that successive indices stay neighbours in time."""
     if available == 1:
         return [0] * count
     period = 2 * (available - 1)
@@ -63,24 +63,25 @@ def opening_backwards(count: int, available: int) -> list[int]:
 
 
 class MattingSession:
-    """Mattes one stream of frames, call after call, in chunks of any length with the same result. Outside the core it
-    is called Session.
+    """Mattes one stream of frames over any number of calls; the result does not depend on how the frames are divided
+    among the calls. Exported as Session.
 
     model: an Engine, as `load` makes it; or a MattingNetwork (run eagerly on `device` in `dtype`; see
         core.machine.device for "auto"), which is several times slower on a CPU.
-    downsample_ratio: "auto" (longest side to 512), "portrait", "full_body", or a number; fixed by the first frames.
-    chunk: frames through the network at once, or "auto" (1 on a CPU, where more is slower). When memory runs out
-        it is halved for good and the same frames are tried again.
-    warm_up: frames replayed before a stream's first (and a scene's first) frame, 0 for none. The network's error
-        falls over its first frames; replaying the opening frames backwards makes frame 0 as good as the rest. It
-        looks ahead only within the frames of the call (and `ahead` of `stream`): give the first call at least
-        warm_up + 1 frames; with fewer they are gone through to and fro.
+    downsample_ratio: "auto" (longest side reduced to 512), "portrait", "full_body", or a number; fixed by the first
+        frames.
+    chunk: frames per run of the network, or "auto" (1 on a CPU, where more is slower). When memory runs out, it is
+        halved permanently and the same frames are run again.
+    warm_up: frames replayed before a stream's first (and a scene's first) frame, 0 for none. The network's
+        error decreases over its first frames; replaying the opening frames backwards makes frame 0 as good as the
+        rest. The warm-up looks ahead only within the frames of the call (and `ahead` of `stream`): give the first
+        call at least warm_up + 1 frames; fewer are replayed back and forth.
     scene_cut: None for off, True for the detector's usual threshold, or a threshold (see core.stream.scene_cut); the
         state is reset at each detected cut.
-    on_size_change: "error", or "reset" to begin anew (with a warning in the log) when frames of another size come.
-    stopped: asked before every run of the engine, warm-ups included; when it says so, Stopped is raised.
+    on_size_change: what happens when the frame size changes: "error", or "reset" (restart, with a warning in the log).
+    stopped: called before every run of the engine, warm-ups included; when it returns True, Stopped is raised.
 
-    Raises StudioError for settings that cannot work here.
+    Raises StudioError for unusable settings.
 
     >>> import rvm_studio
     >>> with rvm_studio.open_reader("clip.mp4") as reader:
@@ -131,10 +132,10 @@ class MattingSession:
 
     @property
     def state(self) -> StreamState | None:
-        """The state after the last frame; None before the first and after a reset. Setting it continues there.
+        """The state after the last frame; None before the first one and after a reset. Setting it continues from there.
 
-        Setting raises StudioError where the state is of another variant or precision; another size or ratio is
-        found when frames come.
+        Setting raises StudioError if the state belongs to another variant or precision. A different size or ratio
+        is reported with the next frames.
         """
         return self._state
 
@@ -145,7 +146,7 @@ class MattingSession:
             return
         if state.variant != self.engine.variant:
             raise StudioError(
-                f"The state is of the {state.variant} network but this session runs {self.engine.variant}. "
+                f"The state belongs to the {state.variant} network but this session runs {self.engine.variant}. "
                 "Use the same model for both, or start without a state."
             )
         if state.dtype != self.engine.dtype:
@@ -160,7 +161,7 @@ class MattingSession:
 
     @property
     def transfers(self) -> Transfers | None:
-        """The engine's, where it has them: copies beside its work (see core.engines.transfers)."""
+        """Those of the engine, if it has any: copies that overlap with its computation (see core.engines.transfers)."""
         return self.engine.transfers
 
     def reset(self) -> None:
@@ -181,11 +182,11 @@ class MattingSession:
 
         frames: tensor [T, 3, H, W], float 0..1 or uint8 / uint16; or pictures: an array [T, H, W, 3] or a sequence
         of T arrays [H, W, 3]. T = 0 gives empty results.
-        out: torch.float32 (0..1), torch.uint8 or torch.uint16 (rounded, full range). Without `foreground`, fgr has
-        no elements (T, 3, 0, 0), and its work is saved.
+        out: torch.float32 (0..1), torch.uint8 or torch.uint16 (rounded, full range). Without `foreground`, fgr is
+        empty (T, 3, 0, 0) and is not computed.
 
-        Raises StudioError where the size differs from the state's (unless on_size_change="reset"), or where not
-        even one frame fits in memory, and Stopped; the state is then as before the call.
+        Raises StudioError if the size differs from the state's (unless on_size_change="reset") or not even one
+        frame fits in memory, and Stopped; the state is then the one before the call.
         """
         frames = self._checked(frames)
         T, _, H, W = frames.shape  # noqa: N806
@@ -219,16 +220,16 @@ class MattingSession:
         drawing: Drawing | None = None,
         ahead: Tensor | np.ndarray | Sequence[np.ndarray] = (),
     ) -> Iterator[EngineOutput]:
-        """As `matte`, but yields each chunk's result as the engine made it, on the engine's device, so that no more
-        than a chunk is held. The state moves on with every chunk; after an error or Stopped it is that of the last one.
+        """Like `matte`, but yields the result of each chunk on the engine's device, so that no more than one chunk is
+        held. The state advances with every chunk; after an error or Stopped it is the one after the last chunk.
 
-        drawing: for an engine that draws (see Engine.run): finished pictures, besides the foreground where asked for.
-        ahead: frames that follow, which are not matted but may serve a new scene's warm-up; with `look_ahead` of them
-        (or all there are) the result is the same for every length of `frames`.
+        drawing: finished pictures, from an engine that draws (see Engine.run).
+        ahead: the frames that follow. They are not matted, but the warm-up of a new scene may use them; with
+        `look_ahead` of them (or all that remain) the result is the same for every length of `frames`.
         """
         frames = self._checked(frames)
         if out not in (torch.float32, torch.uint8, torch.uint16):
-            raise StudioError(f"The results are asked for as {out}; expected torch.float32, uint8 or uint16.")
+            raise StudioError(f"The output dtype is {out}; expected torch.float32, uint8 or uint16.")
         T, _, H, W = frames.shape  # noqa: N806
         if T == 0:
             return
@@ -254,15 +255,15 @@ class MattingSession:
 
     @property
     def look_ahead(self) -> int:
-        """How many frames after a call's last one a warm-up may want to see (see `stream`): 0 unless scene cuts are
-        looked for."""
+        """How many frames after the last one of a call a warm-up may use (see `stream`): 0 unless scene cuts
+        are detected."""
         return self.warm_up if self._detector else 0
 
     def warm_up_on(self, opening: Tensor | np.ndarray | Sequence[np.ndarray]) -> None:
-        """Warms a fresh stream up on its opening frames (as many as `warm_up` + 1), whose first will be the first
-        given to `matte`. For callers who give few frames at a time; `matte` does it by itself otherwise.
-        Raises as `matte`; the stream is then as fresh as before."""
-        assert self._state is None, "warm_up_on is for a fresh stream"
+        """Warms up a new stream on its opening frames (`warm_up` + 1 of them); the first of them will also be the first
+        frame given to `matte`. For callers that give few frames at a time; otherwise `matte` warms up by itself. Raises
+        the same errors as `matte`; the stream is then still new."""
+        assert self._state is None, "warm_up_on is for a new stream"
         singles = self._singles(opening)
         H, W = singles[0].shape[-2:]  # noqa: N806
         ratio = self.fitting_ratio(H, W)
@@ -271,7 +272,7 @@ class MattingSession:
             self._advance(rec, 0, H, W, ratio, None)
 
     def _find_cuts(self, frames: Tensor) -> tuple[list[int], list[Tensor | None]]:
-        """The frames that begin a scene, and what the detector will remember after each frame."""
+        """The frames that begin a scene, and the detector's state after each frame."""
         cuts: list[int] = []
         if self._detector is None:
             return cuts, [None] * len(frames)
@@ -281,11 +282,11 @@ class MattingSession:
             if self._detector.is_cut(frame):
                 cuts.append(t)
             scenes.append(self._detector.state)
-        self._detector.state = before  # it moves on with the chunks that are done
+        self._detector.state = before  # it advances with the chunks that are done
         return cuts, scenes
 
     def _within_scene(self, singles: list[Tensor], scene: Tensor | None) -> list[Tensor]:
-        """The frames [1, 3, H, W] up to the next cut, found with a detector of its own that goes on from `scene`."""
+        """The frames [1, 3, H, W] up to the next cut, found by a separate detector that starts from `scene`."""
         if self._detector is None:
             return singles
         scout = SceneCutDetector(self._detector.threshold)
@@ -309,7 +310,7 @@ class MattingSession:
         foreground: bool,
         drawing: Drawing | None = None,
     ) -> EngineOutput:
-        """The first chunk of the frames through the engine, as many as fit in memory."""
+        """Runs the engine on the first chunk of the frames, on as many as fit in memory."""
         while True:
             if self.stopped():
                 raise Stopped
@@ -325,13 +326,13 @@ class MattingSession:
                         f"Not even one {W}x{H} frame fits in the memory of {self.engine.device}. Use a smaller "
                         "downsample ratio or smaller frames, close other programs, or use the device cpu."
                     ) from error
-            # Outside the except block, so that the failed attempt's tensors are gone.
+            # Outside the except block, so that the tensors of the failed attempt have been freed.
             self._chunk = len(part) // 2
             release_cached_memory(self.engine.device)
-            log.warning("Out of memory with %d frames at once; going on with %d.", len(part), self._chunk)
+            log.warning("Out of memory with %d frames per run; continuing with %d.", len(part), self._chunk)
 
     def chunk_for(self, height: int, width: int) -> int:
-        """How many frames of this size go through the network at once."""
+        """How many frames of this size the network runs at once."""
         if self._chunk is not None:
             return self._chunk
         if self.engine.device.type == "cpu":
@@ -339,14 +340,14 @@ class MattingSession:
         return max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (height * width)))
 
     def _replayed(self, opening: list[Tensor], ratio: float) -> Rec | None:
-        """The state just before a scene's first frame, from replaying its opening (each [1, 3, H, W]) backwards."""
+        """The state just before a scene's first frame, from replaying its opening (frames [1, 3, H, W]) backwards."""
         rec = None
         for t in opening_backwards(self.warm_up, len(opening)):
             rec = self._run(opening[t], rec, ratio, torch.uint8, foreground=False).rec
         return rec
 
     def _singles(self, frames: Tensor | np.ndarray | Sequence[np.ndarray]) -> list[Tensor]:
-        """Frames [1, 3, H, W], one by one: pictures are not copied."""
+        """Separate frames [1, 3, H, W]; pictures are not copied."""
         if isinstance(frames, Tensor | np.ndarray):
             return list(self._checked(frames).split(1))
         if len({np.shape(picture) for picture in frames}) > 1:
@@ -368,31 +369,29 @@ class MattingSession:
             raise StudioError(f"The frames are {frames.dtype}; expected float 0..1, uint8 or uint16.")
         if len(frames) and 0 in frames.shape:
             raise StudioError(f"The frames are empty: {frames.shape[3]}x{frames.shape[2]} pixels.")
-        if len(frames) and frames.is_floating_point() and self._state is None:  # once a stream: it is no small work
+        if len(frames) and frames.is_floating_point() and self._state is None:  # once per stream, because it takes time
             peak = frames[0].amax().item()
             if not peak < 1.5:
-                raise StudioError(f"The frames reach {peak:g}; float frames are 0..1. Divide them, or give uint8.")
+                raise StudioError(
+                    f"The frames reach {peak:g}; float frames are 0..1. Scale them to 0..1, or give uint8."
+                )
         return frames
 
     def fitting_ratio(self, height: int, width: int) -> float:
-        """The downsample ratio for frames of this size. Raises StudioError where the state, if any, is of another size
-        (unless on_size_change="reset") or ratio."""
+        """The downsample ratio for frames of this size. Raises StudioError if there is a state of another size (unless
+        on_size_change="reset") or ratio."""
         state = self._state
         if state and (state.height, state.width) != (height, width):
-            message = (
-                f"The frames are {width}x{height} but the recurrent state is of {state.width}x{state.height} frames."
-            )
+            message = f"The frames are {width}x{height} but the state belongs to {state.width}x{state.height} frames."
             if self.on_size_change == "error":
-                raise StudioError(
-                    f"{message} Reset the state where a new clip begins, or scale the frames to one size."
-                )
-            log.warning("%s Starting anew.", message)
+                raise StudioError(f"{message} Reset the state when a new clip begins, or scale all frames to one size.")
+            log.warning("%s Restarting the stream.", message)
             self.reset()
             state = None
         ratio = choose_downsample_ratio(self.downsample_ratio, height, width)
         if state and state.downsample_ratio != ratio:
             raise StudioError(
-                f"The downsample ratio is {ratio:g} but the recurrent state is of {state.downsample_ratio:g}. "
-                "Keep the ratio within a clip, or reset the state."
+                f"The downsample ratio is {ratio:g} but the state was made with {state.downsample_ratio:g}. "
+                "Use one ratio for the whole clip, or reset the state."
             )
         return ratio

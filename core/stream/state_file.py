@@ -1,4 +1,4 @@
-"""A stream's state outside a session: as a plain dict that programs pass around, and as a safetensors file."""
+"""A stream's state outside a session: as a plain dict for other programs, and as a safetensors file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,30 +33,30 @@ def state_to_dict(state: StreamState) -> dict[str, object]:
 
 
 def state_from_dict(values: Mapping[str, object]) -> StreamState:
-    """What `state_to_dict` made. Raises StudioError for anything else."""
+    """The state from a dict made by `state_to_dict`. Raises StudioError for anything else."""
     missing = [key for key in (*_REC, "variant", "height", "width", "downsample_ratio", "dtype") if key not in values]
     if missing:
         raise StudioError(f"This is not the state of a matting stream: {', '.join(missing)} are missing. {_HINT}")
     rec = tuple(values[name] for name in _REC)
     if not all(isinstance(r, Tensor) and r.ndim == 4 and r.is_floating_point() for r in rec):
-        raise StudioError(f"This is not the state of a matting stream: r1..r4 are no [1, C, h, w] tensors. {_HINT}")
+        raise StudioError(f"This is not the state of a matting stream: r1..r4 are not tensors [1, C, h, w]. {_HINT}")
     variant, dtype, scene = values["variant"], values["dtype"], values.get("scene")
     if variant not in ENCODERS or dtype not in DTYPES:
-        raise StudioError(f"The state is of an unknown network or precision: {variant!r}, {dtype!r}. {_HINT}")
+        raise StudioError(f"The state belongs to an unknown network or precision: {variant!r}, {dtype!r}. {_HINT}")
     if scene is not None and not isinstance(scene, Tensor):
         raise StudioError(f"The state's scene is a {type(scene).__name__}, expected a tensor. {_HINT}")
     try:
         height, width, count = (int(values.get(key, 0)) for key in ("height", "width", "frame_count"))  # pyright: ignore
         ratio = float(values["downsample_ratio"])  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError) as error:
-        raise StudioError(f"The state's size or ratio is no number ({error}). {_HINT}") from error
+        raise StudioError(f"The state's size or ratio is not a number ({error}). {_HINT}") from error
     return StreamState(rec, str(variant), height, width, ratio, DTYPES[str(dtype)], count, scene)  # pyright: ignore
 
 
 def save_state(state: StreamState, path: Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """Writes a .safetensors file; it appears complete or not at all. metadata: more strings to keep.
+    """Writes a .safetensors file; the file appears complete or not at all. metadata: further strings to store.
 
-    Raises StudioError where it cannot be written."""
+    Raises StudioError if it cannot be written."""
     values = state_to_dict(state)
     tensors = {key: value.contiguous() for key, value in values.items() if isinstance(value, Tensor)}
     texts = {key: str(value) for key, value in values.items() if not isinstance(value, Tensor) and value is not None}
@@ -65,19 +65,17 @@ def save_state(state: StreamState, path: Path, metadata: Mapping[str, str] | Non
 
 
 def load_state(path: Path) -> tuple[StreamState, dict[str, str]]:
-    """The state and all metadata of a file that `save_state` wrote. Nothing in a file is ever run.
+    """The state and all metadata of a file written by `save_state`. Nothing in a file is ever executed.
 
-    Raises StudioError where it is missing, damaged, or no state."""
+    Raises StudioError if the file is missing, damaged, or not a state."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise StudioError(f"The state {path} cannot be read ({error}). Save it again, or begin without one.") from error
+        raise StudioError(f"The state {path} cannot be read ({error}). Save it again, or start without one.") from error
     if metadata.get(DIGEST, digest(tensors)) != digest(tensors):
-        raise StudioError(
-            f"The state {path} is damaged: it is not what was saved. Save it again, or begin without one."
-        )
+        raise StudioError(f"The state {path} is damaged: its checksum is wrong. Save it again, or start without one.")
     if metadata.get("format") != FORMAT:
-        raise StudioError(f"{path} is no state of a matting stream. {_HINT}")
+        raise StudioError(f"{path} is not the state of a matting stream. {_HINT}")
     return state_from_dict({**metadata, **tensors}), metadata

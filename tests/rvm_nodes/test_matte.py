@@ -113,7 +113,7 @@ def test_a_state_of_another_size_is_refused_before_anything_runs(comfy, model, f
     state = run(RVMMatte, model, frames(1, 36, 64))[3]
     comfy.loaded.clear()
     comfy.previews.clear()
-    with pytest.raises(StudioError, match="RVM Matte: The frames are 80x64 but the recurrent state is of 64x36 frames"):
+    with pytest.raises(StudioError, match="RVM Matte: The frames are 80x64 but the state belongs to 64x36 frames"):
         run(RVMMatte, model, frames(1), state=state)
     assert not comfy.loaded
     assert not comfy.previews
@@ -121,17 +121,17 @@ def test_a_state_of_another_size_is_refused_before_anything_runs(comfy, model, f
 
 def test_a_state_of_another_ratio_is_refused(model, frames):
     state = run(RVMMatte, model, frames(1))[3]
-    with pytest.raises(StudioError, match=r"downsample ratio is 0\.5 but the recurrent state is of 1"):
+    with pytest.raises(StudioError, match=r"downsample ratio is 0\.5 but the state was made with 1"):
         run(RVMMatte, model, frames(1), state=state, downsample="custom", custom_ratio=0.5)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"variant": "resnet50"}, "of the resnet50 network"),
+        ({"variant": "resnet50"}, "belongs to the resnet50 network"),
         ({"dtype": "fp16"}, "The state is fp16 but this session computes in fp32"),
         ({"r1": 3}, "no \\[1, C, h, w\\] tensors"),
-        ({"height": "tall"}, "is no number"),
+        ({"height": "tall"}, "is not a number"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(model, frames, changes, message):

@@ -195,7 +195,7 @@ def test_a_state_of_another_size_is_refused_before_any_work(comfy, fake, model, 
     for file in (comfy.root / "temp").iterdir():
         file.unlink()
     comfy.loaded.clear()
-    with pytest.raises(StudioError, match="frames are 80x64 but the recurrent state is of 64x36"):
+    with pytest.raises(StudioError, match="frames are 80x64 but the state belongs to 64x36"):
         matte_video(fake, model, large, state=state)
     assert not comfy.loaded
     assert not list((comfy.root / "temp").iterdir())

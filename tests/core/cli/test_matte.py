@@ -345,7 +345,7 @@ def test_nothing_to_write(red_studio, clip):
         (["-o", "new/../clip.mp4", "--overwrite"], "clip.mp4 is the input"),
         (["-o", "out.mov", "--foreground", "clip.mp4", "--overwrite"], "clip.mp4 is the input"),
         (["-o", "clip.mp4/out.mov"], "clip.mp4 is not a folder"),
-        (["-o", "out.mov", "--downsample", "0.001"], "0.001 leaves nothing of 64x48 frames"),
+        (["-o", "out.mov", "--downsample", "0.001"], "0.001 leaves no pixel of 64x48 frames"),
     ],
 )
 def test_outputs_and_options_that_cannot_be(red_studio, clip, options, says):

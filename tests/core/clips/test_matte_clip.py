@@ -548,7 +548,7 @@ def test_a_state_of_another_size_is_an_error_before_anything_else(tmp_path, make
     session = MattingSession(engine, warm_up=3)
     matte_clip(other, [Output(tmp_path / "other.mov", "matte")], session)
     state, runs = session.state, engine.runs
-    with pytest.raises(StudioError, match="The frames are 96x64 but the recurrent state is of 80x64 frames"):
+    with pytest.raises(StudioError, match="The frames are 96x64 but the state belongs to 80x64 frames"):
         matte_clip(source, [Output(tmp_path / "new" / "out.mov", "matte")], session)
     assert engine.runs == runs
     assert session.state is state

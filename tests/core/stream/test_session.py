@@ -109,7 +109,7 @@ def test_a_size_change_is_an_error_unless_asked_for(network, clip, caplog):
     session = session_of(network)
     session.matte(clip[:2])
     before = session.state
-    message = r"The frames are 80x60 but the recurrent state is of 90x60 frames"
+    message = r"The frames are 80x60 but the state belongs to 90x60 frames"
     with pytest.raises(StudioError, match=message):
         session.matte(clip[2:4, :, :, :80])
     assert session.state is before
@@ -125,14 +125,14 @@ def test_a_state_that_does_not_fit_is_refused(network, clip):
     session = session_of(network)
     session.matte(clip[:1])
     other = session_of(MattingNetwork("resnet50"))
-    with pytest.raises(StudioError, match="state is of the mobilenetv3 network but this session runs resnet50"):
+    with pytest.raises(StudioError, match="state belongs to the mobilenetv3 network but this session runs resnet50"):
         other.state = session.state
     double = MattingSession(EagerEngine(network, CPU, torch.bfloat16))
     with pytest.raises(StudioError, match="The state is fp32 but this session computes in bf16"):
         double.state = session.state
     reduced = session_of(network, downsample_ratio=0.5)
     reduced.state = session.state
-    with pytest.raises(StudioError, match=r"ratio is 0\.5 but the recurrent state is of 1"):
+    with pytest.raises(StudioError, match=r"ratio is 0\.5 but the state was made with 1"):
         reduced.matte(clip[1:2])
 
 
@@ -163,7 +163,7 @@ def test_wrong_settings(network):
         session_of(network, chunk=2.5)
     with pytest.raises(StudioError, match="threshold is 0"):
         session_of(network, scene_cut=0.0)
-    with pytest.raises(StudioError, match=r"asked for as torch\.float16"):
+    with pytest.raises(StudioError, match=r"output dtype is torch\.float16"):
         session_of(network).matte(torch.rand(1, 3, 8, 8), out=torch.float16)
 
 

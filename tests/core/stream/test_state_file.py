@@ -51,10 +51,10 @@ def test_what_is_no_state_is_refused(tmp_path):
     save_file({"r1": torch.zeros(1)}, weights)
     cut.write_bytes(save_state(state(), tmp_path / "s.safetensors").read_bytes()[:-100])
     text.write_text("not a state at all, only text")
-    with pytest.raises(StudioError, match="is no state of a matting stream"):
+    with pytest.raises(StudioError, match="is not the state of a matting stream"):
         load_state(weights)
     for path in (cut, text, tmp_path / "missing.safetensors"):
-        with pytest.raises(StudioError, match=r"cannot be read .* Save it again, or begin without one"):
+        with pytest.raises(StudioError, match=r"cannot be read .* Save it again, or start without one"):
             load_state(path)
 
 
