@@ -1,4 +1,4 @@
-"""Which engine runs a network: by device and by what is installed, or as asked for, with the reason in words."""
+"""Chooses the engine for a device and the installed libraries, or checks the requested one; gives the reason."""
 
 import functools
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ENGINES = ("auto", "eager", "folded", "openvino", "graph", "compile")
 ON_CPU = ("folded", "openvino")
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "mixed")
-ON_CARDS = ("graph", "compile")  # never run on one so far: only where asked for
+ON_GPU = ("graph", "compile")  # not tested on a GPU yet: used only on request
 
 
 class Choice(NamedTuple):
@@ -39,7 +39,7 @@ class Choice(NamedTuple):
 
     def __str__(self) -> str:
         full_size = note = ""
-        if self.engine in ON_CARDS and self.device.type != "cpu":
+        if self.engine in ON_GPU and self.device.type != "cpu":
             full_size = f", full size by {'Triton' if _triton_for(self.device) else 'plain PyTorch'}"
             note = ", experimental"
         elif self.engine != "eager":
@@ -48,11 +48,11 @@ class Choice(NamedTuple):
 
 
 def choose(device: torch.device, engine: str = "auto", precision: str | torch.dtype = "auto") -> Choice:
-    """The engine and precision for a device, as asked for, or for "auto" the fastest that keeps the quality:
+    """The requested engine and precision for a device, or for "auto" the fastest that keeps the quality:
 
-    CPU: OpenVINO where it is installed, else folded PyTorch; bf16 but for the encoder ("mixed") where OpenVINO
-    computes bf16 natively, else fp32. Elsewhere, graphics cards included: eager, in core.machine.device's precision.
-    Raises StudioError for what cannot work here.
+    CPU: OpenVINO if it is installed, else folded PyTorch; bf16 except for the encoder ("mixed") if OpenVINO computes
+    bf16 natively, else fp32. Other devices, GPUs included: eager, in the precision that core.machine.device chooses.
+    Raises StudioError for what does not work here.
     """
     if engine not in ENGINES:
         raise StudioError(f"Unknown engine {engine!r}. Use {', '.join(ENGINES)}.")
@@ -61,10 +61,10 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
     if precision not in PRECISIONS:
         raise StudioError(f"Unknown precision {precision!r}. Use {', '.join(PRECISIONS)}.")
     if device.type == "cpu" and engine == "graph":
-        raise StudioError("The engine graph is for graphics cards.", use=("engine auto",))
+        raise StudioError("The engine graph needs a GPU.", use=("engine auto",))
     if device.type != "cpu" and engine in ON_CPU:
         raise StudioError(f"The engine {engine} runs on the CPU, not on {device}.", use=("device cpu", "engine auto"))
-    why = "as asked for"
+    why = "as requested"
     if engine == "auto":
         engine, why = _automatic(device)
     elif engine == "compile" and (missing := compile_problem(device.type)):
@@ -78,29 +78,32 @@ def choose(device: torch.device, engine: str = "auto", precision: str | torch.dt
         return Choice(engine, device, _openvino_precision(device, precision), why)
     if precision == "mixed":
         raise StudioError(
-            f"Precision mixed needs the engine openvino; here it is {engine}. Use {', '.join(['auto', *DTYPES])}."
+            f"Precision mixed needs the engine openvino; the engine here is {engine}. "
+            f"Use {', '.join(['auto', *DTYPES])}."
         )
     return Choice(engine, device, DTYPE_NAMES[choose_dtype(precision, device)], why)
 
 
 def load_ahead(choice: Choice) -> None:
-    """Begins loading in a thread what the engine will need, while the caller reads the weights."""
+    """Starts loading what the engine needs in a thread, while the caller reads the weights."""
     if choice.engine != "eager" and choice.device.type == "cpu":
         load_kernels_ahead()
 
 
 def build(network: MattingNetwork, choice: Choice) -> Engine:
-    """The engine that was chosen, for a network (which it copies); eager, with a warning, where one for cards goes
-    wrong."""
-    if choice.engine in ON_CARDS:
+    """The chosen engine for a network, which it copies. If an engine for GPUs fails its check, a warning is logged and
+    the eager engine is returned."""
+    if choice.engine in ON_GPU:
         engine = _graph_engine(network, choice)
         problem = agrees_with_eager(engine, network)
-        if problem is None and choice.engine == "compile":  # what is compiled is checked as it is made, size by size
+        if (
+            problem is None and choice.engine == "compile"
+        ):  # compiled parts are checked when they are made, for each size
             engine = _graph_engine(network, choice, Compiled)
         if problem is None:
             return engine
-        log.warning("the engine %s cannot be used here (%s): eager PyTorch is used instead", choice.engine, problem)
-    if choice.engine in ("eager", *ON_CARDS):
+        log.warning("the engine %s does not work here (%s): falling back to eager PyTorch", choice.engine, problem)
+    if choice.engine in ("eager", *ON_GPU):
         return EagerEngine(network, choice.device, DTYPES[choice.precision])
     name = f"{choice.engine} {choice.precision}"
     if choice.engine == "folded":
@@ -111,12 +114,12 @@ def build(network: MattingNetwork, choice: Choice) -> Engine:
 def _automatic(device: torch.device) -> tuple[str, str]:
     if device.type == "cuda":
         return "eager", (
-            "plain PyTorch; the engines graph and compile may be faster, and are experimental: not yet tried on a card"
+            "plain PyTorch; the engines graph and compile may be faster but are experimental: not tested on a GPU yet"
         )
     if device.type != "cpu":
-        return "eager", f"plain PyTorch: no faster engine for {device.type} is built yet"
+        return "eager", f"plain PyTorch: there is no faster engine for {device.type} yet"
     if problem := openvino_problem():
-        return "folded", f"{problem}; faster with it: {command_for_extra('fast')}"
+        return "folded", f"{problem}; to install it, which is faster: {command_for_extra('fast')}"
     return "openvino", "the fastest on a CPU"
 
 
@@ -142,14 +145,14 @@ def _openvino_precision(device: torch.device, precision: str) -> str:
         return "mixed" if native else "fp32"
     if precision == "mixed":
         if not native:
-            raise StudioError("Precision mixed needs a CPU that computes bf16. Use auto or fp32.")
+            raise StudioError("Precision mixed needs a CPU with native bf16. Use auto or fp32.")
         return precision
     return DTYPE_NAMES[choose_dtype(precision, device)]
 
 
 @functools.cache
 def openvino_problem() -> str | None:
-    """Why OpenVINO cannot be used; None where it can."""
+    """Why OpenVINO cannot be used; None if it can."""
     try:
         _openvino_parts().core().get_property("CPU", "FULL_DEVICE_NAME")
     except ModuleNotFoundError:

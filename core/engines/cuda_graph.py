@@ -1,11 +1,11 @@
 """The engine for GPUs: the network cut at its refiner, BatchNorm folded, channels-last; recorded once for each size as
 a CUDA graph and replayed, since launching its 300 operations one by one takes longer than computing them.
 
-Nothing on its way waits for the card: frames from the CPU are brought by `transfers`, results are there when somebody
-looks at them. Only a stream's first state, zeros, comes from the CPU the plain way.
+Nothing here waits for the GPU: `transfers` uploads frames, and results are waited for when they are read. Only a
+stream's first state, zeros, is copied from the CPU synchronously.
 
-Experimental: it has not been run on a card so far. Checked against eager PyTorch when it is built
-(`agrees_with_eager`): a driver, card or Triton on which it goes wrong gets the eager engine instead.
+Experimental: not tested on a GPU yet. It is compared with eager PyTorch when it is built (`agrees_with_eager`); if the
+results differ, the eager engine is used instead.
 """
 
 # T frames of one stream, C channels, H, W full size, h, w small size
@@ -35,8 +35,8 @@ from .transfers import Transfers
 
 log = logging.getLogger(__name__)
 
-GRAPHS_KEPT = 4  # each holds the memory of a whole run
-TOLERANCE = 0.03  # of half precision against half precision, at the largest
+GRAPHS_KEPT = 4  # each holds the memory of one run
+TOLERANCE = 0.03  # largest mean difference between two half-precision results
 
 
 class Recorded(Protocol):
@@ -46,20 +46,20 @@ class Recorded(Protocol):
 
 
 class CudaGraph:
-    """`compute` recorded with inputs like `given`, which it may only read."""
+    """`compute` recorded with inputs like `given`; it must not write to them."""
 
     def __init__(self, compute: Compute, given: Sequence[Tensor]):
-        self._compute = compute  # the graph runs its kernels: they must not go
+        self._compute = compute  # keeps the kernels that the graph runs alive
         self._inputs = [x.clone() for x in given]
         device = given[0].device
         beside = torch.cuda.Stream(device)
         beside.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(beside):
-            for _ in range(3):  # libraries choose their kernels and Triton compiles before anything is recorded
+            for _ in range(3):  # libraries select kernels and Triton compiles before the recording
                 compute(*self._inputs)
         torch.cuda.current_stream(device).wait_stream(beside)
         self._graph = torch.cuda.CUDAGraph()
-        # thread_local: a thread that waits for a download meanwhile must not spoil the recording.
+        # thread_local: another thread may wait for a download during the recording without invalidating it.
         with torch.cuda.graph(self._graph, stream=beside, capture_error_mode="thread_local"):
             self._outputs = compute(*self._inputs)
 
@@ -67,12 +67,12 @@ class CudaGraph:
         for own, x in zip(self._inputs, given, strict=True):
             own.copy_(x, non_blocking=True)
         self._graph.replay()
-        return [output.clone() for output in self._outputs]  # the next replay writes to the graph's own
+        return [output.clone() for output in self._outputs]  # the next replay overwrites the graph's own
 
 
 @functools.cache
 def triton_kernels() -> FullSizePass | None:
-    """The kernels of triton_kernels.py; None where there is no Triton."""
+    """The module triton_kernels; None without Triton."""
     try:
         from .full_size import triton_kernels
     except ImportError:
@@ -81,12 +81,12 @@ def triton_kernels() -> FullSizePass | None:
 
 
 class GraphEngine(Engine):
-    """Runs a network on a GPU in `dtype`, which is that of its states, too.
+    """Runs a network on a GPU in `dtype`, which is also the dtype of its states.
 
-    record: makes a recorded form of a computation; None: everything is run as it is, on any device.
-    kernels: the full-size pass: triton_kernels, full_size_gpu, or full_size on a CPU.
-    compile: makes a compiled form of a computation at the small size; see inductor.py.
-    transfers: how frames come from the CPU; None: plain copies, which wait.
+    record: records a computation; None: computations run directly, on any device.
+    kernels: the full-size pass: triton_kernels, full_size_gpu, or on a CPU full_size.
+    compile: compiles a computation at the small size; see inductor.py.
+    transfers: uploads frames; None: ordinary copies, which wait.
     Runs one call at a time; calls from several threads wait for each other.
     """
 
@@ -109,7 +109,7 @@ class GraphEngine(Engine):
         self._kernels = kernels or full_size_gpu
         self._graphs: OrderedDict[tuple, Recorded] = OrderedDict()
         self._longest: dict[tuple, int] = {}  # chunk of each kind
-        self._rests: set[tuple] = set()  # shorter ones that came once
+        self._rests: set[tuple] = set()  # shorter chunks seen once
         self._lock = threading.Lock()
 
     @property
@@ -122,17 +122,17 @@ class GraphEngine(Engine):
             frames = self._on_device(frames)
             if rec is None:
                 rec = first_states(self.network, *small_size(H, W, downsample_ratio))
-            order = torch.channels_last  # also of the first states: what is compiled or recorded is for one order
+            order = torch.channels_last  # of the first states too: compiled and recorded computations expect one order
             given = [frames, *(r.to(self.device, self.dtype, memory_format=order) for r in rec)]
             pha, r1, r2, r3, r4, *fgr = self._recorded((downsample_ratio, wanted.out, wanted.foreground), given)(given)
         return EngineOutput(fgr[0] if wanted.foreground else None, pha, (r1, r2, r3, r4))
 
     def _current_device(self) -> AbstractContextManager:
-        """Of several cards, Triton and CUDA graphs use the current one."""
+        """Triton and CUDA graphs use the current GPU."""
         return torch.cuda.device(self.device) if self.device.type == "cuda" else nullcontext()
 
     def _on_device(self, frames: Tensor) -> Tensor:
-        """uint8, uint16 or float32, on the device, in their memory order."""
+        """The frames as uint8, uint16 or float32 on the device, in the same memory order."""
         if frames.is_floating_point():
             frames = frames.float()
         if self.transfers is None or frames.device.type != "cpu":
@@ -142,7 +142,7 @@ class GraphEngine(Engine):
         return frames
 
     def _recorded(self, how: tuple[float, torch.dtype, bool], given: Sequence[Tensor]) -> Recorded:
-        """The graph for this size, recorded when first needed; the computation itself where that cannot be done."""
+        """The graph for this size, recorded when first needed; the plain computation if recording fails."""
         frames = given[0]
         key = (*how, frames.shape, frames.stride(), frames.dtype)
         if key not in self._graphs:
@@ -163,20 +163,20 @@ class GraphEngine(Engine):
 
     def _new_graph(self, compute: Compute, given: Sequence[Tensor]) -> Recorded | None:
         assert self._record is not None
-        while len(self._graphs) >= GRAPHS_KEPT:  # before it needs memory
+        while len(self._graphs) >= GRAPHS_KEPT:  # frees memory before the recording
             self._graphs.popitem(last=False)
         try:
             return self._record(compute, given)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            log.warning("no CUDA graph could be recorded (%s): the network runs without, slower", error)
+            log.warning("recording a CUDA graph failed (%s): the network runs without one, slower", error)
             self._record = None
             return None
 
     def _is_rest(self, key: tuple, count: int) -> bool:
-        """Whether a chunk is shorter than others were, as a clip's last one, and comes for the first time: compiling
-        takes far longer than running it as it is."""
+        """Whether a chunk is shorter than earlier ones, such as the last one of a clip, and has not been seen before:
+        compiling for it would take far longer than running it uncompiled."""
         kind = (*key[:3], key[3][1:], key[5])
         longest = self._longest[kind] = max(count, self._longest.get(kind, 0))
         if count == longest or key in self._rests:
@@ -185,7 +185,7 @@ class GraphEngine(Engine):
         return True
 
     def _computation(self, downsample_ratio: float, out: torch.dtype, foreground: bool, compiles: bool) -> Compute:
-        """frames, r1..r4 -> [pha, r1..r4, and fgr where asked for], all on the device."""
+        """frames, r1..r4 -> [pha, r1..r4, and with `foreground` fgr], all on the device."""
         refiner = None if downsample_ratio == 1 else self.network.refiner
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
         encoder, decoder = self._parts.encoder, self._parts.decoder(foreground or learned, learned)
@@ -226,7 +226,7 @@ def _as_it_is(compute: Compute) -> Recorded:
 
 
 def agrees_with_eager(engine: GraphEngine, network: MattingNetwork) -> str | None:
-    """None where three frames, small and of an odd size, come out as from the eager engine; else what went wrong."""
+    """Compares three small frames of an odd size with the eager engine. None if they agree, else the problem."""
     eager = EagerEngine(network, engine.device, engine.dtype)
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (3, 135, 201, 3), dtype=torch.uint8, generator=generator).permute(0, 3, 1, 2)
@@ -244,7 +244,7 @@ def agrees_with_eager(engine: GraphEngine, network: MattingNetwork) -> str | Non
                         result = engine.transfers.download(result.contiguous()).tensor()
                     difference = (result.cpu().float() - truth.cpu().float()).abs().mean().item() / 255
                     if not difference < TOLERANCE:
-                        return f"its results differ from eager PyTorch's by {difference:.3f} on average"
+                        return f"its results differ from those of eager PyTorch by {difference:.3f} on average"
             rec, expected_rec = output.rec, expected.rec
     except Exception as error:
         if is_out_of_memory(error):

@@ -1,4 +1,4 @@
-"""From a variant and a device to an engine that is ready to run: the one path for the command line and for Python."""
+"""Makes an engine that is ready to run from a variant and a device, for the command line and for Python alike."""
 
 import logging
 import os
@@ -27,20 +27,20 @@ def load(
     refiner: str = "auto",
     mirror: str | None = None,
 ) -> Engine:
-    """The network with its weights, in the fastest engine that is known to be right on this machine: the choice that
-    the command line makes. An engine holds no stream's memory, so one serves any number of clips and sessions.
+    """Loads the network with its weights into the fastest engine verified for this machine, as the command line does.
+    An engine keeps no stream's state, so one serves any number of clips and sessions.
 
     variant: "mobilenetv3", or "resnet50": larger, slightly better, slower.
-    weights: a file, a folder that holds one, or "starter" for the small ones of this package. None: the file that
-        RVM_WEIGHTS names, else the official ones, which are downloaded once and verified.
+    weights: a file, a folder with one, or "starter" for the small bundled ones. None: the file in the variable
+        RVM_WEIGHTS, else the official weights, which are downloaded once and verified.
     device: "auto" (a GPU that PyTorch can use, else the CPU), "cpu", "cuda", "cuda:1", "xpu", "mps".
     engine: "auto", "eager" (plain PyTorch), "folded", "openvino" (CPU), "graph", "compile" (experimental on GPUs).
-    precision: "auto", "fp32", "fp16", "bf16", "mixed" (CPU: bf16 but for the encoder), or a torch.dtype.
-    threads: of the CPU, for all of PyTorch in this process; None: as they are set (all cores).
-    refiner: "deep" (learned), "fast" (a plain filter), or "auto": the one the weights are for.
-    mirror: the address to download weights from instead.
+    precision: "auto", "fp32", "fp16", "bf16", "mixed" (CPU: bf16 except for the encoder), or a torch.dtype.
+    threads: of the CPU, for all of PyTorch in this process; None: unchanged (all cores).
+    refiner: "deep" (learned), "fast" (a plain filter), or "auto": the one the weights have.
+    mirror: another address to download weights from.
 
-    Raises StudioError for what this machine cannot do, and DownloadError, a kind of it, where the weights cannot be
+    Raises StudioError for what this machine cannot do, and its subclass DownloadError if the weights cannot be
     downloaded.
 
     >>> import rvm_studio
@@ -50,7 +50,7 @@ def load(
     """
     if threads is not None:
         if not isinstance(threads, int) or threads < 1:
-            raise StudioError(f"The number of threads is {threads!r}; it must be a whole number from 1 on (or None).")
+            raise StudioError(f"The number of threads is {threads!r}; it must be a whole number, at least 1, or None.")
         torch.set_num_threads(threads)
     choice = choose(choose_device(device), engine, precision)
     load_ahead(choice)
@@ -67,7 +67,7 @@ def find_network(
     refiner: str = "auto",
     mirror: str | None = None,
 ) -> MattingNetwork:
-    """The bare network with its weights: eval mode, float32, on the CPU. The parameters are those of `load`.
+    """Loads the bare network with its weights: eval mode, float32, on the CPU. Parameters as in `load`.
 
     >>> from rvm_studio.core import find_network
     >>> find_network().variant

@@ -1,4 +1,4 @@
-"""The engine for CPUs: the network at the small size, and one pass over the frames at the full size around it."""
+"""The engine for CPUs: the network at the small size, between two passes over the full-size frames."""
 
 # T frames of one stream, C channels, H, W full size, h, w small size
 
@@ -17,7 +17,7 @@ from .small_network.small_network import first_states
 
 
 class Parts(Protocol):
-    """A way of running the small network's parts; see FoldedParts for what the methods take and give."""
+    """Runs the parts of the small network; FoldedParts documents arguments and results."""
 
     network: MattingNetwork
 
@@ -27,8 +27,8 @@ class Parts(Protocol):
 
 
 class SplitEngine(Engine):
-    """Runs a network cut at its refiner. States are float32 whatever the parts compute in, so they pass from any
-    engine to any other. name: how the small network is run, in words."""
+    """Runs a network cut at its refiner. States are float32 whatever precision the parts compute in, so they pass from
+    any engine to any other. name: how the small network runs, in words."""
 
     device = torch.device("cpu")
     dtype = torch.float32
@@ -57,7 +57,7 @@ class SplitEngine(Engine):
             rec = first_states(network, *small.shape[-2:])
         r1, r2, r3, r4 = (r.to("cpu", torch.float32) for r in rec)
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
-        # The learned filter looks at all channels, whatever is asked for.
+        # The learned filter needs all channels, whatever is wanted.
         matte, hid, rec = self.parts.run(small, (r1, r2, r3, r4), colors or learned, learned)
         slope = None if hid is None else lambda statistics: self.parts.slope(statistics, hid, colors)
         solved = coefficients(refiner, small, matte, slope)

@@ -1,8 +1,8 @@
-"""Frames to a graphics card and results back while it computes: each way has a stream of its own.
+"""Copies of frames to a GPU and of results back that overlap with its computation: each direction has its own stream.
 
-Nothing here waits for the card but `Download` at its use, and `pace`. The CPU's memory is pinned and comes from one of
-PyTorch's allocators, the card's from another: both keep what they have, so that after the first frames nothing new is
-taken, and neither hands out memory again before the copies that use it have ended.
+Only `pace` and the use of a `Download` wait for the GPU. Pinned CPU memory comes from one of PyTorch's allocators, GPU
+memory from another: both keep what they have allocated, so that nothing new is allocated after the first frames, and
+neither reuses memory before the copies that use it have finished.
 """
 
 # T frames of one stream, C channels, H, W
@@ -21,32 +21,32 @@ from .engine import EngineOutput
 
 log = logging.getLogger(__name__)
 
-AHEAD = 2  # runs that may be on their way at once: one that computes, one whose frames are being brought
+AHEAD = 2  # runs in flight at most: one that computes, one whose frames are uploaded
 
 
 class Download:
-    """A result on its way from the card to the CPU. `done` is None where it is there already."""
+    """A result on its way from the GPU to the CPU. `done` is None if it has arrived already."""
 
     def __init__(self, result: Tensor, done: Any | None):
         self._result, self._done = result, done
 
     def tensor(self) -> Tensor:
-        """The result, on the CPU, once it is there."""
+        """Waits for the result, and returns it on the CPU."""
         if self._done is not None:
             self._done.synchronize()
             self._done = None
         return self._result
 
     def numpy(self) -> np.ndarray:
-        """The same; the array keeps its memory from being used again."""
+        """The same as an array, which keeps its memory from being reused."""
         return self.tensor().numpy()
 
 
 class Transfers:
-    """Copies beside the current stream of `device`. An engine that has `transfers` brings frames from the CPU by them,
-    and returns before its results are there: whoever wants them on the CPU downloads them here.
+    """Copies that run beside the current stream of `device`. An engine with `transfers` uploads frames with them and
+    returns before its results are computed; to get results on the CPU, download them here.
 
-    cuda: torch.cuda, or what stands for it.
+    cuda: torch.cuda, or a stand-in for it.
     """
 
     def __init__(self, device: torch.device, cuda: Any = torch.cuda):
@@ -56,18 +56,18 @@ class Transfers:
         self._can_pin = True
 
     def pinned(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Memory of the CPU that the card reads and writes by itself; any other where there is no more of it."""
+        """CPU memory that the GPU can access directly; ordinary memory if none is left."""
         if self._can_pin:
             try:
                 return self._new_pinned(shape, dtype)
             except RuntimeError as error:
-                log.warning("no pinned memory (%s): copies to and from %s are slower", error, self._device)
+                log.warning("no pinned memory (%s): copies to and from %s will be slower", error, self._device)
                 self._can_pin = False
         return torch.empty(tuple(shape), dtype=dtype)
 
     def pace(self) -> None:
-        """Called once a run, before it is launched: waits until no more than one earlier run is on its way, so that
-        whoever does not look at the results does not fill the card's memory with frames."""
+        """Called once per run, before the launch: waits until at most one earlier run is in flight, so that a caller
+        that never reads the results does not fill the GPU's memory with frames."""
         mark = self._cuda.Event(blocking=True)
         mark.record(self._cuda.current_stream(self._device))
         self._begun.append(mark)
@@ -75,8 +75,8 @@ class Transfers:
             self._begun.popleft().synchronize()
 
     def upload(self, frames: Tensor) -> Tensor:
-        """frames [T, C, H, W] on the CPU -> on the card, in their memory order. What is launched on the current stream
-        afterwards finds them there."""
+        """frames [T, C, H, W] on the CPU -> on the GPU, in the same memory order. Work launched on the current stream
+        afterwards can use them."""
         interleaved = _is_interleaved(frames)
         source = frames.permute(0, 2, 3, 1) if interleaved else frames.contiguous()
         if not self._is_pinned(source):
@@ -92,20 +92,20 @@ class Transfers:
         return target.permute(0, 3, 1, 2) if interleaved else target
 
     def download(self, result: Tensor) -> Download:
-        """Begins to bring a contiguous result to the CPU, as soon as the current stream has computed it."""
-        assert result.is_contiguous(), "the copy engines move whole blocks: what is strided would be copied first"
+        """Starts to copy a contiguous result to the CPU; the copy begins when the current stream has computed it."""
+        assert result.is_contiguous(), "strided results would be copied once more"
         self._down.wait_stream(self._cuda.current_stream(self._device))
         with self._cuda.stream(self._down):
             pinned = self.pinned(result.shape, result.dtype)
             self._copy(pinned, result)
-            done = self._cuda.Event(blocking=True)  # who waits sleeps: decoders and encoders need the cores
+            done = self._cuda.Event(blocking=True)  # waiting threads sleep: decoders and encoders need the cores
             done.record(self._down)
         self._uses(result, self._down)
         return Download(pinned, done)
 
     def downloads(self, outputs: Iterable[EngineOutput]) -> Iterator[EngineOutput]:
-        """The outputs of a stream with fgr and pha on the CPU, each given out when the run after it has been launched:
-        it is brought and used while that one computes."""
+        """The outputs of a stream with fgr and pha on the CPU. Each is yielded when the next run has been launched: it
+        is copied and used while that one computes."""
         before: _OnItsWay | None = None
         for output in outputs:
             planar = output.fgr is not None and not _is_interleaved(output.fgr)
@@ -119,7 +119,7 @@ class Transfers:
         if before:
             yield before.arrived()
 
-    # What stands for a card in the tests replaces these.
+    # The tests' stand-in for a GPU replaces these.
 
     def _new(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         return torch.empty(tuple(shape), dtype=dtype, device=self._device)
@@ -134,7 +134,7 @@ class Transfers:
         target.copy_(source, non_blocking=True)
 
     def _uses(self, x: Tensor, stream: Any) -> None:
-        """x's memory, of another stream, is not used again before what `stream` does with it so far is done."""
+        """Keeps the memory of x, which another stream allocated, until `stream` has finished its work so far."""
         x.record_stream(stream)
 
 

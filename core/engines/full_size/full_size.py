@@ -1,7 +1,7 @@
-"""What happens at the full size: frames to the network's small picture, and its coefficients back to the frames' size.
+"""The full-size pass on a CPU: reduces frames for the network, and applies its coefficients at the frames' size.
 
-One pass each, straight from and to the frames' own numbers (8-bit, 16-bit or float) and memory order. Runs as machine
-code where numba is installed, else in plain PyTorch; CPU only.
+One pass each, directly from and to the frames' own dtype (8-bit, 16-bit or float) and memory order. Compiled by numba
+if it is installed, else in plain PyTorch.
 """
 
 # T frames, C channels, H, W full size, h, w small size
@@ -21,8 +21,8 @@ from .kernel_runner import compiled_kernels, run_rows
 
 
 def reduce(frames: Tensor, downsample_ratio: float) -> Tensor:
-    """frames [T, 3, H, W] uint8, uint16 or float -> [T, 3, h, w] float32 0..1, as MattingNetwork.reduce gives it, but
-    in channels-last order, which is how the engines go on with it."""
+    """frames [T, 3, H, W] uint8, uint16 or float -> [T, 3, h, w] float32 0..1, like MattingNetwork.reduce, but in
+    channels-last order, which the engines continue with."""
     frames = _widened(frames)
     T, _, H, W = frames.shape  # noqa: N806
     h, w = small_size(H, W, downsample_ratio)
@@ -45,7 +45,7 @@ def apply(
     """coefficients [T, 2C, h, w] float32 and frames [T, 3, H, W] -> (fgr [T, 3, H, W] or None, pha [T, 1, H, W]).
 
     coefficients: A of C channels, then b; C = 4 (R, G, B of the foreground's difference from the frame, alpha), or
-    C = 1, alpha alone, where no foreground is asked for. Per channel y = A * x + b, A and b interpolated; x is the
+    C = 1, alpha alone, without `foreground`. Per channel y = A * x + b, A and b interpolated; x is the
     frame's R, G, B and their mean. pha = y, fgr = y + x, within 0..1, in dtype `out` (float32, uint8 or uint16,
     rounded). fgr has the memory order of the frames: interleaved pictures give interleaved pictures.
     """
@@ -83,8 +83,8 @@ def apply(
 def draw(
     coefficients: Tensor, frames: Tensor, drawing: Drawing, out: torch.dtype = torch.uint8
 ) -> tuple[Tensor, Tensor]:
-    """As `apply`, straight to finished pictures: (pictures [T, H, W, 3 or 4], pha [T, 1, H, W]) in dtype `out`, uint8
-    or uint16. coefficients: of all channels. Composites are mixed before anything is rounded. Only where numba works.
+    """Like `apply`, but returns finished pictures: (pictures [T, H, W, 3 or 4], pha [T, 1, H, W]) in dtype `out`, uint8
+    or uint16. coefficients: of all channels. Composites are mixed before rounding. Needs numba.
     """
     assert out in INTEGER_SCALE, f"pictures are uint8 or uint16, not {out}"
     frames = _widened(frames)
@@ -113,7 +113,7 @@ def draw(
 
 @functools.lru_cache(maxsize=32)
 def _drawing_scales(source: torch.dtype, out: torch.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """As `_scales`, unrounded: colours in the results' numbers, alpha 0..1."""
+    """Like `_scales`, without rounding: colours in the results' numbers, alpha 0..1."""
     most, step = INTEGER_SCALE[out], 1 / INTEGER_SCALE.get(source, 1)
     gains = np.array([*[most * step] * 3, step / 3, *[most] * 3, 1], np.float32)
     return gains, np.array([*[most * step] * 3, 0, *[0] * 4], np.float32)
@@ -121,8 +121,8 @@ def _drawing_scales(source: torch.dtype, out: torch.dtype) -> tuple[np.ndarray, 
 
 @functools.lru_cache(maxsize=32)
 def _scales(channels: int, source: torch.dtype, out: torch.dtype) -> tuple[np.ndarray, np.ndarray, np.float32]:
-    """What A and b are multiplied with and what is added, so that A * x + b goes from the frames' numbers to those of
-    the results, rounded where cut off; and the results' 1."""
+    """Factors and offsets for A and b with which A * x + b maps the frames' numbers to those of the results (plus one
+    half where truncation rounds); and the results' 1."""
     most = INTEGER_SCALE.get(out, 1)
     half = 0.5 if out in INTEGER_SCALE else 0.0
     step = most / INTEGER_SCALE.get(source, 1)
@@ -139,7 +139,7 @@ def _widened(frames: Tensor) -> Tensor:
 
 
 def _memory(frame: Tensor) -> tuple[np.ndarray, bool]:
-    """[3, H, W] as it lies in memory: ([H, W * 3], True) if interleaved, else ([3, H, W], False), copied if need be."""
+    """[3, H, W] in its memory order: ([H, W * 3], True) if interleaved, else ([3, H, W], False), copied if needed."""
     picture = frame.permute(1, 2, 0)
     if picture.is_contiguous() and not frame.is_contiguous():
         return picture.flatten(1).numpy(), True

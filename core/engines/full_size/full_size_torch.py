@@ -1,5 +1,5 @@
-"""The full-size pass in plain PyTorch, for where numba is missing: the same arithmetic, in bands of rows, so that no
-float picture of the full size comes to be."""
+"""The full-size pass in plain PyTorch, for systems without numba: the same arithmetic, in bands of rows, so that no
+full-size float picture is created."""
 
 # T frames, C channels, H, W full size, h, w small size
 

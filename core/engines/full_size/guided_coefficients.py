@@ -1,5 +1,5 @@
-"""From the network's small matte to the guided filter's coefficients A and b (see core/network/guided_filter.py), with
-only the channels that are asked for, and always in float32: variances are differences of nearly equal numbers.
+"""From the network's small matte to the guided filter's coefficients A and b (see core/network/guided_filter.py), for
+only the wanted channels, and always in float32: variances are differences of nearly equal numbers.
 """
 
 # N frames, C channels (4: R, G, B and mean / alpha; or 1, the last of them), h, w small size

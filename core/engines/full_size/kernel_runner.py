@@ -1,4 +1,4 @@
-"""Runs the kernels of kernels.py on all threads; compiles them, or loads them from disk and repairs what is broken."""
+"""Runs the kernels of kernels.py on all threads; compiles them or loads them from disk, and replaces broken files."""
 
 import functools
 import logging
@@ -20,13 +20,13 @@ _loading = threading.Lock()
 
 
 def compiled_kernels() -> ModuleType | None:
-    """The kernels of kernels.py; None where numba is missing or does not work."""
-    with _loading:  # so that whoever asks while another thread loads them waits for it
+    """The module kernels; None if numba is missing or does not work."""
+    with _loading:  # so that other threads wait while one thread loads them
         return _loaded()
 
 
 def load_kernels_ahead() -> None:
-    """Begins loading the kernels in a thread: numba takes half a second, in which weights and networks can be read."""
+    """Starts loading the kernels in a thread: numba takes half a second, during which the weights can be read."""
     threading.Thread(target=compiled_kernels, name="rvm-kernels", daemon=True).start()
 
 
@@ -43,7 +43,7 @@ def _loaded() -> ModuleType | None:
     except ModuleNotFoundError:
         return None
     except Exception as error:  # a numba that does not fit the installed numpy, a damaged installation
-        log.warning("numba does not work here (%s: %s): plain PyTorch is used instead", type(error).__name__, error)
+        log.warning("numba does not work here (%s: %s): falling back to plain PyTorch", type(error).__name__, error)
         return None
     return kernels
 
@@ -61,11 +61,11 @@ def run_rows(kernel: Any, rows: int, *arguments) -> None:
 
 
 def _prepare(kernel: Any, arguments: tuple) -> None:
-    """Compiles a kernel for these types, or loads it from disk; what is broken there is removed and made anew."""
+    """Compiles a kernel for these types, or loads it from disk; a broken file is removed and compiled again."""
     try:
         kernel(*arguments, 0, 0)
     except Exception as error:
-        log.warning("the compiled %s on disk cannot be used (%s); it is made anew", kernel.__name__, error)
+        log.warning("the compiled %s on disk cannot be used (%s); compiling it again", kernel.__name__, error)
         for file in Path(kernel.stats.cache_path).glob(f"kernels.{kernel.__name__}-*"):
             file.unlink(missing_ok=True)
         kernel(*arguments, 0, 0)

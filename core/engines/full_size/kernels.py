@@ -1,13 +1,13 @@
-"""What PyTorch is slow at, as machine code (numba): the full-size pass, in which each frame is read once and each
-result written once, and the statistics of the guided filters.
+"""The computations that PyTorch is slow at, compiled by numba: the full-size pass, which reads each frame once and
+writes each result once, and the statistics of the guided filters.
 
 Interpolating to the full size is done in two steps. Along the rows first, once for each *small* row (it serves all
 the full rows until the next one); then between two such rows, which is plain arithmetic on neighbouring numbers that
 the compiler turns into vector instructions. Gain, offset and rounding are folded into the first step.
 
 The kernels work on a band of rows, release the interpreter's lock, and are compiled when first needed for a
-combination of types; `kernel_runner.py` calls them. Indices are unsigned: for signed ones numba would allow for
-negative indexing, which is several times slower here. Fast-math is limited to what keeps infinities and NaN.
+combination of types; `kernel_runner.py` calls them. Indices are unsigned: signed ones would make numba
+handle negative indexing, several times slower here. Fast-math is limited to the flags that preserve infinities and NaN.
 """
 
 # C channels, H, W full size, h, w small size; pictures are [3, H, W] (planar) or [H, W * 3] (interleaved: R, G, B, ...)
@@ -20,11 +20,11 @@ _part = njit(**_OPTIONS)  # of a kernel: becomes part of its code
 
 
 def _kernel(function):
-    """Compiled when first called with a combination of types, and kept on disk: beside this file, or in the user's
-    cache folder where that cannot be written to."""
+    """Compiled at the first call with a combination of types, and cached on disk: beside this file, or in the user's
+    cache folder if the former is read-only."""
     try:
         return njit(**_OPTIONS, cache=True)(function)
-    except RuntimeError:  # neither can
+    except RuntimeError:  # neither is writable
         return njit(**_OPTIONS)(function)
 
 

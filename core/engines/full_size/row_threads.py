@@ -1,4 +1,4 @@
-"""Rows of a picture shared out among threads.
+"""Divides the rows of a picture among threads.
 
 For kernels that release the interpreter's lock. A pool of our own rather than a second OpenMP runtime beside
 PyTorch's: its threads sleep while they wait, any number of streams may call at once, and the number of threads is
@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-BANDS_A_THREAD = 4  # so that a thread whose core is busy elsewhere leaves its share to the others
-FEWEST_ROWS = 16  # in a band; below it the sharing out costs more than it gains
+BANDS_A_THREAD = 4  # so that the others take over the share of a thread whose core is busy
+FEWEST_ROWS = 16  # in a band; with fewer, dividing the work costs more than it gains
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def over_rows(rows: int, work: Callable[[int, int], object]) -> None:
     try:
         drain()
     finally:
-        bands.clear()  # after a fault nothing new is begun
+        bands.clear()  # after an error no new band is started
         for helper in helpers:
-            if not helper.cancel():  # one that came too late has nothing left to do
+            if not helper.cancel():  # one that has not started has nothing left to do
                 helper.result()

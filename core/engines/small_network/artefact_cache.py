@@ -1,5 +1,5 @@
-"""Compiled artefacts on disk, so that the next start need not compile. A file is used only if it is complete and was
-made for exactly the same key; anything else counts as absent, and is made anew."""
+"""Caches compiled artefacts on disk for the next start. A file is used only if it is complete and was made for exactly
+the same key; anything else counts as absent and is compiled again."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from ...machine.cache_folder import models_dir
 log = logging.getLogger(__name__)
 
 SUFFIX = ".compiled"
-MOST_BYTES = 2**30  # kept in all; the longest unused go first
+MOST_BYTES = 2**30  # in total; the least recently used are removed first
 
 
 def folder() -> Path:
@@ -22,13 +22,13 @@ def folder() -> Path:
 
 
 def load(key: tuple) -> bytes | None:
-    """What was stored under the key; None where there is nothing, or it is damaged."""
+    """The artefact stored under the key; None if there is none or it is damaged."""
     path = _path(key)
     try:
         content = path.read_bytes()
         digest, artefact = content[:32], content[32:]
         if hashlib.sha256(artefact).digest() != digest:
-            log.warning("%s is damaged; it is made anew", path)
+            log.warning("%s is damaged; compiling again", path)
             return None
         os.utime(path)
         return artefact
@@ -37,7 +37,7 @@ def load(key: tuple) -> bytes | None:
 
 
 def store(key: tuple, artefact: bytes) -> None:
-    """Keeps the artefact; where that cannot be done (a full disk), it is made anew the next time."""
+    """Stores the artefact. If that fails (a full disk), it is compiled again at the next start."""
     path = _path(key)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
@@ -46,7 +46,7 @@ def store(key: tuple, artefact: bytes) -> None:
         os.replace(partial, path)
         _prune()
     except OSError as error:
-        log.info("compiled artefacts are not kept: %s", error)
+        log.info("compiled artefacts cannot be stored: %s", error)
         with contextlib.suppress(OSError):
             partial.unlink()
 

@@ -18,7 +18,7 @@ class FoldedParts:
         self._parts = NetworkParts(self.network, dtype)
 
     def run(self, small: Tensor, rec: Rec, foreground: bool, hidden: bool) -> tuple[Tensor, Tensor | None, Rec]:
-        """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None unless asked for), rec after the last frame."""
+        """small [N, 3, h, w] -> matte [N, 4 or 1, h, w], hid (None without `hidden`), rec after the last frame."""
         small = self._given(small)
         states = [self._given(r) for r in rec]
         matte, *rest = self._parts.decoder(foreground, hidden)(small, *self._parts.encoder(small), *states)

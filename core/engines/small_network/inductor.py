@@ -1,9 +1,9 @@
-"""Computations compiled by PyTorch's Inductor: for one set of shapes each, checked when they are made.
+"""Compiles computations with PyTorch's Inductor, each for one set of shapes, and checks the results.
 
-They are traced operation by operation, not by way of `torch.compile`, which keeps a handful of shapes of a function,
-never lets go of them, and looks at each call whether they fit. Inductor keeps what it generates on disk by itself: a
-later start takes seconds where the first takes a minute or two. CUDA graphs stay with cuda_graph.py: Inductor's own are
-off unless one of the modes that have them is asked for.
+Computations are traced operation by operation, not by `torch.compile`, which keeps a few shapes per function, never
+frees them, and checks at each call whether they fit. Inductor caches its output on disk: a later start takes seconds
+where the first takes a minute or two. CUDA graphs are the task of cuda_graph.py: Inductor's own are off unless one of
+the modes that use them is chosen.
 """
 
 import functools
@@ -25,22 +25,22 @@ from ...machine.install_advice import pip_command
 
 log = logging.getLogger(__name__)
 
-TOLERANCE = 0.03  # of half precision against half precision: of the mean difference to the mean
+TOLERANCE = 0.03  # largest ratio of the mean difference of two half-precision results to their mean
 
 Compute = Callable[..., list[Tensor]]
 
 
 def by_inductor(program: Any, given: list[Any], options: dict[str, Any] | None = None) -> Callable:
     """options: of torch.compile."""
-    import torch._inductor  # a second of work, for whoever compiles
+    import torch._inductor  # takes a second, so only when compiling
 
     compiled: Any = torch._inductor.compile(program, given, options)
     return compiled
 
 
 class Compiled:
-    """`compute`, compiled at its first call for tensors of just those shapes and memory orders; the only ones it may
-    get. What cannot be compiled, or comes out wrong, runs as it is, with a warning."""
+    """`compute`, compiled at its first call for the shapes and memory orders of those tensors, which later calls must
+    have too. If compiling fails or the results differ, `compute` runs uncompiled, with a warning."""
 
     def __init__(self, compute: Compute, compiler: Callable[[Any, list[Any]], Callable] = by_inductor):
         self._plain, self._compiler = compute, compiler
@@ -65,12 +65,12 @@ class Compiled:
             if is_out_of_memory(error):
                 raise
             reason = " ".join(str(error).split("\n")[:2])
-            log.warning("cannot be compiled (%s: %s): it runs as it is, slower", type(error).__name__, reason)
+            log.warning("compiling failed (%s: %s): running uncompiled, slower", type(error).__name__, reason)
             return self._plain
         for result, truth in zip(found, expected, strict=True):
             difference = (result.float() - truth.float()).abs().mean() / truth.float().abs().mean().clamp_(min=1e-3)
             if not difference.item() < TOLERANCE:
-                log.warning("compiled it is off by %.3f: it runs as it is, slower", difference.item())
+                log.warning("the compiled results are off by %.3f: running uncompiled, slower", difference.item())
                 return self._plain
         log.info("compiled for %s in %.0f s", shape, time.perf_counter() - started)
         return program
@@ -78,9 +78,9 @@ class Compiled:
 
 @functools.cache
 def compile_problem(kind: str) -> str | None:
-    """Why nothing can be compiled for a device of this kind, and what helps; None where it can."""
+    """Why compiling for a device of this kind is impossible, and what helps; None if it is possible."""
     if kind not in ("cuda", "cpu"):
-        return f"it is for NVIDIA cards and CPUs, not for {kind}"
+        return f"it supports NVIDIA GPUs and CPUs, not {kind}"
     if kind == "cuda" and importlib.util.find_spec("triton") is None:
         package = "triton-windows" if sys.platform == "win32" else "triton"
         return f"Triton is not installed ({pip_command(package)})"
@@ -92,7 +92,7 @@ def compile_problem(kind: str) -> str | None:
 
 
 def _compiler_problem(kind: str) -> str | None:
-    """As Inductor and Triton look for a compiler."""
+    """Looks for a compiler in the way of Inductor and Triton."""
     if sys.platform == "win32":
         if kind == "cuda" or shutil.which("cl"):  # triton-windows has its own
             return None

@@ -1,6 +1,6 @@
-"""The small network arranged for OpenVINO, which spends a third of its time on moving tensors about if given it as it
-stands. Here the whole of it is one model, everything lies in channels-last order from end to end, nothing is joined
-that the next convolution can take in parts, and each half computes in the precision it is given.
+"""The small network rearranged for OpenVINO, which would otherwise spend a third of its time on moving tensors. Here it
+is one model, in channels-last order from end to end; tensors are not concatenated if the next convolution can take
+them separately; encoder and decoder each compute in their own precision.
 """
 
 # N frames of one stream, C channels, h, w small size; rec = (r1, r2, r3, r4) at 1/2, 1/4, 1/8, 1/16 of it;
@@ -21,10 +21,10 @@ from .small_network import head_of, new_slope
 
 
 class SmallNetwork(nn.Module):
-    """One frame: small [1, h, w, 3] 0..1 and s1, s2, s3, r1..r4 -> matte [1, h, w, C], (hid [1, h, w, 16] where asked
-    for), r1..r4. All float32 in channels-last order, as shown; see small_network.py for `matte`.
+    """One frame: small [1, h, w, 3] 0..1 and s1, s2, s3, r1..r4 -> matte [1, h, w, C], (with `hidden` hid [1, h, w,
+    16]), r1..r4. All float32 in channels-last order, as shown; see small_network.py for `matte`.
 
-    network: folded (see there). encoder, decoder: what the two halves compute in. States are updated in float32.
+    network: folded (see there). encoder, decoder: the dtypes of the two halves. States are updated in float32.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class SmallNetwork(nn.Module):
     def encode(self, small: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         backbone = self.backbone
         if isinstance(backbone, MobileNetV3Encoder):
-            # In whole rows: OpenVINO would bring the colours to the front for it and back again, and three numbers at a
-            # time do not fill a vector.
+            # In whole rows: OpenVINO would transpose the colours to the front and back again, and three numbers do not
+            # fill a vector register.
             width = small.shape[2]
             mean, std = (x.flatten().repeat(width) for x in (backbone.mean, backbone.std))
             normalised = ((small.flatten(2) - mean) / std).unflatten(2, (width, 3))
@@ -110,7 +110,7 @@ class GRU(nn.Module):
         gates, candidate = gru.ih[0], gru.hh[0]
         assert isinstance(candidate, nn.Conv2d)
         self.channels = C = candidate.out_channels  # noqa: N806
-        # Two convolutions with half the outputs each, rather than one whose outputs have to be taken apart.
+        # Two convolutions with half the outputs each, instead of one whose outputs must be split.
         self.reset = JoinedConvolution(gates, (C, C), dtype, slice(0, C))
         self.update = JoinedConvolution(gates, (C, C), dtype, slice(C, 2 * C))
         self.candidate = JoinedConvolution(candidate, (C, C), dtype)
@@ -123,8 +123,8 @@ class GRU(nn.Module):
 
 
 class JoinedConvolution(nn.Module):
-    """A convolution over several tensors' channels without joining them: the sum of one over each, which OpenVINO
-    adds up as it goes. channels: of the tensors. outputs: of all output channels, those to compute."""
+    """A convolution over the channels of several tensors without concatenating them: the sum of one convolution per
+    tensor, which OpenVINO accumulates. channels: of the tensors. outputs: the output channels to compute."""
 
     def __init__(self, conv: nn.Module, channels: Sequence[int], dtype: torch.dtype, outputs: slice = slice(None)):
         super().__init__()
@@ -145,5 +145,5 @@ class JoinedConvolution(nn.Module):
 
 
 def _copy(module: Any, dtype: torch.dtype) -> Any:
-    """The module in a dtype, without changing the given one; the same where it has it already."""
+    """A copy of the module in a dtype; the module itself for float32."""
     return module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)

@@ -1,5 +1,5 @@
-"""The small network in OpenVINO: compiled for one size, kept in memory for the last few sizes and on disk for the next
-start. Static shapes, since dynamic ones cost 12 to 19 %.
+"""Runs the small network in OpenVINO: compiled per size, cached in memory for the last few sizes and on disk for the
+next start. The shapes are static, since dynamic ones are 12 to 19 % slower.
 """
 
 # N frames of one stream, C channels, h, w small size
@@ -30,7 +30,7 @@ from .small_network import folded
 log = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "mixed", "bf16"]
-"""mixed: bf16 but for the encoder, which carries nearly all of bf16's error."""
+"""mixed: bf16 except for the encoder, which causes nearly all of the error of bf16."""
 
 DTYPES = {
     "fp32": {"encoder": torch.float32, "decoder": torch.float32},
@@ -38,7 +38,7 @@ DTYPES = {
     "bf16": {"encoder": torch.bfloat16, "decoder": torch.bfloat16},
 }
 
-PARTS_KEPT = 4  # compiled, in memory: those of two or more sizes
+PARTS_KEPT = 4  # compiled parts in memory: enough for two sizes
 
 
 @functools.cache
@@ -108,7 +108,7 @@ def _joined(frames: list[Tensor]) -> Tensor:
 
 
 def _halved_thrice(small: Tensor, pool: nn.Module) -> list[Tensor]:
-    """[1, h, w, 3] -> itself, and at 1/2, 1/4, 1/8, as the decoder's `pool` reduces it: OpenVINO takes five times as
+    """[1, h, w, 3] -> itself, and at 1/2, 1/4, 1/8, reduced like the decoder's `pool`: OpenVINO takes five times as
     long for three channels."""
     pictures = [small]
     kernels = compiled_kernels()
@@ -132,7 +132,7 @@ class Part:
         self._converted: openvino.Model | None = None
 
     def model(self, shapes: Sequence[tuple[int, ...]]) -> openvino.Model:
-        """For inputs of these static shapes."""
+        """The model for inputs of these static shapes."""
         if self._converted is None:
             self._converted = _converted(self._make(), shapes)
         model = self._converted.clone()
@@ -141,7 +141,7 @@ class Part:
 
 
 class CompiledPart:
-    """A part compiled for one size: loaded from disk, or compiled and stored there. key: what it depends on besides
+    """A part compiled for one size: loaded from disk, or compiled and stored there. key: all that it depends on besides
     the part's name and the shapes."""
 
     def __init__(self, part: Part, shapes: Sequence[tuple[int, ...]], config: dict[str, Any], key: tuple):
@@ -157,9 +157,9 @@ class CompiledPart:
         self._shapes = [tuple(output.shape) for output in compiled.outputs]
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        # OpenVINO reads and writes the tensors where they lie and does not keep them alive: these lists do.
+        # OpenVINO reads and writes the tensors in place and does not keep them alive: these lists do.
         given = [x.contiguous() for x in inputs]
-        results = [torch.empty(shape) for shape in self._shapes]  # their own memory: they outlive the next call
+        results = [torch.empty(shape) for shape in self._shapes]  # new memory each time: results outlive the next call
         for index, x in enumerate(given):
             self._request.set_input_tensor(index, openvino.Tensor(x.numpy(), shared_memory=True))
         for index, result in enumerate(results):
@@ -175,22 +175,22 @@ def _imported(key: tuple, config: dict[str, Any]) -> openvino.CompiledModel | No
     try:
         return core().import_model(artefact, "CPU", config)
     except Exception as error:
-        log.warning("a compiled network on disk cannot be used (%s); it is made anew", error)
+        log.warning("a compiled network on disk cannot be used (%s); compiling again", error)
         return None
 
 
 def _converted(part: nn.Module, shapes: Sequence[tuple[int, ...]]) -> openvino.Model:
     """The part as an OpenVINO model; traced with inputs of these shapes, which may be changed afterwards.
 
-    Through the PyTorch frontend itself: `openvino.convert_model` does the same and reports it to its makers.
+    Uses the PyTorch frontend directly: `openvino.convert_model` does the same and sends telemetry.
     """
     from openvino.frontend import FrontEndManager  # pyright: ignore[reportAttributeAccessIssue]
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that shapes become constants: they are
+        warnings.simplefilter("ignore")  # about shapes that become constants, as intended
         traced = torch.jit.trace(part, tuple(torch.zeros(shape) for shape in shapes), check_trace=False)
-        decoder = TorchScriptPythonDecoder(traced, shared_memory=False)  # has to live until the conversion is done
+        decoder = TorchScriptPythonDecoder(traced, shared_memory=False)  # must live until the conversion is finished
         frontend = FrontEndManager().load_by_framework("pytorch")
         return frontend.convert(frontend.load(decoder))
 

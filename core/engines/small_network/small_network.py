@@ -1,12 +1,12 @@
-"""The network without what happens at the full size, made ready to run fast: BatchNorm folded into the convolutions,
-and cut into parts that an engine runs in one go. Each part is a module with tensors in and tensors out.
+"""The network without the full-size pass, prepared to run fast: BatchNorm folded into the convolutions, and divided
+into parts that an engine runs at once. Each part is a module with tensors in and tensors out.
 
     Encoder   small [N, 3, h, w] -> f1, f2, f3 and the pooled f4
-    Decoder   small, f1..f4, r1..r4 -> matte [N, C, h, w], (hid [N, 16, h, w] where asked for), r1..r4
+    Decoder   small, f1..f4, r1..r4 -> matte [N, C, h, w], (with `hidden` hid [N, 16, h, w]), r1..r4
     Slope     statistics [N, 8, h, w], hid -> A [N, C, h, w]: the learned part of the deep guided filter
 
 `matte` is the head's output: the foreground's difference from the picture (R, G, B) and alpha, C = 4; or C = 1, alpha
-alone, where no foreground is asked for.
+alone, without `foreground`.
 """
 
 # N frames of one stream, C channels, h, w small size; rec = (r1, r2, r3, r4) at 1/2, 1/4, 1/8, 1/16 of it
@@ -25,7 +25,7 @@ from ...network.recurrent_decoder import ConvGRU
 
 
 def folded(network: MattingNetwork) -> MattingNetwork:
-    """A copy of the network for inference, float32 on the CPU, whose BatchNorm is part of the convolutions."""
+    """A copy of the network for inference, float32 on the CPU, with BatchNorm folded into the convolutions."""
     network = copy.deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
     _fold(network)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
@@ -103,7 +103,7 @@ class Slope(nn.Module):
         self.last = last if foreground else _last_channel(last)
 
     def forward(self, statistics: Tensor, hid: Tensor) -> Tensor:
-        # The first convolution over both parts, without joining them first.
+        # The first convolution over both inputs, without concatenating them.
         weight, bias = self.first.weight, self.first.bias
         x = F.conv2d(statistics, weight[:, :8]) + F.conv2d(hid, weight[:, 8:], bias)
         return self.last(self.rest(x))

@@ -429,7 +429,7 @@ def test_what_to_use_instead_is_spelled_as_options(studio, clip):
     ran = studio("matte", clip, "-o", "out.mov", "--variant", "resnet50", "--weights", "starter")
     assert the_error(ran) == "rvm-studio: There are starter weights for mobilenetv3 only. Use --variant mobilenetv3."
     line = the_error(studio("matte", clip, "-o", "out.mov", "--device", "cpu", "--engine", "graph"))
-    assert line == "rvm-studio: The engine graph is for graphics cards. Use --engine auto."
+    assert line == "rvm-studio: The engine graph needs a GPU. Use --engine auto."
 
 
 def test_several_inputs_need_a_folder(red_studio, clip, make_clip):

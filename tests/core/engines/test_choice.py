@@ -42,13 +42,13 @@ def test_automatic_on_a_cpu(with_openvino, native, precision):
     assert (chosen.engine, chosen.precision) == ("openvino", precision)
     assert str(chosen).startswith(f"openvino on cpu, {precision}, full size by ")
     assert choose(CPU, precision="fp32").precision == "fp32"
-    assert choose(CPU, "eager").why == "as asked for"
+    assert choose(CPU, "eager").why == "as requested"
 
 
 def test_automatic_without_openvino(without_openvino):
     chosen = choose(CPU)
     assert (chosen.engine, chosen.precision) == ("folded", "fp32")
-    assert "openvino is not installed; faster with it: " in str(chosen)
+    assert "openvino is not installed; to install it, which is faster: " in str(chosen)
     with pytest.raises(StudioError, match="openvino cannot be used: openvino is not installed") as caught:
         choose(CPU, "openvino")
     for text in (str(chosen), str(caught.value)):
@@ -62,7 +62,7 @@ def test_a_card_runs_eager_and_graphs_only_where_asked_for(monkeypatch):
     assert "graph and compile may be faster, and are experimental" in str(chosen)
     asked = choose(CUDA, "graph")
     assert (asked.engine, asked.precision) == ("graph", "fp16")
-    assert str(asked).endswith("(as asked for, experimental)")
+    assert str(asked).endswith("(as requested, experimental)")
     for engine in ("folded", "openvino"):
         with pytest.raises(StudioError, match=f"engine {engine} runs on the CPU, not on cuda"):
             choose(CUDA, engine)
@@ -74,9 +74,9 @@ def test_what_cannot_be(with_openvino):
         choose(CPU, "onnx")
     with pytest.raises(StudioError, match="Unknown precision 'int8'"):
         choose(CPU, precision="int8")
-    with pytest.raises(StudioError, match="mixed needs a CPU that computes bf16"):
+    with pytest.raises(StudioError, match="mixed needs a CPU with native bf16"):
         choose(CPU, "openvino", "mixed")
-    with pytest.raises(StudioError, match="mixed needs the engine openvino; here it is folded"):
+    with pytest.raises(StudioError, match="mixed needs the engine openvino; the engine here is folded"):
         choose(CPU, "folded", "mixed")
     with pytest.raises(StudioError, match="fp16 works on graphics cards only"):
         choose(CPU, "openvino", "fp16")

@@ -53,7 +53,7 @@ def test_machines_that_can(machine, platform, kind, programs):
         ("linux", "cuda", ["g++"], "there is no C++ compiler (the package g++, or gcc-c++)"),
         ("darwin", "cpu", ["g++"], "there is no C++ compiler (xcode-select --install)"),
         ("win32", "cpu", ["g++"], "there is no C++ compiler (the Build Tools for Visual Studio)"),
-        ("linux", "mps", ["g++"], "it is for NVIDIA cards and CPUs, not for mps"),
+        ("linux", "mps", ["g++"], "it supports NVIDIA GPUs and CPUs, not mps"),
     ],
 )
 def test_machines_that_cannot_say_what_helps(machine, platform, kind, programs, says):

@@ -1,4 +1,4 @@
-"""Compiled networks on disk: used where they fit, made anew where they are missing, stale or broken; never too many."""
+"""Compiled networks on disk: used where they fit, compiled again if missing, stale or broken; never too many."""
 
 import logging
 import os
@@ -103,7 +103,7 @@ def test_what_is_broken_repairs_itself(parts, network, folder, caplog):
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     with caplog.at_level(logging.WARNING):
         assert (matte(parts, network) - first).abs().max() < 1e-6
-    assert "is damaged; it is made anew" in caplog.text
+    assert "is damaged; compiling again" in caplog.text
     assert all(len(file.read_bytes()) > 1000 for file in files)
     caplog.clear()
     artefact_cache.store(("key",), b"no network")
@@ -121,7 +121,7 @@ def test_an_artefact_that_is_damaged_counts_as_none(folder, caplog, spoil):
     file.write_bytes(spoil(file.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert artefact_cache.load(("a",)) is None
-    assert "is damaged; it is made anew" in caplog.text
+    assert "is damaged; compiling again" in caplog.text
 
 
 def test_one_engine_from_several_threads(parts, network):
