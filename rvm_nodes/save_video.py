@@ -158,7 +158,7 @@ class RVMSaveRGBA:
                 "rgba output of RVM Matte (foreground has no transparency)."
             )
         if not len(images):
-            raise StudioError("There are no images to save. Check what comes in.")
+            raise StudioError("There are no images to save. Check the input.")
         height, width = images.shape[1:3]
         rate = Fraction(fps).limit_denominator(1001)
         path, notes = write_frames(

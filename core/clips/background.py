@@ -1,4 +1,4 @@
-"""What stands behind the person in a composite: a colour, a picture, a video, or the blurred source."""
+"""The background of a composite: a colour, a picture, a video, or the blurred source."""
 
 # T frames, C channels, H, W
 
@@ -20,18 +20,18 @@ from ..video.reader import open_reader
 
 
 class Background:
-    """Gives the background of each frame, on the device of the frames.
+    """Provides the background of each frame, on the device of the frames.
 
     what: "blur", a colour (a name such as "green", "#00b140", "rgb(0,177,64)"), the path of a picture, a video or a
-    folder of pictures (25 a second), or frames [T, 3, h, w] (float 0..1, uint8 or uint16), one for each of the clip's
-    and from the first again where there are fewer. They are scaled to cover the frame and cut around the centre; a
-    video is played at its own speed and looped. Raises StudioError when it is none of these, or the file cannot be
+    folder of pictures (25 per second), or frames [T, 3, h, w] (float 0..1, uint8 or uint16), one for each of the
+    clip's, repeated from the first if there are fewer. They are scaled to cover the frame and cropped around the
+    centre; a video plays at its own speed and loops. Raises StudioError for anything else and for a file that cannot be
     read.
     """
 
     def __init__(self, what: str | Tensor):
         self.needs_source = isinstance(what, str) and what == "blur"
-        """Whether `frames` looks at the source."""
+        """Whether `frames` uses the source."""
         self._still: Tensor | None = None  # [1, 3, h, w], or [1, 3, 1, 1] for a colour
         self._frames: Tensor | None = None  # [T, 3, h, w], T > 1
         self._moving: Generator[tuple[float, Tensor], None, None] | None = None
@@ -74,7 +74,7 @@ class Background:
 
     def frames(self, src: Tensor | None, pha: Tensor, seconds: list[float], first: int = 0) -> Tensor:
         """src [T, 3, H, W] (None unless `needs_source`) and pha [T, 1, H, W] shown at `seconds`, from frame number
-        `first` of the clip on -> bgr [T, 3, H, W], or [1, 3, 1, 1] or [1, 3, H, W] where all are alike."""
+        `first` of the clip on -> bgr [T, 3, H, W], or [1, 3, 1, 1] or [1, 3, H, W] if all are equal."""
         H, W = pha.shape[-2:]  # noqa: N806
         if self.needs_source:
             assert src is not None
@@ -85,7 +85,7 @@ class Background:
         return torch.cat([cover(self._frame_at(t, n).to(pha.device), H, W) for n, t in enumerate(seconds, first)])
 
     def still(self, height: int, width: int) -> Tensor | None:
-        """bgr [1, 3, 1, 1] or [1, 3, H, W] of every frame; None where frames differ."""
+        """bgr [1, 3, 1, 1] or [1, 3, H, W] of every frame; None if the frames differ."""
         if self._still is None:
             return None
         if self._still.shape[-2:] not in ((1, 1), (height, width)):
@@ -93,7 +93,7 @@ class Background:
         return self._still
 
     def close(self) -> None:
-        """Lets go of a video's file; may be called again."""
+        """Closes a video's file; may be called again."""
         if self._moving is not None:
             self._moving.close()
 
@@ -112,11 +112,11 @@ def parse_color(text: str) -> Tensor:
     try:
         return torch.tensor(ImageColor.getrgb(text.strip())[:3], dtype=torch.float32) / 255
     except ValueError as error:
-        raise StudioError(f"{text!r} is no colour. Use a name such as green, or #00b140.") from error
+        raise StudioError(f"{text!r} is not a colour. Use a name such as green, or #00b140.") from error
 
 
 def _looped(path: Path) -> Generator[tuple[float, Tensor], None, None]:
-    """(second, frame [1, 3, h, w]) of a video for ever; each round begins one frame after the last one's end."""
+    """(second, frame [1, 3, h, w]) of a video in an endless loop; each round begins one frame after the last frame."""
     start = 0.0
     while True:
         second = start
@@ -130,7 +130,7 @@ def _looped(path: Path) -> Generator[tuple[float, Tensor], None, None]:
 
 
 def cover(bgr: Tensor, height: int, width: int) -> Tensor:
-    """[1, 3, h, w] scaled, keeping its shape, until it covers height x width, and cut around the centre."""
+    """[1, 3, h, w] scaled, keeping its aspect ratio, until it covers height x width, and cropped around the centre."""
     scale = max(height / bgr.shape[2], width / bgr.shape[3])
     size = (max(height, round(bgr.shape[2] * scale)), max(width, round(bgr.shape[3] * scale)))
     if size != tuple(bgr.shape[2:]):

@@ -1,5 +1,5 @@
-"""Work on batches of pictures that a host program holds in memory, as ComfyUI does: frame by frame into one
-preallocated result, so that no second copy of the clip comes up.
+"""Processes batches of pictures that a host program such as ComfyUI holds in memory: frame by frame into one
+preallocated result, without a second copy of the clip.
 """
 
 # T frames, C channels, H, W; pictures are [T, H, W, C], masks [T, H, W], float 0..1
@@ -31,7 +31,7 @@ def matte_pictures(
     `foreground`; float32 on `device`.
 
     on_progress(frames done, T) and on_result(fgr [1, 3, H, W] or None, pha [1, 1, H, W] of its last frame) are called
-    after every chunk. Raises StudioError as MattingSession, Stopped where the session is told to stop.
+    after every chunk. Raises StudioError like MattingSession, and Stopped if the session's `stopped` returns True.
     """
     T, H, W = pictures.shape[:3]  # noqa: N806
     frames = frames_from_pictures(pictures[..., :3])
@@ -68,9 +68,9 @@ def composite_pictures(
     """foreground [T, H, W, 3 or more] over background by mask -> pictures [T, H, W, 3].
 
     foreground and mask: T, or one for all. background: a colour [3], or pictures [N, h, w, 3 or more] of any size and
-    number, scaled to cover the frame; one a frame, from the first again where there are fewer.
+    number, scaled to cover the frame; one per frame, repeated from the first if there are fewer.
     blur: the background is the source itself (T pictures of the frame's size), blurred by this strength (see
-    alpha_ops.blurred_background). each: called before every frame. Raises StudioError where sizes do not fit.
+    alpha_ops.blurred_background). each: called before every frame. Raises StudioError if the sizes do not match.
     """
     T, H, W = _fitting(foreground, mask)  # noqa: N806
     moving = background.ndim > 1
@@ -103,8 +103,8 @@ def refine_masks(
     invert: bool = False,
     each: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """mask [T, H, W] -> the same, inverted first if asked for, smoothed over time (see mask_ops.smooth_over_time; the
-    two ends of the batch have one neighbour), then at its edges."""
+    """mask [T, H, W] -> the same, inverted first with `invert`, smoothed over time (see edges.smooth_over_time; the two
+    ends of the batch have one neighbour), then refined at its edges."""
     result = torch.empty(mask.shape, dtype=torch.float32, device=mask.device)
 
     def frame(t: int) -> Tensor:
@@ -132,7 +132,7 @@ def decontaminate_pictures(
     """pictures [T, H, W, 3 or more] and their mask -> straight RGBA [T, H, W, 4] without the background's colour at the
     edges (see core.pictures.decontaminate), and without the hue of `spill` (a colour [3]).
 
-    foreground: the network's own, if there is one. Raises StudioError where sizes do not fit."""
+    foreground: the network's own, if there is one. Raises StudioError if the sizes do not match."""
     T, H, W = _fitting(pictures, mask)  # noqa: N806
     if foreground is not None and (len(foreground) not in (1, T) or foreground.shape[1:3] != (H, W)):
         raise StudioError(
@@ -151,7 +151,7 @@ def decontaminate_pictures(
 
 
 def _fitting(pictures: Tensor, mask: Tensor) -> tuple[int, int, int]:
-    """T, H, W of a pair; StudioError where they are not of one size, or neither alike in number nor one for all."""
+    """T, H, W of a pair. Raises StudioError if their sizes differ, or their numbers differ and neither is 1."""
     if pictures.ndim != 4 or pictures.shape[-1] < 3 or mask.ndim != 3:
         raise StudioError(
             f"Expected colour pictures [T, H, W, 3] and a mask [T, H, W], got {list(pictures.shape)} and "
@@ -164,7 +164,7 @@ def _fitting(pictures: Tensor, mask: Tensor) -> tuple[int, int, int]:
             "belongs to them, or scale one of the two."
         )
     if count != masks and 1 not in (count, masks):
-        raise StudioError(f"There are {count} images but {masks} masks. Expected as many, or one for all.")
+        raise StudioError(f"There are {count} images but {masks} masks. Expected the same number, or one for all.")
     return (0 if 0 in (count, masks) else max(count, masks)), height, width
 
 

@@ -1,4 +1,4 @@
-"""The outputs of one clip: opened anew or gone on with, finished, or left so that a later run can go on."""
+"""The outputs of one clip: opens or resumes them, finishes them, or leaves them so that a later run can resume."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ from .options import ClipOptions, ClipReport, Kind, Output
 from .renderer import preview_size
 from .resume import JobRecord, Stop, describe
 
-QUEUE_LENGTH, QUEUE_BYTES = 4, 40_000_000  # pictures waiting before and behind the network: at 4K one
+QUEUE_LENGTH, QUEUE_BYTES = 4, 40_000_000  # pictures waiting before and after the network: one at 4K
 _PREVIEW_QUALITY = 23  # crf
-_HDR_TRANSFERS = (16, 18)  # PQ and HLG: they would be written as HEVC, which browsers do not show
+_HDR_TRANSFERS = (16, 18)  # PQ and HLG would be written as HEVC, which browsers do not play
 _PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)
 
 
 class ClipJob:
-    """The outputs of a clip from their beginning to their end, whichever end that is."""
+    """The outputs of a clip, from opening them to finishing or leaving them."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class ClipJob:
             )
 
     def begin(self) -> None:
-        """Opens all outputs, to go on with them if that is wished and can be. Raises Stopped."""
+        """Opens all outputs, resuming them if requested and possible. Raises Stopped."""
         reason = ""
         if self.record and self._options.resume:
             left = any(partial_path(path).exists() for path in self.record.outputs)
@@ -64,7 +64,7 @@ class ClipJob:
             self._session.state = self._earlier.state
             self._frames_before = self._earlier.state.frame_count - self._earlier.frames
             self._report.frames = self._report.resumed = self._earlier.frames
-            self._report.notes.append(f"gone on from frame {self._earlier.frames}")
+            self._report.notes.append(f"resumed at frame {self._earlier.frames}")
             return
         self._open(None)
         if self.record:
@@ -72,11 +72,11 @@ class ClipJob:
             dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.can_go_on]
             if dependent:
                 self.record = None
-                reason = reason and f"of {', '.join(dependent)} each frame depends on those before it"
+                reason = reason and f"the frames of {', '.join(dependent)} depend on those before them"
             else:
                 self.record.prepare()
         if reason:
-            self._report.notes.append(f"begun anew: {reason}")
+            self._report.notes.append(f"started over: {reason}")
 
     def _open(self, earlier: Stop | None) -> None:
         written = iter(earlier.written if earlier else [])
@@ -97,12 +97,12 @@ class ClipJob:
             raise
 
     def _lasting_lines(self) -> list[WriterThread]:
-        """Those of all outputs but previews."""
+        """The lines of all outputs except previews."""
         return [line for line, output in zip(self.lines, self._outputs, strict=False) if output.kind != "preview"]
 
     @property
     def cuts(self) -> list[int]:
-        """The clip's frames that began a new scene."""
+        """The frames of the clip that begin a new scene."""
         before = self._earlier.cuts if self._earlier else []
         return before + [cut - self._frames_before for cut in self._session.cuts[self._first_cut :]]
 
@@ -113,7 +113,7 @@ class ClipJob:
             self.record.remove()
 
     def leave(self) -> None:
-        """Ends the outputs early, and leaves a record where all hold the frames that the state has seen."""
+        """Ends the outputs early, and saves a record if all of them hold the frames that the state has seen."""
         if self._left:
             return
         self._left = True
@@ -137,10 +137,10 @@ class ClipJob:
                 self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
                 self._can_go_on()
             except StudioError as error:
-                report.notes.append(f"this job cannot be gone on with: {error}")
+                report.notes.append(f"this job cannot be resumed: {error}")
 
     def _leave_as_it_was(self, earlier: Stop) -> None:
-        """The partial files of the earlier run are still there, and so is their record."""
+        """Keeps the partial files of the earlier run and their record, which still exist."""
         assert self.record is not None
         for line in self.lines:
             line.abandon(keep=False)
@@ -151,16 +151,16 @@ class ClipJob:
     def _can_go_on(self) -> None:
         self.can_go_on = True
         self._report.resumable = True
-        self._report.notes.append(f"a resumed run continues at frame {self._report.frames}")
+        self._report.notes.append(f"a resumed run will continue at frame {self._report.frames}")
 
 
 def queue_length(info: ClipInfo) -> int:
-    """How many pictures may wait at one place."""
+    """How many pictures may wait in one queue."""
     return max(1, min(QUEUE_LENGTH, QUEUE_BYTES // bytes_of(info, channels=4)))
 
 
 def bytes_of(info: ClipInfo, channels: int = 3) -> int:
-    """What a picture of the clip takes in memory."""
+    """The memory that a picture of the clip takes."""
     return info.height * info.width * channels * (1 if info.bit_depth == 8 else 2)
 
 
@@ -203,7 +203,7 @@ def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: 
 
 
 def refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:
-    """No output may be the source, a picture of it or among its pictures, the background, or another output."""
+    """Raises StudioError if an output is the source, among its pictures, the background, or another output."""
     pictures = [picture.path.resolve() for picture in find_pictures(source) or []]
     taken = dict.fromkeys(pictures, "a picture of the input")
     if isinstance(options.background, str):

@@ -1,4 +1,4 @@
-"""The main job: a clip in, its matte out. Reading, matting and writing overlap; memory does not grow with length."""
+"""Mattes a whole clip: reading, matting and writing overlap, and memory use does not grow with the clip's length."""
 
 # T frames, C channels, H, W
 
@@ -26,8 +26,8 @@ from .renderer import FrameRenderer
 
 __all__ = ["ClipOptions", "ClipReport", "Output", "can_resume", "matte_clip"]
 
-OPENING_BYTES = 200_000_000  # a clip's opening of more than that is decoded a second time, rather than kept
-_GIVE_BACK_EVERY = 4  # frames that are large
+OPENING_BYTES = 200_000_000  # an opening larger than this is decoded twice instead of being kept
+_GIVE_BACK_EVERY = 4  # large frames
 
 
 def matte_clip(
@@ -40,22 +40,22 @@ def matte_clip(
     on_result: Callable[[Tensor, Tensor], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> ClipReport:
-    """Mattes `source` (see open_reader) into all `outputs` in one pass. A fresh session is warmed up on the clip's
-    opening; one with a state goes on from it (frames of another size are an error before anything else happens).
+    """Mattes `source` (see open_reader) into all `outputs` in one pass. A new session is warmed up on the
+    clip's opening; one with a state continues from it (another frame size is reported before anything else happens).
 
     on_progress(frames done, frames in all or None) and on_result(fgr [1, 3, H, W], pha [1, 1, H, W] of its last frame,
-    float 0..1 on the session's device; the source's colours as fgr where no output needs the foreground's) are called
-    after every chunk. stopped: the session's `stopped` for this call; once it says so the work ends soon: what is done
-    stays as playable files under `.partial` names, and the report says stopped.
+    float 0..1 on the session's device; fgr is the source if no output needs the foreground) are called after every
+    chunk. stopped: the session's `stopped` for this call. Once it returns True, the work ends soon: the finished part
+    is kept in playable files under `.partial` names, and the report says stopped.
 
-    A stop, or an error, also leaves a record beside the first of them, unless their frames differ in number or depend
-    on one another (APNG, WebP, MP4, VP9 with loss). With options.resume the same job, that is the same clip, settings
-    and program, goes on from there: the result has the frames, times and sound of a run without a stop, bit for bit.
-    Where it cannot, it begins anew and a note says why; a killed run leaves no record. A contact sheet shows frames of
-    the last run.
+    A stop or an error also leaves a record beside the first of these files, unless their frames differ in number or
+    depend on one another (APNG, WebP, MP4, lossy VP9). With options.resume the same job (the same clip, settings and
+    program) continues from there: the result has the frames, times and sound of an uninterrupted run, bit for bit.
+    If it cannot resume, it starts over and a note says why; a killed run leaves no record. A contact sheet shows the
+    frames of the last run only.
 
-    Raises StudioError for a source that cannot be read and outputs that cannot be written; what was finished by
-    then is kept under `.partial` names, and the error says so.
+    Raises StudioError for a source that cannot be read and outputs that cannot be written; the part finished by then
+    is kept under `.partial` names, and the error says so.
     """
     options = options or ClipOptions()
     source = given_path(source)
@@ -91,15 +91,15 @@ def matte_clip(
             except Stopped:
                 report.stopped = True
             if report.frames == 0 and not report.stopped:
-                raise StudioError(f"{source} holds no frame that can be read. Check that it plays elsewhere.")
+                raise StudioError(f"{source} has no readable frame. Check that it plays in another program.")
             job.leave() if report.stopped else job.finish()
         except BaseException as error:
             job.leave()
             if report.outputs and isinstance(error, StudioError):
                 names = ", ".join(map(str, report.outputs))
-                onward = ", where a resumed run continues" if job.can_go_on else ""
+                onward = ", and can be resumed" if job.can_go_on else ""
                 raise StudioError(
-                    f"{error} What was done ({report.frames} frames) is kept in {names}{onward}."
+                    f"{error} The finished part ({report.frames} frames) is kept in {names}{onward}."
                 ) from error
             raise
         if options.preview and renderer.index > report.resumed:
@@ -107,7 +107,7 @@ def matte_clip(
                 report.outputs.append(renderer.sheet.save(options.preview))
             except StudioError as error:
                 names = ", ".join(map(str, report.outputs))
-                raise StudioError(f"{error} All else was written: {names}.") from error
+                raise StudioError(f"{error} The other files were written: {names}.") from error
         report.damage = list(reader.damage)
     report.notes += dict.fromkeys(note for line in job.lines for note in line.writer.notes)
     if cuts := job.cuts:
@@ -119,8 +119,8 @@ def matte_clip(
 def can_resume(
     source: str | Path, outputs: Sequence[Output], session: MattingSession, options: ClipOptions | None = None
 ) -> bool:
-    """Whether `matte_clip` with options.resume would find what a stopped run of this job has left. Raises as it does
-    for a source that cannot be read."""
+    """Whether `matte_clip` with options.resume would resume a stopped run of this job. Raises StudioError for a source
+    that cannot be read."""
     options = options or ClipOptions()
     with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
         record = ClipJob(Path(source), outputs, session, options, reader.info, ClipReport(Path(source))).record
@@ -138,10 +138,10 @@ def _matte_chunks(
     on_progress: Callable[[int, int | None], object] | None,
     on_result: Callable[[Tensor, Tensor], None] | None,
 ) -> None:
-    """All chunks through the network to the writers. The report counts the frames. Raises Stopped."""
+    """Mattes all chunks and hands the pictures to the writers. Counts the frames in the report. Raises Stopped."""
     bit_depths = [line.writer.bit_depth for line in lines]
     is_large = renderer.info.width * renderer.info.height > LARGE_PICTURE
-    # float pictures need so much that they would only take it again, page by page
+    # without drawing, float pictures would allocate the same memory again, page by page
     gives_back = is_large and renderer.session.engine.draws
     if on_progress and report.resumed:
         on_progress(report.frames, renderer.info.frame_count)
@@ -159,7 +159,7 @@ def _matte_chunks(
 
 
 def _read_ahead(reader: FrameReader) -> Generator[SourceFrame, None, None]:
-    """The reader's frames, a few decoded ahead in a thread."""
+    """The reader's frames; a thread decodes a few of them ahead."""
     source = iter(reader)
     with ThreadPoolExecutor(1, "rvm-read") as thread:
         waiting = deque(thread.submit(next, source, None) for _ in range(queue_length(reader.info)))
@@ -182,8 +182,8 @@ def _warm_up(session: MattingSession, opening: Collection[SourceFrame]) -> None:
 
 
 def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) -> None:
-    """Decodes the opening for the warm-up alone: its frames, and the decoder's own, are gone afterwards. In software:
-    a device would take longer to open."""
+    """Decodes the opening for the warm-up alone and frees its frames, and those of the decoder, afterwards. Decodes in
+    software: a device would take longer to open."""
     with open_reader(source, options.frame_rate, start=options.start, duration=options.duration) as reader:
         _warm_up(session, list(islice(reader, session.warm_up + 1)))
     del reader
@@ -193,9 +193,9 @@ def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) 
 def _chunks(
     frames: Iterator[SourceFrame], session: MattingSession, info: ClipInfo, done: int
 ) -> Iterator[tuple[list[SourceFrame], list[SourceFrame]]]:
-    """Frames in the session's chunks, each with the frames after it that the warm-up of a new scene may look at;
-    a fresh session is warmed up on the clip's opening before. After the first `done` frames, which an earlier run had,
-    the chunks end where they would have ended."""
+    """Frames in the session's chunks, each with the frames after it that the warm-up of a new scene may use; a new
+    session is warmed up on the clip's opening first. After `done` resumed frames the chunks end at the same frames as
+    in an uninterrupted run."""
     size, ahead = session.chunk_for(info.height, info.width), session.look_ahead
     count = size - done % size
     waiting: deque[SourceFrame] = deque()

@@ -1,4 +1,4 @@
-"""A clip to its matte in one call: what the command line's `matte` does with each of its inputs."""
+"""Mattes a clip in one call, as the command `matte` does with each of its inputs."""
 
 # T frames, H, W
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from ..errors import StudioError
 from .outputs import AnyPath, outputs_for, place_outputs
 
-# What reads files is imported when it is needed, and PyTorch, which takes seconds, once the paths are known to be good.
+# Imports happen when they are needed: PyTorch, which takes seconds, only after the paths have been checked.
 
 if TYPE_CHECKING:
     import torch
@@ -127,13 +127,13 @@ def matte(
         hwaccel=hwaccel,
     )
     if isinstance(engine, str):
-        choose_downsample_ratio(downsample_ratio, 1080, 1920)  # raises for what is none
+        choose_downsample_ratio(downsample_ratio, 1080, 1920)  # raises for an unusable one
         Background(background).close()
         engine = load(variant, weights, device, engine, precision, threads=threads)
     elif (variant, weights, device, precision, threads) != ("mobilenetv3", None, "auto", "auto", None):
         raise StudioError(
-            "An engine that is ready was given together with variant, weights, device, precision or threads, which "
-            "belong to loading one: give them to load(), and only its result here."
+            "A loaded engine was given together with variant, weights, device, precision or threads, which apply only "
+            "to loading: give them to load(), and only its result here."
         )
     session = MattingSession(
         engine, downsample_ratio=downsample_ratio, chunk=chunk, warm_up=warm_up, scene_cut=scene_cut

@@ -1,4 +1,4 @@
-"""What is asked of a clip's matting, and what became of it."""
+"""The outputs and settings of a clip, and the report about it."""
 
 # T frames, C channels, H, W
 
@@ -18,24 +18,27 @@ Kind = Literal["matte", "composite", "alpha", "foreground", "preview"]
 @dataclass(frozen=True)
 class Output:
     """One file to write: "matte" (RGBA), "composite" over the background (RGB), "alpha" (grey), "foreground" (RGB,
-    black where nothing is visible), or "preview" (.mp4: small, without sound, the matte over a checkerboard; of a job
-    that is gone on with it shows the frames from there on)."""
+    black where nothing is visible), or "preview" (.mp4: small, without sound, the matte over a checkerboard; after
+    a resume it shows the remaining frames only)."""
 
     path: Path
     kind: Kind
     disposable: bool = False
-    """Nobody will look for what a stop leaves of it: it is removed, without the time that completing it takes. Previews
-    always are."""
+    """After a stop the unfinished file is removed instead of completed, which takes time. Previews are always
+    disposable."""
 
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """How a clip is written. background: see core.clips.background. premultiplied: of "matte" outputs. quality: see
-    FrameWriter; of all but previews. preview: path of a contact sheet. frame_rate: of image sequences. start, duration:
-    the part of the clip that is matted, see open_reader; outputs begin at time 0 then. keep_audio: copy the sound of a
-    video. edges: what is done to the alpha, for all outputs. decontaminate: 1 takes the network's colours of the
-    foreground, 0 the source's own, with what they have of the old background at soft edges; between them a mix.
-    resume: go on with what a stopped run of the same job has left, see matte_clip. hwaccel: see open_reader."""
+    """How a clip is written.
+
+    background: see core.clips.background. premultiplied: for "matte" outputs. quality: see FrameWriter; not for
+    previews. preview: path of a contact sheet. frame_rate: of image sequences. start, duration: the part of the clip to
+    matte, see open_reader; the outputs then begin at time 0. keep_audio: copy the sound of a video. edges: changes to
+    the alpha of all outputs. decontaminate: 1 takes the network's foreground colours, 0 the source's own, which contain
+    the old background at soft edges; values between are a mix. resume: continue a stopped run of the same job, see
+    matte_clip. hwaccel: see open_reader.
+    """
 
     background: str | Tensor = "#00b140"  # the green of green screens
     premultiplied: bool = False
@@ -57,9 +60,12 @@ class ClipOptions:
 
 @dataclass
 class ClipReport:
-    """What became of a clip. outputs: the files written (partial ones after a stop). frames: in them, of which an
-    earlier run made the first `resumed`. notes: what a user should know; damage: places of the source that could not be
-    read; resumable: the same job with `resume` continues from what was done."""
+    """The result of a clip.
+
+    outputs: the files written (partial ones after a stop). frames: in each of them; an earlier run wrote the first
+    `resumed`. notes: what a user should know. damage: places of the source that could not be read. resumable: the same
+    job can be resumed.
+    """
 
     source: Path
     outputs: list[Path] = field(default_factory=list)

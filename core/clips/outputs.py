@@ -1,4 +1,4 @@
-"""Which files a matting writes: their names, and what each of them shows."""
+"""The output files of a clip: their names, and what each of them shows."""
 
 import os
 import re
@@ -43,11 +43,11 @@ def place_outputs(
     format: str | None = None,
     several: bool = False,
 ) -> OutputPaths:
-    """The files to write for a source: as named, or named after the source where a folder is given (any name without
-    a suffix is one). format: the suffix in a folder; None: mov, for a single picture png. several: this is one of
-    several sources, which cannot share a file's name.
+    """The files to write for a source: the given names, or named after the source in a given folder (any name without a
+    suffix is a folder). format: the suffix in a folder; None: mov, for a single picture png. several: there are several
+    sources, which cannot share a file name.
 
-    Raises StudioError for names that fit no format, or not each other, and where nothing is to be written.
+    Raises StudioError for names without a known format, names that contradict each other, and if there is no output.
     """
     still = is_still(source)
     usual = "png" if still else "mp4"
@@ -71,8 +71,8 @@ def place_outputs(
 
 
 def outputs_for(paths: OutputPaths, over_background: bool) -> "list[Output]":
-    """What each file shows: an output in a format with transparency the cut-out person, unless a background is given;
-    in others the person over the background."""
+    """What each file shows: an output in a format with transparency shows the cut-out person, unless a background is
+    given; any other output shows the person over the background."""
     from .options import Output  # which brings torch
 
     outputs = [Output(path, "composite" if is_composite(path, over_background) else "matte") for path in paths.output]
@@ -89,17 +89,17 @@ def is_composite(path: Path, over_background: bool) -> bool:
 
 
 def is_still(source: AnyPath) -> bool:
-    """Whether it is a single picture."""
+    """Whether the source is a single picture."""
     return is_picture(Path(source)) and Path(source).is_file()
 
 
 def _place(wanted: AnyPath, source: AnyPath, several: bool, ending: str, suffix: str) -> Path:
-    """The file to write for a source: what was asked for, or a file named after the source in a folder."""
+    """The file to write for a source: the given name, or a file named after the source in the given folder."""
     path = given_path(wanted)
     if os.fspath(wanted).endswith(("/", "\\")) or path.is_dir() or not path.suffix:
         clip = Path(source)
         name = clip.resolve().name if clip.is_dir() else clip.stem
-        name = re.sub(r"%\d*d", "", name)  # in the name of an output it would mean a sequence
+        name = re.sub(r"%\d*d", "", name)  # in an output's name it would mean a sequence
         if not clip.exists():  # a glob or pattern
             name = re.sub(r"[*?\[\]]", "", name).strip(" _-.")
         name = name or clip.parent.name or "matte"

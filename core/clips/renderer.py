@@ -1,4 +1,4 @@
-"""From source frames to the pictures of every output, through the network."""
+"""Renders the pictures of every output from source frames, through the network."""
 
 # T frames, C channels, H, W
 
@@ -23,11 +23,11 @@ from .background import Background
 from .options import ClipOptions, Kind, Output
 
 PREVIEW_SIDE = 512  # pixels, at most
-_NOT_DRAWN = ("alpha", "preview")  # by an engine: alpha is a result of its own
+_NOT_DRAWN = ("alpha", "preview")  # by engines: alpha is a separate result
 
 
 def preview_size(height: int, width: int) -> tuple[int, int]:
-    """Even height and width of a preview, the longer one at most PREVIEW_SIDE."""
+    """Height and width of a preview: even, the longer one at most PREVIEW_SIDE."""
     scale = min(1.0, PREVIEW_SIDE / max(height, width))
     small_height, small_width = (max(2, 2 * int(side * scale / 2 + 1e-6)) for side in (height, width))
     return small_height, small_width
@@ -35,7 +35,7 @@ def preview_size(height: int, width: int) -> tuple[int, int]:
 
 @dataclass
 class Pictures:
-    """One frame's picture [H, W, C] for each output; from a card that is not waited for, one that is on its way."""
+    """One frame's picture [H, W, C] for each output, or a Download if a GPU still computes it."""
 
     images: list[np.ndarray | Download]
     pts: int
@@ -53,8 +53,8 @@ class FrameRenderer:
         options: ClipOptions,
         keeps_results: bool = True,
     ):
-        """keeps_results: `last_result` will be asked for. Neither that nor a preview or contact sheet changes the other
-        outputs, but for alpha alone (see resume.describe)."""
+        """keeps_results: `last_result` will be called. Neither that nor a preview or contact sheet changes the other
+        outputs, except alpha alone (see resume.describe)."""
         self.info = info
         self.session = session
         self.options = options
@@ -172,7 +172,7 @@ class FrameRenderer:
         return (interleaved_rgba(color, alpha) if kind == "matte" else interleaved(color))[0]
 
     def pass_over(self, frames: Iterator[SourceFrame]) -> None:
-        """Counts frames that an earlier run has rendered. Raises Stopped."""
+        """Counts the frames that an earlier run rendered. Raises Stopped."""
         for frame in frames:
             if self.session.stopped():
                 raise Stopped
@@ -180,7 +180,7 @@ class FrameRenderer:
             self.index += 1
 
     def last_result(self) -> tuple[Tensor, Tensor]:
-        """fgr [1, 3, H, W] (src, where no output needed it) and pha [1, 1, H, W] of the last frame, float."""
+        """fgr [1, 3, H, W] (src if no output needs it) and pha [1, 1, H, W] of the last frame, float."""
         assert self._shown is not None
         frame, fgr, pha = self._shown
         device = self.session.engine.device
@@ -194,7 +194,7 @@ class FrameRenderer:
         return to_float(frames, self.session.engine.device)
 
     def _over_board(self, fgr: Tensor, pha: Tensor) -> Tensor:
-        """The small picture [1, 3, h, w] of a preview; scaled premultiplied, so that nothing hidden shows at edges."""
+        """The small picture [1, 3, h, w] of a preview; scaled premultiplied: no hidden colour shows at edges."""
         size = preview_size(*pha.shape[-2:])
         small, alpha = (F.interpolate(x, size, mode="area") for x in (premultiply(fgr, pha), pha))
         if self._board.shape[-2:] != size:
@@ -202,12 +202,12 @@ class FrameRenderer:
         return small + (1 - alpha) * self._board
 
     def _seconds(self, frame: SourceFrame) -> float:
-        """The frame's time from the clip's first frame on."""
+        """The frame's time since the first frame of the clip."""
         if self.first_pts is None:
             self.first_pts = frame.pts
         return float((frame.pts - self.first_pts) * self.info.time_base)
 
 
 def _float(x: Tensor) -> Tensor:
-    """0..1, where it is."""
+    """0..1, on the same device."""
     return to_float(x, x.device)

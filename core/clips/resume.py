@@ -1,9 +1,9 @@
-"""What a stopped job leaves beside its partial files, so that a later run of the same job goes on where it ended.
+"""The record of a stopped job beside its partial files, with which a later run of the same job resumes.
 
-The record is one safetensors file: the network's state after the last frame, what every output holds, and a description
-of everything that the result depends on. It is written when a job ends early in an orderly way (a stop, an error) and
-all outputs hold the same frames. A job that is killed leaves none (of a job that was gone on with, the older one, with
-its files, stays until then), and is begun anew. Nothing in a record is ever run.
+The record is one safetensors file: the network's state after the last frame, the contents of every output, and a
+description of everything that the result depends on. It is written when a job ends early in an orderly way (a stop, an
+error) and all outputs hold the same frames. A killed job leaves no record and starts over; if it had been resumed, the
+older record and its files still exist. Nothing in a record is ever executed.
 """
 
 # T frames, C channels, H, W
@@ -41,7 +41,7 @@ _FORM = "1"  # of the record
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a job ended. state: after the last frame. cuts: frames that began a scene. written: of each output."""
+    """Where a job stopped. state: after the last frame. cuts: frames that begin a scene. written: for each output."""
 
     state: StreamState
     cuts: list[int]
@@ -53,9 +53,9 @@ class Stop:
 
 
 class JobRecord:
-    """The record of one job, beside the partial file of the first of `outputs` (those that can be gone on with).
+    """The record of one job, beside the partial file of the first of `outputs` (those that can be resumed).
 
-    describe: gives what the outputs depend on, see `describe`; called once, by `load` or `prepare`."""
+    describe: returns what the outputs depend on, see `describe`; called once, by `load` or `prepare`."""
 
     def __init__(self, outputs: Sequence[Path], describe: Callable[[], dict[str, str]]):
         self.outputs = list(outputs)
@@ -68,21 +68,21 @@ class JobRecord:
         return self._describe()
 
     def prepare(self) -> None:
-        """Before the first frame: what is described changes then."""
+        """Call it before the first frame, which changes what is described."""
         _ = self._description
 
     def load(self) -> Stop:
-        """Raises NotResumable where there is no record, it is damaged, or of another job."""
+        """Raises NotResumable if there is no record, or it is damaged or of another job."""
         if not self.path.exists():
-            raise NotResumable("there is no record of where it ended, as after a crash")
+            raise NotResumable("there is no record of where it stopped, as after a crash")
         try:
             state, texts = load_state(self.path)
             was = json.loads(texts["job"])
             if texts["record"] != _FORM or was.pop("outputs") != self._names:
-                raise NotResumable("other outputs were written then")
+                raise NotResumable("the earlier run wrote other outputs")
             now = self._description
             if changed := [name for name in {**now, **was} if now.get(name) != was.get(name)]:
-                raise NotResumable(f"not the same as then: {', '.join(changed)}")
+                raise NotResumable(f"changed since then: {', '.join(changed)}")
             progress = json.loads(texts["progress"])
             written = [Written(**values) for values in progress["written"]]
             stop = Stop(state, progress["cuts"], written)
@@ -90,11 +90,11 @@ class JobRecord:
             raise NotResumable(f"{self.path} is damaged") from error
         for path in self.outputs:
             if not partial_path(path).exists():
-                raise NotResumable(f"{partial_path(path)} is gone")
+                raise NotResumable(f"{partial_path(path)} is missing")
         return stop
 
     def save(self, stop: Stop) -> None:
-        """Raises StudioError where it cannot be written."""
+        """Raises StudioError if it cannot be written."""
         # copies: tensors that share memory cannot be saved
         r1, r2, r3, r4 = (r.detach().cpu().clone() for r in stop.state.rec)
         state = dataclasses.replace(stop.state, rec=(r1, r2, r3, r4))
@@ -107,7 +107,7 @@ class JobRecord:
         save_state(state, self.path, texts)
 
     def remove(self) -> None:
-        """Before its files change. One that cannot be removed does no harm: they will not be as it says."""
+        """Call it before the files change. A record that cannot be removed does no harm: it will not fit the files."""
         with contextlib.suppress(OSError):
             self.path.unlink()
 
@@ -118,8 +118,8 @@ def _record_path(output: Path) -> Path:
 
 
 def stopped_outputs(folder: Path) -> list[Path]:
-    """The first outputs of the jobs that have a record in `folder`, by name; for whoever gives every output a new
-    name, and looks for one to go on with (see video_matting.can_resume)."""
+    """The first outputs of the jobs that have a record in `folder`, by name; for programs that give every output a new
+    name and look for one to resume (see matte_clip.can_resume)."""
     outputs = []
     for path in sorted(folder.glob(f"*.partial*{_SUFFIX}")):
         try:
@@ -140,10 +140,10 @@ def describe(
     info: ClipInfo,
     shown: bool = False,
 ) -> dict[str, str]:
-    """Everything that the outputs depend on, to the last bit, by names for people; before the first frame.
+    """Everything that the outputs depend on, to the last bit, under readable names; call it before the first frame.
 
-    shown: a preview or contact sheet is made beside the outputs. Beside alpha alone it makes the network compute the
-    foreground too, and the last bit of alpha may then be another."""
+    shown: there is also a preview or contact sheet. If alpha is the only other output, the network then computes the
+    foreground too, which may change the last bit of alpha."""
     engine, height, width = session.engine, info.height, info.width
     over = options.background if any(output.kind == "composite" for output in outputs) else ""
     background = _frames(over) if isinstance(over, Tensor) else [over, os.path.exists(over) and _file(Path(over))]
@@ -185,7 +185,7 @@ def _version(package: str) -> str | None:
 
 @functools.cache
 def _program() -> str:
-    """A hash of the core's sources: a version number would not tell what changed between two releases."""
+    """A hash of the core's sources: a version number would not reflect changes between two releases."""
     found = hashlib.sha256()
     for path in sorted(CORE.rglob("*.py")):
         found.update(path.relative_to(CORE).as_posix().encode() + path.read_bytes())
@@ -211,7 +211,7 @@ def _state(state: StreamState | None) -> str | None:
 
 
 def _frames(frames: Tensor) -> list[str]:
-    """Of a clip in memory, one by one: no second copy of it."""
+    """Of a clip in memory, frame by frame: no second copy of it."""
     found = hashlib.sha256()
     for frame in frames:
         found.update(_tensors({"frame": frame}).encode())

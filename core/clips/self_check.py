@@ -1,6 +1,6 @@
-"""Whether this machine mattes: each part is run for a moment rather than looked for.
+"""Checks whether this machine can matte, by running each part briefly.
 
-What `rvm-studio check` and `rvm-studio info` say works has worked just before.
+`rvm-studio check` and `rvm-studio info` report a part as working only if it has just worked.
 """
 
 # H, W
@@ -64,7 +64,7 @@ def matte_two_frames(load: "Callable[[], Engine]") -> "Engine":
 
 
 def run_engine(choice: "Choice") -> None:
-    """Runs an engine with the bundled weights on a tiny picture. Raises whatever keeps it from working."""
+    """Runs an engine with the bundled weights on a tiny picture. Raises the error if it fails."""
     import numpy as np
 
     from ..engines import build
@@ -75,7 +75,7 @@ def run_engine(choice: "Choice") -> None:
 
 
 def write_and_read(row: "OutputFormat", folder: Path) -> None:
-    """Encodes a few tiny frames as this format and reads them back. folder: where. Raises whatever goes wrong."""
+    """Encodes a few tiny frames in this format in a folder and reads them back. Raises the error if it fails."""
     import numpy as np
 
     from ..video.color import ColorTags
@@ -93,7 +93,7 @@ def write_and_read(row: "OutputFormat", folder: Path) -> None:
         image[..., :3] = level
         return image
 
-    pictures = [picture(level) for level in levels]  # unlike each other, as WebP joins equal frames
+    pictures = [picture(level) for level in levels]  # different, as WebP merges equal frames
     try:
         for number, image in enumerate(pictures):
             writer.write(image, number, number)
@@ -104,7 +104,7 @@ def write_and_read(row: "OutputFormat", folder: Path) -> None:
     wanted = [level / 255 for level in levels]
     found = list(_levels_in(path if path.exists() else path.with_suffix("")))
     same = len(found) == len(wanted) and all(abs(a - b) < 0.02 for a, b in zip(found, wanted, strict=True))
-    _expect(same, f"what was read back is not what was written (grey of {found}, not {wanted})")
+    _expect(same, f"the file does not read back as it was written (grey {found}, not {wanted})")
 
 
 def _levels_in(path: Path) -> Iterator[float]:
@@ -114,7 +114,7 @@ def _levels_in(path: Path) -> Iterator[float]:
 
     from ..video.reader import open_reader
 
-    if path.suffix == ".webp":  # libav writes animated ones, but reads none
+    if path.suffix == ".webp":  # libav writes animated ones but cannot read them
         with Image.open(path) as file:
             yield from (float(np.asarray(page.convert("RGB")).mean()) / 255 for page in ImageSequence.Iterator(file))
         return
@@ -124,18 +124,18 @@ def _levels_in(path: Path) -> Iterator[float]:
 
 
 def decode_on(device: str) -> None:
-    """Decodes a frame of the sample on a device. Raises whatever keeps it from doing so."""
+    """Decodes a frame of the sample on a device. Raises the error if it fails."""
     from ..video.container import open_container, video_stream
     from ..video.hardware_decoding import open_on_device
 
     with contextlib.closing(open_container(SAMPLE)) as software:
         container, _ = open_on_device(SAMPLE, video_stream(software, SAMPLE), device)
     with contextlib.closing(container):
-        _expect(next(container.decode(video=0), None) is not None, "it gave no frame")
+        _expect(next(container.decode(video=0), None) is not None, "it returned no frame")
 
 
 def in_words(error: BaseException) -> str:
-    """One line for people."""
+    """The error in one line."""
     text = str(error).strip().splitlines()
     if isinstance(error, (StudioError, DeviceTrouble)) and text:
         return " ".join(text)
@@ -156,7 +156,7 @@ def _run(engine: "Engine", pictures: list) -> None:
     from ..stream.session import MattingSession
 
     fgr, pha = MattingSession(engine).matte(pictures)
-    _expect(_sound(fgr) and _sound(pha), "its result holds values that are no numbers, or not from 0 to 1")
+    _expect(_sound(fgr) and _sound(pha), "its result holds values that are not numbers, or not within 0 to 1")
 
 
 def _sound(x: "torch.Tensor") -> bool:

@@ -1,4 +1,4 @@
-"""Pictures that a program holds, or makes one by one, to a file: with transparency, and with sound from memory."""
+"""Writes pictures that a program holds or makes one by one to a file, with transparency, and with sound from memory."""
 
 # T frames, C channels, H, W
 
@@ -41,17 +41,17 @@ def write_frames(
     stopped: Callable[[], bool] = lambda: False,
 ) -> tuple[Path, list[str]]:
     """Writes pictures of one size to `path`, whose suffix chooses the format (see FrameWriter); returns the file, or
-    the folder of an image sequence, and a note for everything that is not in it as given.
+    the folder of an image sequence, and a note for everything that the file does not hold as given.
 
     pictures: a tensor [T, H, W, C], or T arrays [H, W, C]; float 0..1, uint8 or uint16; C = 3 RGB, 4 straight RGBA,
         1 grey. They are converted one by one. RGBA becomes black where it is invisible, or premultiplied.
     bit_depth: 8, or more for formats that hold more.
     audio: (samples [channels, N], float -1..1; samples a second). It begins with the pictures and is cut to their
         length; formats without sound leave it out with a note.
-    on_progress(frames done, T or None) is called after every frame. stopped: asked before every frame.
+    on_progress(frames done, T or None) is called after every frame, stopped before every frame.
 
-    Raises Stopped, and StudioError where there are no pictures, they differ, or the file cannot be written; what was
-    written by then is removed.
+    Raises Stopped, and StudioError if there are no pictures, they differ in size, or the file cannot be written; the
+    unfinished file is removed.
     """
     total = len(pictures) if isinstance(pictures, Tensor) else None
     with contextlib.ExitStack() as tidy:
@@ -75,7 +75,7 @@ def write_frames(
                 if on_progress:
                     on_progress(count, total)
             if writer is None:
-                raise StudioError(f"There are no pictures to write to {path}. Check what comes in.")
+                raise StudioError(f"There are no pictures to write to {path}. Check the input.")
             finished = writer.finish()
         except BaseException:
             if writer is not None:
@@ -83,7 +83,7 @@ def write_frames(
             raise
     notes = list(writer.notes)
     if audio is not None and sound is None:
-        notes.append(f"{path.suffix} holds no sound: it was left out")
+        notes.append(f"{path.suffix} cannot hold sound: it was left out")
     return finished, notes
 
 
@@ -139,7 +139,8 @@ def _converted(picture: Tensor, bit_depth: int, premultiplied: bool) -> np.ndarr
 
 
 def _write_sound(path: Path, samples: Tensor, rate: int, seconds: Fraction | None) -> None:
-    """Samples [channels, N], cut to `seconds`, to a WAV file of 32-bit floats: from there on the way of all sound."""
+    """Writes samples [channels, N], cut to `seconds`, to a WAV file of 32-bit floats, which is then copied like other
+    sound."""
     if samples.ndim != 2 or len(samples) not in USUAL_LAYOUTS or rate <= 0:
         raise StudioError(
             f"The sound has the shape {list(samples.shape)} at {rate} samples a second; expected [channels, samples], "

@@ -91,7 +91,7 @@ def test_a_missing_background_is_asked_for(comfy, frames, mask, mode):
 
 
 def test_a_colour_that_is_none(comfy, frames, mask):
-    with pytest.raises(StudioError, match=r"RVM Composite: 'grean' is no colour. Use a name such as green"):
+    with pytest.raises(StudioError, match=r"RVM Composite: 'grean' is not a colour. Use a name such as green"):
         composed(frames(1), mask(1), color="grean")
 
 

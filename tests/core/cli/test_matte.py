@@ -660,13 +660,13 @@ def test_resume_after_a_signal(make_clip, red_studio):
     process = Driven(*arguments, HOLD_AT="20")
     stopped = json.loads(process.stop(signal.SIGINT))
     assert runs_of_the_engine() == (done := stopped["frames"])
-    assert stopped["notes"][0] == f"a resumed run continues at frame {done}"
+    assert stopped["notes"][0] == f"a resumed run will continue at frame {done}"
     assert "out.partial.mov.safetensors" in files()
     ran = red_studio("matte", *arguments, "--resume")
     assert ran.code == 0
     event = json.loads(ran.out.splitlines()[-1])
     assert (event["event"], event["frames"]) == ("done", 40)
-    assert event["notes"][0] == f"gone on from frame {done}"
+    assert event["notes"][0] == f"resumed at frame {done}"
     assert files() == [*(f"alpha/{number:05d}.png" for number in range(40)), "clip.mp4", "out.mov"]
     whole = frames_of("clip.mp4")
     assert np.array_equal(Image.open("alpha/00039.png"), whole[39][..., 0])
@@ -683,7 +683,7 @@ def test_resume_after_a_kill_begins_anew_and_says_so(make_clip, red_studio):
     assert runs_of_the_engine() == 20
     ran = red_studio("matte", "clip.mp4", "-o", "out.png", "--resume", "--warm-up", "0")
     assert ran.code == 0
-    assert "  note: begun anew: there is no record of where it ended, as after a crash\n" in ran.out
+    assert "  note: started over: there is no record of where it stopped, as after a crash\n" in ran.out
     assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(40))]
 
 

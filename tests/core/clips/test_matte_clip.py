@@ -599,7 +599,7 @@ def test_a_fault_in_the_middle_keeps_what_was_done_and_says_so(tmp_path, make_cl
     source = make_clip(tmp_path / "in.mp4", frames=20)
     engine = Failing(red_engine, 9, StudioError("The card fell out."))
     with pytest.raises(
-        StudioError, match=r"The card fell out\. What was done \(9 frames\) is kept in .*out\.partial\.mov"
+        StudioError, match=r"The card fell out\. The finished part \(9 frames\) is kept in .*out\.partial\.mov"
     ):
         matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(engine, chunk=1))
     assert len(decoded(tmp_path / "out.partial.mov")) == 9
@@ -665,7 +665,7 @@ def test_a_fault_while_finishing_keeps_the_outputs_that_are_done(tmp_path, make_
 def test_a_contact_sheet_that_cannot_be_written_costs_nothing_else(tmp_path, make_clip, red_engine):
     source = make_clip(tmp_path / "in.mp4", frames=5)
     options = ClipOptions(preview=source / "sheet.png")
-    with pytest.raises(StudioError, match=r"sheet cannot be written .* All else was written: .*out\.mov"):
+    with pytest.raises(StudioError, match=r"sheet cannot be written .* The other files were written: .*out\.mov"):
         matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(red_engine), options)
     assert len(decoded(tmp_path / "out.mov")) == 5
 

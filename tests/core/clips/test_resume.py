@@ -1,4 +1,4 @@
-"""Jobs that are stopped and gone on with, against the same job without a stop: frames, times and sound, bit for bit."""
+"""Stopped and resumed jobs against uninterrupted ones: frames, times and sound, bit for bit."""
 
 # T frames, H, W
 
@@ -129,7 +129,7 @@ def outputs_in(folder: Path, *wanted: tuple[str, str]) -> list[Output]:
     return [Output(folder / name, kind) for name, kind in wanted]
 
 
-# What can be gone on with
+# What can be resumed
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_job_gone_on_with_is_as_one_without_a_stop(folders, clip, name, kind, 
     expected, _ = run(clip, whole, **settings)
     stopped, _ = run(clip, parts, limit=limit, **settings)
     assert (stopped.stopped, stopped.frames) == (True, done)
-    assert stopped.notes[0] == f"a resumed run continues at frame {done}"
+    assert stopped.notes[0] == f"a resumed run will continue at frame {done}"
     assert stopped.notes[1:] == expected.notes  # on the sound
     calls = []
     engine = Remembering()
@@ -163,7 +163,7 @@ def test_a_job_gone_on_with_is_as_one_without_a_stop(folders, clip, name, kind, 
         clip, parts, session, ClipOptions(resume=True), on_progress=lambda done, total: calls.append((done, total))
     )
     assert (report.stopped, report.frames, report.resumed) == (False, 24, done)
-    assert report.notes == [f"gone on from frame {done}", *expected.notes]
+    assert report.notes == [f"resumed at frame {done}", *expected.notes]
     assert engine.runs == (24 - done) / 3
     assert [n for n, _ in calls] == list(range(done, 25, 3))
     assert len(raw(report.outputs[0])) == 24
@@ -328,15 +328,15 @@ def test_a_carried_state_is_part_of_the_job(folders, clip, tmp_path, make_clip):
     parts = outputs_in(folders[1], ("p.mkv", "alpha"))
     run(clip, parts, state=state, limit=9)
     report, _ = run(clip, parts, ClipOptions(resume=True))
-    assert report.notes[0] == "begun anew: not the same as then: the state before"
+    assert report.notes[0] == "started over: changed since then: the state before"
 
 
 # What begins anew
 
 
-def begins_anew(report, reason: str, frames=24) -> None:
+def starts_over(report, reason: str, frames=24) -> None:
     assert (report.frames, report.resumed, report.stopped) == (frames, 0, False)
-    assert report.notes[0].startswith("begun anew: ")
+    assert report.notes[0].startswith("started over: ")
     assert reason in report.notes[0]
 
 
@@ -358,13 +358,13 @@ def begins_anew(report, reason: str, frames=24) -> None:
         ({}, {"downsample_ratio": 0.5}, "the downsample ratio"),
     ],
 )
-def test_another_job_begins_anew(folders, clip, options, settings, what):
+def test_another_job_starts_over(folders, clip, options, settings, what):
     wanted = [("o.mov", "matte"), ("c.mkv", "composite")]
     whole, parts = (outputs_in(folder, *wanted) for folder in folders)
     run(clip, parts, limit=6)
     report, _ = run(clip, parts, ClipOptions(**options, resume=True), **settings)
     expected, _ = run(clip, whole, ClipOptions(**options), **settings)
-    begins_anew(report, f"not the same as then: {what}", expected.frames)
+    starts_over(report, f"changed since then: {what}", expected.frames)
     assert raw(parts[0].path) == raw(whole[0].path)
     assert names(folders[1]) == names(folders[0])
 
@@ -377,7 +377,7 @@ def test_a_source_or_background_file_that_changed(folders, clip, tmp_path):
         run(clip, parts, ClipOptions(background=str(behind), overwrite=True), limit=6)
         os.utime(changed, ns=(1, 10**18))
         report, _ = run(clip, parts, ClipOptions(background=str(behind), overwrite=True, resume=True))
-        begins_anew(report, f"not the same as then: {what}")
+        starts_over(report, f"changed since then: {what}")
 
 
 def test_other_weights(folders, clip):
@@ -391,7 +391,7 @@ def test_other_weights(folders, clip):
         options = ClipOptions(resume=again)
         reports.append(matte_clip(clip, parts, session, options, stopped=lambda a=asked, n=limit: next(a) >= n))
     assert reports[0].frames == 3
-    begins_anew(reports[1], "not the same as then: the weights")
+    starts_over(reports[1], "changed since then: the weights")
 
 
 def test_the_program_is_every_source_of_the_core(tmp_path, monkeypatch):
@@ -423,7 +423,7 @@ def test_another_version_of_the_program(folders, clip, monkeypatch):
     parts = outputs_in(folders[1], ("o.mkv", "alpha"))
     run(clip, parts, limit=6)
     monkeypatch.setattr(resume, "_program", lambda: "newer")
-    begins_anew(run(clip, parts, ClipOptions(resume=True))[0], "not the same as then: the program")
+    starts_over(run(clip, parts, ClipOptions(resume=True))[0], "changed since then: the program")
 
 
 def truncate(path: Path) -> None:
@@ -452,7 +452,7 @@ def test_a_damaged_record(folders, clip, harm, reason):
     run(clip, parts, limit=6)
     harm(folders[1] / "o.partial.mov.safetensors")
     report, _ = run(clip, parts, ClipOptions(resume=True))
-    begins_anew(report, reason)
+    starts_over(report, reason)
     assert raw(parts[0].path) == raw(whole[0].path)
     assert names(folders[1]) == ["o.mov"]
 
@@ -466,7 +466,7 @@ def garble(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (lambda path: path.unlink(), "is gone"),
+        (lambda path: path.unlink(), "is missing"),
         (truncate, "was changed"),
         (lambda path: path.write_bytes(path.read_bytes() + b"x"), "was changed"),
         (garble, "cannot be read"),
@@ -479,7 +479,7 @@ def test_a_partial_file_that_was_changed(folders, clip, name, harm, reason):
     run(clip, parts, limit=6)
     harm(folders[1] / f"o.partial{name[1:]}")
     report, _ = run(clip, parts, ClipOptions(resume=True))
-    begins_anew(report, reason)
+    starts_over(report, reason)
     assert [raw(output.path) for output in parts] == [raw(output.path) for output in whole]
     assert names(folders[1]) == names(folders[0])
 
@@ -498,7 +498,7 @@ def test_pictures_that_are_missing_or_too_many(folders, clip):
     run(clip, parts, limit=6)
     (folders[1] / "p.#5d.png.partial" / "00002.png").unlink()
     report, _ = run(clip, parts, ClipOptions(resume=True))
-    begins_anew(report, "holds 5 pictures of 6")
+    starts_over(report, "holds 5 pictures of 6")
     assert [name for name, _ in raw(folders[1] / "p")] == [name for name, _ in raw(folders[0] / "o")]
 
 
@@ -512,14 +512,14 @@ def test_pictures_that_are_missing_or_too_many(folders, clip):
         ("o.webm", "composite", None),
     ],
 )
-def test_what_cannot_be_exact_begins_anew(folders, clip, name, kind, quality):
+def test_what_cannot_be_exact_starts_over(folders, clip, name, kind, quality):
     parts = outputs_in(folders[1], ("a.mkv", "alpha"), (name, kind))
     stopped, _ = run(clip, parts, ClipOptions(quality=quality), limit=6)
     assert stopped.frames == 6
     assert not list(folders[1].glob("*.safetensors"))
     assert not [note for note in stopped.notes if "resume" in note]
     report, _ = run(clip, parts, ClipOptions(quality=quality, resume=True))
-    begins_anew(report, f"of {name} each frame depends on those before it")
+    starts_over(report, f"the frames of {name} depend on those before them")
     assert names(folders[1]) == ["a.mkv", name]
 
 
@@ -553,7 +553,7 @@ def test_a_stop_before_the_first_new_frame_leaves_all_as_it_was(folders, clip, m
         options = ClipOptions(resume=True)
         report = matte_clip(clip, parts, session, options, stopped=lambda a=asked, n=limit: next(a) >= n)
         assert (report.stopped, report.frames, report.resumed, session.engine.runs) == (True, 6, 6, 0)
-        assert "a resumed run continues at frame 6" in report.notes
+        assert "a resumed run will continue at frame 6" in report.notes
         assert report.outputs == [folders[1] / "o.partial.mov", folders[1] / "o.partial.mkv"]
         assert {path.name: path.read_bytes() for path in folders[1].iterdir()} == before
         assert next(asked) == limit + 1
@@ -567,7 +567,7 @@ def test_an_error_of_the_engine_can_be_gone_on_from(folders, clip, error):
     run(clip, whole)
     said = str(error)
     if isinstance(error, StudioError):
-        said += r" What was done \(7 frames\) is kept in .*o\.partial\.mov, where a resumed run continues\."
+        said += r" The finished part \(7 frames\) is kept in .*o\.partial\.mov, and can be resumed\."
     with pytest.raises(type(error), match=said):
         run(clip, parts, limit=7, error=error)
     # the second run fails at once: what the first has left stays
@@ -594,7 +594,7 @@ def test_outputs_that_hold_different_frames_leave_no_record(folders, clip, monke
         with pytest.raises(StudioError, match=r"disk is full.* is kept in .*o\.partial\.mov"):
             run(clip, parts)
     assert names(folders[1]) == ["o.partial.mkv", "o.partial.mov"]
-    # of a job that was gone on with, the older record and its files are still there
+    # the older record of a resumed job and its files still exist
     for path in folders[1].iterdir():
         path.unlink()
     run(clip, parts, limit=6)
@@ -623,7 +623,7 @@ def test_a_record_that_cannot_be_written(folders, clip):
     (folders[1] / "o.partial.mov.safetensors").mkdir()
     report, _ = run(clip, outputs_in(folders[1], ("o.mov", "matte")), limit=6)
     assert (report.stopped, report.frames) == (True, 6)
-    assert "this job cannot be gone on with" in report.notes[-1]
+    assert "this job cannot be resumed" in report.notes[-1]
 
 
 def test_a_fault_while_finishing(folders, clip, monkeypatch):
@@ -724,13 +724,13 @@ def test_gone_on_with_in_every_engine_whatever_is_shown(real_engine, folders, cl
     assert raw(folders[1] / name) == raw(folders[0] / name)
 
 
-def test_a_sheet_beside_alpha_alone_begins_anew(folders, clip):
+def test_a_sheet_beside_alpha_alone_starts_over(folders, clip):
     """It makes the network compute colours, and the last bit of alpha may be another."""
     outputs = outputs_in(folders[0], ("o.mkv", "alpha"))
     run(clip, outputs, limit=10)
     report, _ = run(clip, outputs, ClipOptions(resume=True, preview=folders[0] / "sheet.png"))
     assert report.resumed == 0
-    assert "begun anew: not the same as then: the preview beside alpha alone" in report.notes
+    assert "started over: changed since then: the preview beside alpha alone" in report.notes
 
 
 @pytest.mark.parametrize("engine", ["eager", "folded"])
@@ -745,7 +745,7 @@ def test_other_weights_begin_anew_in_every_engine(folders, clip, engine):
     assert go(0, limit=5).stopped
     report = go(1, resume=True)
     assert report.resumed == 0
-    assert "begun anew: not the same as then: the weights" in report.notes
+    assert "started over: changed since then: the weights" in report.notes
 
 
 def test_other_packages_or_threads_begin_anew(folders, clip, monkeypatch):
@@ -754,7 +754,7 @@ def test_other_packages_or_threads_begin_anew(folders, clip, monkeypatch):
     monkeypatch.setattr(resume, "_version", lambda package: "0.1")
     monkeypatch.setattr(resume.torch, "get_num_threads", lambda: 77)
     report, _ = run(clip, outputs, ClipOptions(resume=True))
-    assert "begun anew: not the same as then: the packages, the threads" in report.notes
+    assert "started over: changed since then: the packages, the threads" in report.notes
 
 
 @pytest.mark.parametrize("scene_cut", [None, True])

@@ -67,7 +67,7 @@ def test_a_network_that_gives_nonsense_does_not_work(monkeypatch, value):
         return output._replace(pha=output.pha.clone().index_fill_(3, torch.tensor([7]), value))
 
     monkeypatch.setattr(engine, "run", run)
-    with pytest.raises(self_check.CheckError, match="no numbers, or not from 0 to 1") as error:
+    with pytest.raises(self_check.CheckError, match="not numbers, or not within 0 to 1") as error:
         self_check.matte_two_frames(lambda: engine)
     assert error.value.step == "the network"
 
@@ -93,7 +93,7 @@ def test_a_format_that_is_written_wrongly_does_not_work(row, tmp_path, monkeypat
         real(self, dark, pts, number)
 
     monkeypatch.setattr(video_writer.FrameWriter, "write", write)
-    with pytest.raises(self_check.StudioError, match="what was read back is not what was written"):
+    with pytest.raises(self_check.StudioError, match="does not read back as it was written"):
         self_check.write_and_read(row, tmp_path)
 
 

@@ -157,7 +157,7 @@ def test_sound_shorter_than_the_pictures(tmp_path):
 
 def test_a_format_without_sound_says_so(tmp_path):
     _, notes = write_frames(tmp_path / "a.png", moving(2), frame_rate=RATE, audio=(tone(1), 48000))
-    assert notes == [".png holds no sound: it was left out"]
+    assert notes == [".png cannot hold sound: it was left out"]
 
 
 @pytest.mark.parametrize("samples", [torch.zeros(48000), torch.zeros(9, 100), torch.zeros(0, 100)])
