@@ -117,27 +117,42 @@ class ClipJob:
         if self._left:
             return
         self._left = True
-        report, state, lines = self._report, self._session.state, self._lasting_lines()
-        keeps = [report.frames > 0 and not (output.disposable or output.kind == "preview") for output in self._outputs]
+        keeps = [self._keeps(output) for output in self._outputs]
         for line, keep in zip(self.lines, keeps, strict=False):
             line.end(keep)
-        finished = any(line.finished for line in lines)
-        in_step = state is not None and state.frame_count - self._frames_before == report.frames and not finished
-        in_step = in_step and all(line.writer.frames == report.frames for line in lines)
-        if self._earlier and not finished and not (in_step and report.frames > report.resumed):
+        finished = any(line.finished for line in self._lasting_lines())
+        in_step = not finished and self._in_step()
+        has_more = in_step and self._report.frames > self._report.resumed
+        if self._earlier and not finished and not has_more:
             self._leave_as_it_was(self._earlier)
             return
         if self.record and self.lines:
             self.record.remove()
         ended = [line.abandon(keep) for line, keep in zip(self.lines, keeps, strict=False)]
-        report.outputs = [path for path in ended if path]
-        if self.record and report.outputs and in_step and all(line.writer.can_go_on for line in lines):
-            assert state is not None
-            try:
-                self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
-                self._can_go_on()
-            except StudioError as error:
-                report.notes.append(f"this job cannot be resumed: {error}")
+        self._report.outputs = [path for path in ended if path]
+        if in_step and self._report.outputs:
+            self._save_record()
+
+    def _keeps(self, output: Output) -> bool:
+        return self._report.frames > 0 and not (output.disposable or output.kind == "preview")
+
+    def _in_step(self) -> bool:
+        """Whether the state and all lasting outputs have seen the same frames."""
+        state, frames = self._session.state, self._report.frames
+        if state is None or state.frame_count - self._frames_before != frames:
+            return False
+        return all(line.writer.frames == frames for line in self._lasting_lines())
+
+    def _save_record(self) -> None:
+        state, lines = self._session.state, self._lasting_lines()
+        if self.record is None or not all(line.writer.can_go_on for line in lines):
+            return
+        assert state is not None
+        try:
+            self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
+            self._can_go_on()
+        except StudioError as error:
+            self._report.notes.append(f"this job cannot be resumed: {error}")
 
     def _leave_as_it_was(self, earlier: Stop) -> None:
         """Keeps the partial files of the earlier run and their record, which still exist."""
