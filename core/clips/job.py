@@ -69,7 +69,7 @@ class ClipJob:
         self._open(None)
         if self.record:
             self.record.remove()
-            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.can_go_on]
+            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.resumable]
             if dependent:
                 self.record = None
                 reason = reason and f"of {', '.join(dependent)} each frame depends on those before it"
@@ -88,7 +88,7 @@ class ClipJob:
                 queue = queue_length(self._info)
                 self.lines.append(WriterThread(writer, queue, from_zero=is_preview and earlier is not None))
             for line in self._lasting_lines() if earlier else []:
-                if not line.writer.take_earlier(self._session.stopped):
+                if not line.writer.copy_resumed(self._session.stopped):
                     raise Stopped
         except BaseException:
             for line in self.lines:
@@ -131,7 +131,7 @@ class ClipJob:
             self.record.remove()
         ended = [line.abandon(keep) for line, keep in zip(self.lines, keeps, strict=False)]
         report.outputs = [path for path in ended if path]
-        if self.record and report.outputs and in_step and all(line.writer.can_go_on for line in lines):
+        if self.record and report.outputs and in_step and all(line.writer.resumable for line in lines):
             assert state is not None
             try:
                 self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
@@ -198,7 +198,7 @@ def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: 
         quality=options.quality,
         overwrite=options.overwrite,
         single=info.kind == "still",
-        earlier=earlier,
+        resumed=earlier,
     )
 
 
