@@ -213,7 +213,7 @@ def test_surplus_clips(tmp_path):
 def test_nothing_found(tmp_path, what):
     (tmp_path / "empty").mkdir()
     write(tmp_path / "other/fgr", random_frames(3, 1))
-    with pytest.raises(StudioError, match="does not exist" if what == "nowhere" else "holds no clip"):
+    with pytest.raises(StudioError, match="does not exist" if what == "nowhere" else "contains no clip"):
         find_clips(tmp_path / what)
 
 
@@ -284,7 +284,7 @@ def test_a_jpeg_that_is_cut_off(pair, tmp_path):
     assert score_clip(only_clip(tmp_path)).frames == 5
     path = tmp_path / "true/data/a/fgr/0004.jpg"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert "0004.jpg is cut off" in fault(tmp_path)
+    assert "0004.jpg is truncated" in fault(tmp_path)
 
 
 # ---- the table
