@@ -18,7 +18,7 @@ class NoteHandler(logging.Handler):
     Example:
         >>> import logging
         >>> from rvm_studio import core
-        >>> logging.getLogger("rvm_studio").addHandler(core.NoteHandler())
+        >>> logging.getLogger("rvm_studio").addHandler(core.NoteHandler())  # doctest: +SKIP
     """
 
     def emit(self, record: logging.LogRecord) -> None:

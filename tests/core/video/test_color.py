@@ -257,7 +257,7 @@ def test_palette_and_alpha_are_read_as_rgb():
 
 def test_unsupported_matrix():
     frame = frame_of("yuv444p", [np.full((4, 4), 128, np.uint8)] * 3)
-    with pytest.raises(StudioError, match="H.273 code 8"):
+    with pytest.raises(StudioError, match=r"H\.273 code 8"):
         ToRGB()(frame, tags_of(8, LIMITED))
 
 

@@ -171,7 +171,9 @@ def test_a_silent_server_is_given_up_and_asked_again(server, entry, tmp_path, mo
 
 def test_tries_are_limited_and_the_part_is_kept_for_the_next_call(server, entry, tmp_path):
     server.faults = [("close", 1000)] + [("close", 0)] * 4
-    with pytest.raises(StudioError, match=r"some\.pth could not be downloaded: the connection broke \(1000 of"):
+    with pytest.raises(
+        StudioError, match=r"some\.pth could not be downloaded: the connection broke \(received 1000 of"
+    ):
         download(entry, tmp_path, progress=False)
     assert len(server.log) == 1 + 4  # the first brought bytes; then one failure and three retries
     assert (tmp_path / "some.pth.partial").read_bytes() == CONTENT[:1000]
