@@ -1,7 +1,7 @@
-"""The matting core: the network, its weights, sessions, video in and out. Imports nothing from its siblings.
+"""The matting core: the network, its weights, sessions, and video files. It imports no sibling package.
 
-This is its face: whatever is imported from outside comes from here, however the files inside are arranged.
-Names are loaded when first asked for, so that light parts (the command line's help, weights listing) need no torch.
+This is its public interface: code outside imports from here, regardless of the files inside. Names are loaded on first
+access, so that light parts (the command line's help, the list of weights) do not import torch.
 """
 
 from importlib import import_module
@@ -75,9 +75,9 @@ if TYPE_CHECKING:
     from .weights.network_weights import save as save_weights
     from .weights.tensor_file import SUFFIXES as WEIGHTS_SUFFIXES
 
-# Of each module the names it gives, `inner:public` where it is called otherwise outside.
+# The public names of each module, as `inner:public` where the public name differs.
 _NAMES = {
-    # a clip in one call, and the parts that the call is made of
+    # a clip in one call, and the parts of that call
     ".clips.matte_file": "matte",
     ".engines.loading": "load find_network",
     ".stream.session": "MattingSession:Session MattingSession StreamState Stopped",
@@ -121,11 +121,11 @@ _NAMES = {
     "SegmentationEngine Transfers build:build_engine choose:choose_engine",
     ".machine.device": "DTYPES DTYPE_NAMES bf16_works choose_device choose_dtype "
     "describe:describe_device no_autocast release_cached_memory",
-    # measuring mattes
+    # metrics
     ".evaluation.metrics": "MetricAccumulator",
     ".evaluation.clips": "refuse_cut_picture",
     ".evaluation.table": "MEANINGS:METRIC_MEANINGS markdown:markdown_table",
-    # processes of our own
+    # our own processes
     ".machine.process_tuning": "loading tune_process",
     ".cli.stop_signals": "stop_on_signal",
     ".cli.progress": "make_progress",

@@ -1,16 +1,17 @@
-"""The network as a file for other programs: ONNX, OpenVINO IR, TorchScript, torch.export.
+"""Writes the network as a file for other programs: ONNX, OpenVINO IR, TorchScript, torch.export.
 
-One frame of one stream a call. Inputs src [1, 3, H, W] 0..1, r1..r4 (the state), and downsample_ratio [1] where it is
-not a constant; outputs fgr, pha and the new state r1o..r4o. Two forms:
+A call processes one frame of one stream. Inputs: src [1, 3, H, W] 0..1, r1..r4 (the state), and downsample_ratio [1]
+unless it is a constant. Outputs: fgr, pha and the new state r1o..r4o. There are two forms:
 
-    dynamic   any size. The first state is zeros, [1, 1, 1, 1] each, which are spread as needed.
-    static    one size, a constant ratio, states of fixed shapes (zeros at first): for TensorRT and the like.
+    dynamic   any size. The first state is zeros of shape [1, 1, 1, 1] each, which are expanded as needed.
+    static    one size, a constant ratio, states of fixed shapes (initially zeros), for TensorRT and similar programs.
 
-What was written is run, three frames with the state fed back, and compared with the network before it gets its name.
+Before the file gets its final name, three frames are run through it, with the state fed back, and compared with the
+network.
 """
 
 # pyright: reportMissingImports=false
-# (the packages that it writes with are optional)
+# (the packages that write the files are optional)
 
 # C channels, H, W full size, h, w small size
 
@@ -38,9 +39,9 @@ SUFFIXES = {".onnx": "ONNX", ".xml": "OpenVINO IR", ".pt": "TorchScript", ".pt2"
 STATES = ("r1", "r2", "r3", "r4")
 OUTPUTS = ("fgr", "pha", "r1o", "r2o", "r3o", "r4o")
 OPSET = 17
-TOLERANCE = 2e-3  # of fgr, pha and the states, over three frames
-CHECKED_SIZES = ((135, 101), (96, 160))  # of dynamic forms: height, width; odd ones too
-CHECKED_RATIO = 0.5  # where it is an input
+TOLERANCE = 2e-3  # for fgr, pha and the states, over three frames
+CHECKED_SIZES = ((135, 101), (96, 160))  # (height, width), for dynamic forms; includes odd sizes
+CHECKED_RATIO = 0.5  # if the ratio is an input
 _PACKAGES = {".onnx": ("onnx", "onnxruntime"), ".xml": ("onnx", "openvino")}
 
 Runner = Callable[[list[Tensor]], list[Tensor]]
@@ -54,12 +55,22 @@ def export(
     downsample_ratio: float | None = None,
     overwrite: bool = False,
 ) -> float:
-    """Writes the network to `path`, in the format that its suffix names (see SUFFIXES), and checks it.
+    """Writes the network to a file and checks the file.
 
-    size: (height, width) for the static form; its ratio is, if not given, the one that matting chooses. None: the
-    dynamic form, whose ratio is an input (below 1), or else the constant given; 1 leaves the refiner out.
-    Returns the largest difference from the network that was seen. Raises StudioError for what cannot be exported so,
-    packages that lack, a file that exists, and a file that does not give what the network gives.
+    Args:
+        network: The network.
+        path: The file; its suffix selects the format (see SUFFIXES).
+        size: (height, width) for the static form; None: the dynamic form.
+        downsample_ratio: A constant ratio; 1 omits the refiner. None: in the static form the ratio that matting would
+            choose, in the dynamic form an input below 1.
+        overwrite: Whether to replace an existing file.
+
+    Returns:
+        The largest difference between the file and the network that was found.
+
+    Raises:
+        StudioError: The options do not fit the format, a package is missing, the file exists, or its results differ
+            from those of the network.
     """
     path = Path(path)
     suffix = _checked_suffix(path, size, downsample_ratio)
@@ -68,7 +79,9 @@ def export(
     if size is not None:
         ratio = downsample_ratio or choose_downsample_ratio("auto", *size)
         if min(small_size(*size, ratio)) < 1:
-            raise StudioError(f"A frame of {size[1]}x{size[0]} at the ratio {ratio:g} has no pixels left. Use another.")
+            raise StudioError(
+                f"A frame of {size[1]}x{size[0]} at the ratio {ratio:g} has no pixels. Use a higher ratio."
+            )
         downsample_ratio = ratio
     module = ExportedNetwork(network, downsample_ratio, is_static=size is not None, onnx=suffix in _PACKAGES)
     with _temporary_folder(path) as folder, _quiet():
@@ -78,9 +91,11 @@ def export(
         if not difference < TOLERANCE:
             raise StudioError(
                 f"The {SUFFIXES[suffix]} file differs from the network by up to {difference:.2g} (expected: at most "
-                f"{TOLERANCE:g}), so it was not kept. Another version of the packages that write and run it may help."
+                f"{TOLERANCE:g}), so it was removed. Another version of the packages that write and run it may help."
             )
-        for file in sorted(folder.iterdir(), key=lambda file: file.name == path.name):  # what it refers to goes first
+        for file in sorted(
+            folder.iterdir(), key=lambda file: file.name == path.name
+        ):  # the file itself last, after those it refers to
             os.replace(file, path.with_name(file.name))
     return difference
 
@@ -89,13 +104,13 @@ def _checked_suffix(path: Path, size: tuple[int, int] | None, ratio: float | Non
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         known = ", ".join(f"{suffix} ({name})" for suffix, name in SUFFIXES.items())
-        raise StudioError(f"The suffix of {path} names no format that can be exported: use one of {known}.")
+        raise StudioError(f"The suffix of {path} is not an export format: use one of {known}.")
     if suffix == ".pt2" and size is None:
         raise StudioError(
-            "torch.export writes one size only.", use=("size 1920x1080",), or_else="write .pt, which takes any size"
+            "torch.export supports one size only.", use=("size 1920x1080",), or_else="write .pt, which takes any size"
         )
     if size is not None and min(size) < 1:
-        raise StudioError(f"The size is {size[1]}x{size[0]}; expected a width and height from 1 on.")
+        raise StudioError(f"The size is {size[1]}x{size[0]}; expected a width and height of at least 1.")
     if ratio is not None and not 0 < ratio <= 1:
         raise StudioError(f"The downsample ratio is {ratio:g}; expected a number above 0 and at most 1.")
     for package in _PACKAGES.get(suffix, ()):
@@ -104,13 +119,30 @@ def _checked_suffix(path: Path, size: tuple[int, int] | None, ratio: float | Non
         except ImportError as error:
             raise StudioError(
                 f"{SUFFIXES[suffix]} needs the package {package}, which cannot be imported ({error}). "
-                f"Get it: {command_for_extra('export')}"
+                f"Install it: {command_for_extra('export')}"
             ) from error
     return suffix
 
 
 class ExportedNetwork(nn.Module):
-    """src [1, 3, H, W], r1..r4 (and downsample_ratio [1]) -> fgr [1, 3, H, W], pha [1, 1, H, W], r1..r4."""
+    """The module that is exported: one frame of one stream per call.
+
+    src [1, 3, H, W] 0..1, r1..r4 and, if it is an input, downsample_ratio [1] -> fgr [1, 3, H, W], pha [1, 1, H, W],
+    both 0..1, and the new r1..r4.
+
+    Args:
+        network: The network, which is copied.
+        ratio: A constant downsample ratio, 0 < ratio <= 1; None: an input.
+        is_static: Whether size, ratio and the shapes of the states are fixed.
+        onnx: Whether the module is exported through ONNX.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> module = core.ExportedNetwork(core.MattingNetwork().eval(), 0.5, is_static=True, onnx=False)
+        >>> fgr, pha, *rec = module(*module.example(48, 64))
+        >>> fgr.shape, pha.shape
+        (torch.Size([1, 3, 48, 64]), torch.Size([1, 1, 48, 64]))
+    """
 
     def __init__(self, network: MattingNetwork, ratio: float | None, is_static: bool, onnx: bool):
         super().__init__()
@@ -145,7 +177,7 @@ class ExportedNetwork(nn.Module):
         return (fgr + src).clamp(0, 1), pha.clamp(0, 1), *rec
 
     def example(self, height: int, width: int) -> list[Tensor]:
-        """The inputs of a stream's first frame, noise of this size."""
+        """Inputs for a stream's first frame: noise of this size, and the first state."""
         src = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
         if self.is_static:
             assert self.ratio is not None
@@ -156,7 +188,7 @@ class ExportedNetwork(nn.Module):
 
 
 class ResizeByRatio(torch.autograd.Function):
-    """MattingNetwork.reduce with a ratio that is a tensor [1]; in ONNX a Resize, whose step is exactly 1/ratio too."""
+    """MattingNetwork.reduce with a tensor [1] as ratio; in ONNX a Resize, whose step is also exactly 1/ratio."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ratio: Tensor) -> Tensor:
@@ -183,7 +215,7 @@ def _reduce(x: Tensor, ratio: Tensor) -> Tensor:
 
 
 def _reduce_by_tensor(x: Tensor, ratio: Tensor) -> Tensor:
-    """MattingNetwork.reduce with a ratio that is a tensor [1], as a part of TorchScript that stays one when traced."""
+    """MattingNetwork.reduce with a tensor [1] as ratio, scripted so that tracing does not make it a constant."""
     return torch.jit.script(_reduce)(x, ratio)
 
 
@@ -287,7 +319,7 @@ _RUNNERS: dict[str, Callable[[Path], Runner]] = {
 
 
 def _difference(network: MattingNetwork, module: ExportedNetwork, run: Runner, height: int, width: int) -> float:
-    """The largest difference between the file and the network over three frames, each going on with its own state."""
+    """The largest difference between the file and the network over three frames, each with its own state."""
     network = folded(network)
     src, *given = module.example(height, width)
     rec, given_ratio = None, given[4:]
@@ -310,7 +342,7 @@ def _difference(network: MattingNetwork, module: ExportedNetwork, run: Runner, h
 
 @contextlib.contextmanager
 def _temporary_folder(path: Path) -> Iterator[Path]:
-    """Beside `path`, so that a file in it can be renamed to it."""
+    """A temporary folder beside `path`, so that a file in it can be renamed to `path`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".partial", dir=path.parent))
@@ -324,8 +356,8 @@ def _temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' warnings: that shapes become constants where they do is meant, and what was written is
-    checked."""
+    """A context that hides the exporters' warnings about shapes that become constants, as intended; the file is checked
+    afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -3,7 +3,7 @@
 from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
-from .matte_options import STATE, matte_widgets, state_output
+from .matte_options import STATE, RVMModel, matte_widgets, state_output
 from .meta_batch import CARRIED, find_batch
 from .widgets import entry
 
@@ -49,7 +49,7 @@ class _MatteFrames:
         batch = find_batch(prompt, unique_id) if carry == "auto" and state is None else None
         before = CARRIED.before(batch) if batch else state
         height, width = images.shape[1:3]
-        session = model.session(height, width, segment=self.segment, state=before, **options)
+        session = RVMModel.session(model, height, width, segment=self.segment, state=before, **options)
         progress = comfy_host.Progress(len(images))
         result = matte_pictures(
             session,

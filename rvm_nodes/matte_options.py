@@ -109,6 +109,7 @@ class RVMModel:
         state and the frames, do not fit."""
         from ..core import SegmentationEngine, Session, small_size, state_from_dict
 
+        # Nodes call this through the class, so that an object of another node pack ends here, not in an AttributeError.
         if not isinstance(self, RVMModel):
             raise StudioError("The model input is of another kind. Connect it to RVM Load Model.")
         session = Session(

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
-from .matte_options import STATE, matte_widgets
+from .matte_options import STATE, RVMModel, matte_widgets
 from .video_input import clip_file
 from .video_job import run_job
 from .widgets import entry
@@ -75,7 +75,7 @@ class RVMMatteVideo:
                 background = frames_from_pictures(background_image[..., :3])
             clip_options = ClipOptions(background=background, start=clip.start, duration=clip.duration)
             files.enter_context(comfy_host.removed_on_fault(picture.path, alpha.path))
-            session = model.session(clip.info.height, clip.info.width, state=state, **options)
+            session = RVMModel.session(model, clip.info.height, clip.info.width, state=state, **options)
             job = run_job(session, clip, list(dict.fromkeys([picture, alpha])), clip_options)
         videos = (comfy_host.video_from_file(output.path) for output in (picture, alpha))
         return *videos, job.state, job.report.frames, float(clip.info.frame_rate)

@@ -6,7 +6,7 @@ from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
 from .compositing import BLACK_POINT, FEATHER, GROW, WHITE_POINT
-from .matte_options import STATE, matte_widgets
+from .matte_options import STATE, RVMModel, matte_widgets
 from .matte_video import VIDEO
 from .video_input import audio_track, clip_file
 from .video_job import resumable, run_job
@@ -107,7 +107,7 @@ class RVMSaveAlphaVideo:
                 duration=clip.duration,
                 resume=resume,
             )
-            session = model.session(clip.info.height, clip.info.width, state=state, **options)
+            session = RVMModel.session(model, clip.info.height, clip.info.width, state=state, **options)
             place = comfy_host.output_place(filename_prefix, clip.info.width, clip.info.height, SUFFIXES[format])
             outputs = resumable([Output(place, "matte"), preview], session, clip, clip_options)
             job = run_job(session, clip, outputs, clip_options)

@@ -1,1 +1,1 @@
-"""The command line: each command's options, and what it prints."""
+"""The command line: the options of each command, and what it prints."""

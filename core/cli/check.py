@@ -1,4 +1,4 @@
-"""`rvm-studio check`: whether this machine mattes, found out by matting two frames of the bundled sample."""
+"""`rvm-studio check`: tests whether matting works on this machine, with two frames of the bundled sample."""
 
 import argparse
 import json
@@ -9,26 +9,26 @@ from .model_options import add_model_options, load_engine
 
 
 def add_parser(subparsers) -> None:
-    """Add `check` to the command line's subparsers."""
-    what = "matte two frames of the bundled sample, and say what works"
+    """Adds `check` to the command line's subparsers."""
+    what = "matte two frames of the bundled sample, and report what works"
     parser = subparsers.add_parser(
         "check",
         help=what,
         usage="rvm-studio check [options]",
-        description=f"{what[0].upper()}{what[1:]}. Downloads nothing: without other weights it uses the bundled ones.",
+        description=f"{what[0].upper()}{what[1:]}. Downloads nothing: uses the bundled weights if no others are found.",
     )
     add_model_options(parser)
-    parser.add_argument("--json", action="store_true", help="the result for programs, one object")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints what worked, or what failed and where; 1 where anything failed."""
+    """Prints what works, or what fails and why. Returns 1 on failure, else 0."""
     with loading():
         from ..clips.self_check import CheckError, matte_two_frames
         from ..errors import StudioError
 
-    arguments.weights = arguments.weights or _weights_at_hand(arguments.variant)
+    arguments.weights = arguments.weights or _local_weights(arguments.variant)
     try:
         engine = matte_two_frames(lambda: load_engine(arguments))
     except CheckError as failure:
@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _weights_at_hand(variant: str) -> str | None:
-    """Those that `matte` would use, if it need not download them, else the bundled ones. None: RVM_WEIGHTS says."""
+def _local_weights(variant: str) -> str | None:
+    """The weights that `matte` would use without a download, else the bundled ones. None: those in RVM_WEIGHTS."""
     from ..machine.cache_folder import models_dir
     from ..weights.download import CATALOGUE
     from ..weights.network_weights import STARTER

@@ -1,4 +1,4 @@
-"""`rvm-studio completion`: the script by which a shell completes commands, options and file names."""
+"""`rvm-studio completion`: prints a script with which a shell completes commands, options and file names."""
 
 import argparse
 import functools
@@ -11,7 +11,7 @@ _NAMES_OF_FILES = {"INPUT", "OUTPUT", "FILE", "PATH", "WHAT", "SRC", "DST", "PRE
 _NAMES_OF_FOLDERS = {"FOLDER"}
 
 EPILOG = """\
-once, in your shell (needs the package shtab):
+run once in your shell (needs the package shtab):
   bash  rvm-studio completion bash > ~/.local/share/bash-completion/completions/rvm-studio
   zsh   rvm-studio completion zsh > ~/.zfunc/_rvm-studio
         with `fpath+=~/.zfunc; autoload -Uz compinit; compinit` in ~/.zshrc
@@ -21,7 +21,7 @@ once, in your shell (needs the package shtab):
 
 
 def add_parser(subparsers, whole: argparse.ArgumentParser) -> None:
-    """Add `completion` to the subparsers of the `whole` command line."""
+    """Adds `completion` to the subparsers of the command line `whole`."""
     what = "print a script that completes this command in your shell"
     parser = subparsers.add_parser(
         "completion",
@@ -35,7 +35,7 @@ def add_parser(subparsers, whole: argparse.ArgumentParser) -> None:
 
 
 def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    """Prints the script for the parser's commands. Raises StudioError where shtab is missing."""
+    """Prints the script for the parser's commands. Raises StudioError if shtab is missing."""
     try:
         import shtab
     except ModuleNotFoundError as error:
@@ -45,13 +45,13 @@ def run(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
         kind = shtab.FILE if action.metavar in _NAMES_OF_FILES else None
         kind = shtab.DIRECTORY if action.metavar in _NAMES_OF_FOLDERS else kind
         if kind:
-            action.complete = kind  # pyright: ignore[reportAttributeAccessIssue] - where shtab looks for it
+            action.complete = kind  # pyright: ignore[reportAttributeAccessIssue] - read by shtab
     print(shtab.complete(parser, arguments.shell))
     return 0
 
 
 def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Those of the parser and of its commands."""
+    """The actions of the parser and of its commands."""
     found: list[argparse.Action] = []
     for action in parser._actions:
         found.append(action)

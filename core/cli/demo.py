@@ -1,4 +1,4 @@
-"""`rvm-studio demo`: the whole way on the bundled sample clip."""
+"""`rvm-studio demo`: mattes the bundled sample clip."""
 
 import argparse
 import sys
@@ -12,20 +12,25 @@ from .model_options import add_model_options, load_engine
 from .progress import make_progress
 from .stop_signals import stop_on_signal
 
-STARTER_RATIO = 0.3  # of the sample: about the size of the pictures that the starter weights were trained on
+STARTER_RATIO = 0.3  # reduces the sample to about the size of the starter weights' training pictures
 
 
 def add_parser(subparsers) -> None:
-    """Add `demo` to the command line's subparsers."""
-    what = "matte the bundled sample clip and show where the results are"
+    """Adds `demo` to the command line's subparsers."""
+    what = "matte the bundled sample clip and print where the results are"
     parser = subparsers.add_parser(
         "demo",
         help=what,
         usage="rvm-studio demo [-o FOLDER] [options]",
-        description=f"{what[0].upper()}{what[1:]}. Results of an earlier demo are replaced.",
+        description=f"{what[0].upper()}{what[1:]}. Replaces the results of an earlier demo.",
     )
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("rvm-demo"), metavar="FOLDER", help="(default: rvm-demo)"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("rvm-demo"),
+        metavar="FOLDER",
+        help="output folder (default: rvm-demo)",
     )
     add_model_options(parser)
     parser.set_defaults(run=run)
@@ -67,12 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"Matted {report.frames} frames in {report.seconds:.1f} s ({report.frames_per_second:.1f} fps) on "
         f"{engine.device} with the {engine.variant} network."
     )
-    meanings = ("ProRes 4444 with transparency, for editors", "the person over green", "source, alpha, composite")
+    meanings = ("ProRes 4444 with transparency, for editors", "the person over green", "source, alpha and composite")
     for path, meaning in zip(report.outputs, meanings, strict=True):
         print(f"  {path}  ({meaning})")
     if is_starter:
         print(
-            "These are the bundled starter weights, trained on drawn persons: a rough matte. The official ones, once "
-            "there is a network: rvm-studio weights fetch"
+            "This used the bundled starter weights, which were trained on drawings of people and give a rough matte. "
+            "To download the official weights: rvm-studio weights fetch"
         )
     return 0

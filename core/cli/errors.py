@@ -1,4 +1,4 @@
-"""How the command line tells people what it has to say on standard error: one clear line each."""
+"""Messages of the command line on standard error, one line each."""
 
 import json
 import logging
@@ -13,7 +13,13 @@ from ..machine.root import NAME
 
 
 class NoteHandler(logging.Handler):
-    """Log records as lines for people: warnings are notes. A progress bar is moved out of the way."""
+    """Prints log records as lines on standard error, warnings with "note: ", above a progress bar.
+
+    Example:
+        >>> import logging
+        >>> from rvm_studio import core
+        >>> logging.getLogger("rvm_studio").addHandler(core.NoteHandler())  # doctest: +SKIP
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "note: " if record.levelno >= logging.WARNING else ""
@@ -21,7 +27,7 @@ class NoteHandler(logging.Handler):
 
 
 def show_notes(quiet: bool) -> None:
-    """Sends the package's log to standard error, all or (quiet) only what is worse than a warning."""
+    """Prints the package's log on standard error; with `quiet`, only errors."""
     log = logging.getLogger(NAME)
     if not any(isinstance(handler, NoteHandler) for handler in log.handlers):
         log.addHandler(NoteHandler())
@@ -29,14 +35,14 @@ def show_notes(quiet: bool) -> None:
 
 
 def report_failure(error: Exception, as_json: bool, source: str | None = None) -> None:
-    """One line for what went wrong, as an event on standard output too where JSON is wanted. With RVM_DEBUG set the
-    traceback comes before it."""
+    """Prints one line about an error, and with `as_json` also an event on standard output. If RVM_DEBUG is set, the
+    traceback is printed first."""
     if isinstance(error, StudioError):
         message = error.worded("--")
     else:
         message = (
-            f"this should not have happened ({type(error).__name__}: {error}). Please report it with the output of "
-            "`rvm-studio info` and of the same command with RVM_DEBUG=1 set."
+            f"internal error ({type(error).__name__}: {error}). Please report it with the output of `rvm-studio info` "
+            "and of the same command with RVM_DEBUG=1 set."
         )
     if os.environ.get("RVM_DEBUG"):
         traceback.print_exception(error)

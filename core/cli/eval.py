@@ -1,4 +1,4 @@
-"""`rvm-studio eval`: how good mattes are, measured against the truth."""
+"""`rvm-studio eval`: measures mattes against the ground truth."""
 
 import argparse
 import sys
@@ -22,38 +22,38 @@ FORMATS = ("text", "csv", "markdown")
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".md": "markdown"}
 
 DESCRIPTION = """\
-Measure mattes against the truth, as the paper does. With two folders the mattes in
-PREDICTED are compared with those in TRUE. With TRUE alone the network mattes the clips
-itself and its result is compared.
+Measure mattes against the ground truth with the paper's metrics. With two folders,
+the mattes in PREDICTED are compared with those in TRUE. With TRUE alone, the network
+mattes the clips, and its results are compared.
 
-A clip is a folder that holds pha (the alpha), and where there are such, fgr (the
-person's colours) and com (the picture to be matted): each a folder of .png or .jpg
-pictures or a video such as pha.mp4. Clips are found at any depth below TRUE; PREDICTED
-has the same folders. Two videos, or two folders of pictures, are compared as alphas."""
+A clip is a folder with pha (the alpha), and optionally fgr (the foreground colours) and
+com (the picture to matte): each a folder of .png or .jpg pictures or a video such as
+pha.mp4. Clips are found at any depth below TRUE; PREDICTED has the same folders. Two
+videos, or two folders of pictures, are compared as alphas."""
 
 EPILOG = """\
 examples:
   rvm-studio eval mattes/ truth/                            two trees of clips
-  rvm-studio eval mattes/ truth/ --output scores.csv        also as a file
+  rvm-studio eval mattes/ truth/ --output scores.csv        also write a file
   rvm-studio eval truth/ --weights mine.safetensors         mattes truth/.../com
   rvm-studio eval truth_hd/ --resolution high --downsample 0.25
   rvm-studio eval alpha.mp4 true_alpha.mp4                  two videos of alpha
 
 test clips: python -m rvm_studio.training.evaluation_set --output truth --synthetic 4
 
-the columns, smaller is better (a clip's score is the mean over its frames):
+the columns, lower is better (a clip's score is the mean over its frames):
 {meanings}
 
-exit codes: 0 all clips were evaluated; 1 some could not be, the others are in the table; 2 wrong options;
-130 stopped by Ctrl-C, 143 by SIGTERM: the clips that were done are in the table
+exit codes: 0 all clips were evaluated; 1 some failed, the others are in the table; 2 wrong options;
+130 stopped by Ctrl-C, 143 by SIGTERM: the finished clips are in the table
 """
 
 
 def add_parser(subparsers) -> None:
-    """Add `eval` to the command line's subparsers."""
+    """Adds `eval` to the command line's subparsers."""
     parser = subparsers.add_parser(
         "eval",
-        help="measure mattes, or the network itself, against the truth",
+        help="measure mattes, or the network itself, against the ground truth",
         usage="rvm-studio eval [PREDICTED] TRUE [options]",
         description=DESCRIPTION,
         epilog=EPILOG.format(meanings=_meanings("  ")),
@@ -64,20 +64,20 @@ def add_parser(subparsers) -> None:
         "--resolution",
         choices=("low", "high"),
         default="low",
-        help="the paper's flavour for pictures about 512 wide (default), or that for HD and above: without conn, and "
-        "grad as it is, not stretched to the full range first",
+        help="the paper's protocol: low (default) for pictures about 512 wide, or high for HD and above: without "
+        "conn, and with grad not normalised to the full range",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, help="of the table (default: text, or by the suffix of --output: .csv, .md)"
+        "--format", choices=FORMATS, help="format of the table (default: text, or by the suffix of --output: .csv, .md)"
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table to a file, too")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but the table and errors")
-    matting = parser.add_argument_group("matting, where only TRUE is given")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write the table to a file")
+    parser.add_argument("--quiet", action="store_true", help="print only the table and errors")
+    matting = parser.add_argument_group("matting, with TRUE alone")
     matting.add_argument(
         "--downsample",
         default="auto",
         metavar="RATIO",
-        help="as in matte: auto (default; longest side 512, so 1 for the paper's low-resolution clips; the paper has "
+        help="as in matte: auto (default; longest side 512, so 1 for the paper's low-resolution clips; the paper uses "
         "0.25 for HD), portrait, full_body, or a number up to 1",
     )
     add_model_options(parser)
@@ -85,7 +85,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Scores every clip; a faulty one does not keep the others from being scored."""
+    """Scores every clip; continues after one that fails."""
     from ..evaluation.clips import find_clips, score_table
     from ..stream.downsample_ratio import choose_downsample_ratio
 
@@ -93,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise StudioError(f"{len(arguments.folders)} folders were given. Expected PREDICTED and TRUE, or TRUE alone.")
     *pred, true = arguments.folders
     if pred and (arguments.weights or arguments.downsample != "auto"):
-        raise StudioError("PREDICTED is matted already: leave out --weights and --downsample, or PREDICTED.")
-    choose_downsample_ratio(arguments.downsample, 4096, 4096)  # a wrong one is refused here, once
+        raise StudioError("PREDICTED contains finished mattes: omit --weights and --downsample, or PREDICTED.")
+    choose_downsample_ratio(arguments.downsample, 4096, 4096)  # a wrong value is refused here, once
     _refuse_output(arguments.output)
     clips = find_clips(true, pred[0] if pred else None)
     score = _scorer(arguments, matted=not pred)
@@ -121,8 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
     for name, error in failures:
         report_failure(_of_clip(name, error), as_json=False)
     if pred and not arguments.quiet:
-        _tell_surplus(clips, pred[0], true)
-    if scores and output:  # last: a full disk costs neither the table on the screen nor what went wrong
+        _note_surplus(clips, pred[0], true)
+    if scores and output:  # last, so that a full disk does not suppress the printed table and errors
         _write(output, _formatted(wanted, header, rows))
     if received:
         return 128 + received[0]
@@ -130,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _scorer(arguments: argparse.Namespace, matted: bool) -> "Callable[[Clip, Callable[[], bool]], Score | None]":
-    """A function that scores a clip, or gives None where it was stopped."""
+    """A function that scores a clip, or returns None if it was stopped."""
     import torch
 
     from ..evaluation.clips import score_clip
@@ -173,26 +173,26 @@ def _formatted(form: str, header: list[str], rows: list[list[object]]) -> str:
 
 
 def _refuse_output(output: Path | None) -> None:
-    """Before hours of work rather than after them."""
+    """Refuses an output that cannot be written before the work instead of after it."""
     if output is None:
         return
     if output.is_dir():
         raise StudioError(f"--output {output} is a folder. Expected a file to write, such as {output / 'scores.csv'}.")
     if not output.absolute().parent.is_dir():
-        raise StudioError(f"The folder of --output {output} does not exist. Make it first.")
+        raise StudioError(f"The folder of --output {output} does not exist. Create it first.")
 
 
 def _of_clip(name: str, error: Exception) -> Exception:
     return StudioError(f"{name}: {error}") if isinstance(error, (StudioError, OSError)) else error
 
 
-def _tell_surplus(clips: "list[Clip]", pred: str, true: str) -> None:
+def _note_surplus(clips: "list[Clip]", pred: str, true: str) -> None:
     from ..evaluation.clips import surplus_clips
 
     surplus = surplus_clips(clips, pred)
     if surplus:
         names = ", ".join(surplus[:3]) + (", ..." if len(surplus) > 3 else "")
-        print(f"note: {true} lacks {len(surplus)} clips of {pred}, which are left out: {names}", file=sys.stderr)
+        print(f"note: {true} lacks {len(surplus)} clips of {pred}, which are ignored: {names}", file=sys.stderr)
 
 
 def _meanings(indent: str) -> str:

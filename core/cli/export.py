@@ -1,4 +1,4 @@
-"""`rvm-studio export`: the network as a file for other programs."""
+"""`rvm-studio export`: writes the network as a file for other programs."""
 
 import argparse
 from pathlib import Path
@@ -8,26 +8,26 @@ from .model_options import add_network_options, find_network
 
 
 def add_parser(subparsers) -> None:
-    """Add `export` to the command line's subparsers."""
+    """Adds `export` to the command line's subparsers."""
     parser = subparsers.add_parser(
         "export",
-        help="the network as ONNX, OpenVINO IR, TorchScript or torch.export",
-        description="Writes the network for other programs, in the format that the name's suffix says: .onnx, .xml "
-        "(OpenVINO IR), .pt (TorchScript), .pt2 (torch.export). The file is run and compared with the network before "
-        f"it gets its name. For ONNX and OpenVINO install first: {command_for_extra('export').replace('%', '%%')}",
+        help="write the network as ONNX, OpenVINO IR, TorchScript or torch.export",
+        description="Write the network for other programs. The suffix selects the format: .onnx, .xml (OpenVINO IR), "
+        ".pt (TorchScript), .pt2 (torch.export). The file is run and compared with the network before it gets its "
+        f"name. For ONNX and OpenVINO, first run: {command_for_extra('export').replace('%', '%%')}",
     )
     parser.add_argument("output", metavar="OUTPUT", help="the file to write")
     parser.add_argument(
         "--size",
         type=parse_size,
         metavar="WxH",
-        help="static form: this size, a constant ratio, states of fixed shapes, e.g. for TensorRT (default: any size)",
+        help="static form: one size, a constant ratio, states of fixed shapes, e.g. for TensorRT (default: any size)",
     )
     parser.add_argument(
         "--downsample",
         type=parse_ratio,
         metavar="RATIO",
-        help="a constant downsample ratio (default: for one size as in matting, else an input of the model, below 1)",
+        help="constant downsample ratio (default: with --size as in matting, else an input of the model, below 1)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     add_network_options(parser.add_argument_group("network"))
@@ -35,6 +35,7 @@ def add_parser(subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """Writes the file and prints its largest difference from the network."""
     from ..export import export
 
     network = find_network(arguments)
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         downsample_ratio=arguments.downsample,
         overwrite=arguments.overwrite,
     )
-    print(f"{arguments.output}\n  over three frames within {difference:.1g} of the network")
+    print(f"{arguments.output}\n  differs from the network by at most {difference:.1g} over three frames")
     return 0
 
 
@@ -53,15 +54,16 @@ def parse_size(text: str) -> tuple[int, int]:
     """ "1920x1080" -> (height, width)."""
     width, _, height = text.lower().partition("x")
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected WIDTHxHEIGHT, such as 1920x1080")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; expected WIDTHxHEIGHT, such as 1920x1080")
     return int(height), int(width)
 
 
 def parse_ratio(text: str) -> float:
+    """A type for argparse: a number above 0 and at most 1."""
     try:
         ratio = float(text)
     except ValueError:
         ratio = 0.0
     if not 0 < ratio <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ratio; expected a number above 0 and at most 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a ratio; expected a number above 0 and at most 1")
     return ratio

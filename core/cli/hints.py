@@ -1,4 +1,4 @@
-"""What somebody probably meant: the right command for one that does not run."""
+"""Suggests the command that the user probably meant."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -13,8 +13,7 @@ _WRITES = ("-o", "--output", "--alpha", "--foreground")
 
 
 def missing_command(arguments: Sequence[str], commands: Collection[str]) -> str | None:
-    """What to say where the first word is a clip instead of one of the commands; None where it is neither or both.
-    Raises StudioError for a URL."""
+    """A hint if the first word is a clip instead of a command, else None. Raises StudioError for a URL."""
     word = next((text for text in arguments if not text.startswith("-")), None)
     if word is None or word in commands:
         return None
@@ -26,8 +25,11 @@ def missing_command(arguments: Sequence[str], commands: Collection[str]) -> str 
 
 
 def matte_command(arguments: Sequence[str]) -> str:
-    """The command that mattes what `arguments` name. Where they name no output, the last of several inputs is taken
-    for it if it does not exist and may be one; else there is an example."""
+    """The command that mattes the clips in `arguments`.
+
+    If they have no output option, the last of several inputs becomes the output if it does not exist and has a suitable
+    suffix; otherwise an example output is added.
+    """
     *first, last = arguments
     if not any(text.split("=")[0] in _WRITES for text in arguments):
         named = all(not text.startswith("-") for text in arguments) and first and _may_be_written(last)

@@ -1,4 +1,4 @@
-"""`rvm-studio info`: what this machine has, and what works with it: "works" is what was tried a moment ago."""
+"""`rvm-studio info`: prints what this machine has and what works on it; "works" means that it was just tested."""
 
 import argparse
 import contextlib
@@ -16,13 +16,13 @@ from ..machine.process_tuning import loading
 
 
 def add_parser(subparsers) -> None:
-    """Add `info` to the command line's subparsers."""
-    parser = subparsers.add_parser("info", help="device, versions, codecs found, weights")
+    """Adds `info` to the command line's subparsers."""
+    parser = subparsers.add_parser("info", help="show devices, versions, formats and weights, and test what works")
     parser.set_defaults(run=run)
 
 
 def run(_: argparse.Namespace) -> int:
-    """Prints it; fails on nothing, since it is what people send when something fails."""
+    """Prints the report. It never fails, because people send it when something else fails."""
     print(f"rvm-studio   {_version('rvm-studio')}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "torchvision", "av", "numpy", "safetensors", "pillow", "openvino", "numba"):
         print(f"{package:<12} {_version(package)}")
@@ -32,7 +32,7 @@ def run(_: argparse.Namespace) -> int:
         ("decoding on a device (matte --hwaccel)", _decoding_devices),
         ("weights", _weights),
     ):
-        print(f"\n{heading}", flush=True)  # at once: a part that crashes is the one after it
+        print(f"\n{heading}", flush=True)  # flushed, to show which part crashes the process
         try:
             with loading():
                 for line in lines():
@@ -48,7 +48,7 @@ def _version(package: str) -> str:
         installed = version(package)
     except PackageNotFoundError:
         return "not installed"
-    if package == "torch":  # the package's own number may lack what it was built for, such as +cpu or +cu126
+    if package == "torch":  # the package's metadata may lack the build, such as +cpu or +cu126
         with contextlib.suppress(Exception):
             import torch
 
@@ -57,7 +57,7 @@ def _version(package: str) -> str:
 
 
 def _tried(work: Callable[[], None]) -> str:
-    """ "works", or why not, after having tried."""
+    """Runs `work` and returns "works", or the reason why it does not."""
     try:
         work()
     except Exception as error:
@@ -106,7 +106,7 @@ def _decoding_devices() -> Iterator[str]:
     for device in devices:
         yield f"{device}: {_tried(functools.partial(decode_on, device))}"
     if not devices:
-        yield "none: this PyAV was built without"
+        yield "none: this PyAV was built without device support"
 
 
 def _has_decoder(name: str) -> bool:
@@ -127,7 +127,8 @@ def _weights() -> list[str]:
     lines = [f"models folder: {folder}"]
     for entry in CATALOGUE.values():
         there = (folder / entry.installed_name).is_file()
-        lines.append(f"{entry.name}: {'there' if there else f'not there (rvm-studio weights fetch {entry.name})'}")
+        state = "installed" if there else f"not installed (rvm-studio weights fetch {entry.name})"
+        lines.append(f"{entry.name}: {state}")
     if chosen := os.environ.get("RVM_WEIGHTS"):
         exists = "" if os.path.exists(chosen) else " (which does not exist)"
         lines.append(f"used instead: RVM_WEIGHTS={chosen}{exists}")

@@ -1,4 +1,4 @@
-"""The command line, `rvm-studio COMMAND ...`: parses, runs the command, and says in one line what went wrong."""
+"""The command line, `rvm-studio COMMAND ...`: parses it, runs the command, and reports errors in one line."""
 
 import argparse
 import contextlib
@@ -23,16 +23,17 @@ from . import weights as cli_weights
 from .errors import report_failure, show_notes
 from .hints import missing_command
 
-# None of the modules imported here brings torch: --help answers at once.
+# None of the modules imported here imports torch, so that --help is fast.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; returns its exit code: 0 done, 1 something failed, 2 wrong usage (as SystemExit, from
-    argparse), 130 stopped by Ctrl-C, 143 by SIGTERM."""
+    """Runs one command and returns its exit code: 0 success, 1 failure, 2 wrong usage (as SystemExit, from argparse),
+    130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
     tune_process()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name this terminal cannot show is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # do not fail on a name that the terminal cannot show
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = make_parser()
     if not arguments:
@@ -47,12 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
     show_notes(quiet=getattr(parsed, "quiet", False))
     try:
         exit_code = parsed.run(parsed)
-        sys.stdout.flush()  # here, where a broken pipe is caught, rather than at exit
+        sys.stdout.flush()  # here, where a broken pipe is handled, instead of at exit
         return exit_code
     except KeyboardInterrupt:
         print("rvm-studio: stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away (`| head`)
+    except BrokenPipeError:  # the reader of our output has ended (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -61,19 +62,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def program() -> NoReturn:
-    """The whole process: `main`, and the end without taking apart what was loaded, which takes a third of a second.
+    """Runs the command line and ends the process at once, which saves a third of a second of cleaning up.
 
-    Every file is closed by then, and no thread works any more. Never to be called within somebody else's process.
+    All files are closed by then, and no thread is working. Only for a process of its own: it never returns.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> core.program()  # doctest: +SKIP
     """
     exit_code = main()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # nobody is left to tell
+        with contextlib.suppress(OSError):  # the reader has ended
             stream.flush()
     os._exit(exit_code)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, rather than after a screen of options, and which command was probably meant."""
+    """Reports errors in one line instead of after a screen of options, and suggests the intended command."""
 
     commands: Collection[str] = ()
 

@@ -1,4 +1,4 @@
-"""`rvm-studio matte`: which clips, which outputs, and how they are run one after the other."""
+"""`rvm-studio matte`: finds clips and outputs, and mattes one clip after the other."""
 
 import argparse
 import json
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 def add_parser(subparsers) -> None:
-    """Add `matte` to the command line's subparsers."""
+    """Adds `matte` to the command line's subparsers."""
     parser = subparsers.add_parser(
         "matte",
         help="cut the person out of videos, image sequences and pictures",
@@ -44,16 +44,16 @@ def add_parser(subparsers) -> None:
 
 
 class Job(NamedTuple):
-    """A clip and what is made of it."""
+    """A clip and its outputs."""
 
     source: str
     paths: OutputPaths
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Mattes every input; a failed one does not keep the others from being done."""
+    """Mattes every input; continues after one that fails."""
     with loading():
-        # what is missing is named before anything is loaded, which takes seconds
+        # missing inputs are reported before anything is loaded, which takes seconds
         sources, failed = find_sources(arguments)
         jobs = plan(arguments, sources, several=len(sources) + failed > 1)
         exit_code = 1 if failed else 0
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.background is not None:
             from ..clips.background import Background
 
-            Background(arguments.background).close()  # refused now rather than in the middle of a batch
+            Background(arguments.background).close()  # fails now instead of in the middle of a batch
         engine = load_engine(arguments)
     with stop_on_signal() as (stop, received):
         for job in jobs:
@@ -84,8 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def find_sources(arguments: argparse.Namespace) -> tuple[list[str], int]:
-    """The clips that the inputs name, and how many inputs cannot be read, which is reported here. Raises StudioError
-    where nothing is to be written."""
+    """The clips that the inputs denote, and the number of unreadable inputs, which are reported here. Raises
+    StudioError if there is no output.
+    """
     if not (arguments.output or arguments.alpha or arguments.foreground):
         raise StudioError(
             "nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE). Did you mean "
@@ -96,7 +97,7 @@ def find_sources(arguments: argparse.Namespace) -> tuple[list[str], int]:
     sources, failed = [], 0
     for text in dict.fromkeys(arguments.inputs):
         try:
-            given_path(text)  # before a URL is taken for a glob
+            given_path(text)  # before a URL is treated as a glob
             found = _expand(text)
             if found == [text]:
                 check_source(text)
@@ -109,12 +110,12 @@ def find_sources(arguments: argparse.Namespace) -> tuple[list[str], int]:
 
 
 def plan(arguments: argparse.Namespace, sources: list[str], several: bool) -> list[Job]:
-    """Every clip with its outputs. several: there were, of which some may not be readable. Raises StudioError for what
-    does not fit together."""
+    """All clips with their outputs. several: whether there were several inputs, including unreadable ones. Raises
+    StudioError for options that contradict each other."""
     if len(sources) > 1 and all(is_still(source) for source in sources):
         log.warning(
-            "%d pictures are matted one by one, as photographs. For an image sequence give its folder, or a pattern "
-            "in quotes.",
+            "%d pictures are matted separately, as photographs. For an image sequence, give its folder or a quoted "
+            "pattern.",
             len(sources),
         )
     jobs = [
@@ -134,20 +135,20 @@ def plan(arguments: argparse.Namespace, sources: list[str], several: bool) -> li
     ]
     over = {path.suffix for job in jobs for path in job.paths.output if is_composite(path, over_background=False)}
     if over and not arguments.background:
-        log.warning("%s has no transparency: the person is put over green (see --background)", ", ".join(sorted(over)))
+        log.warning("%s has no transparency: the background will be green (see --background)", ", ".join(sorted(over)))
     names: dict[Path, str] = {}
     for job in jobs:
         for path in job.paths.files():
             first = names.setdefault(path.resolve(), job.source)
             if first != job.source:
                 raise StudioError(
-                    f"{first} and {job.source} would both become {path}. Matte them into different folders."
+                    f"{first} and {job.source} would both be written to {path}. Use different output folders."
                 )
     return jobs
 
 
 def _expand(text: str) -> list[str]:
-    """A folder or glob of videos is many inputs; anything else is one (also a sequence's folder, glob or pattern)."""
+    """The inputs that a text denotes: several for a folder or glob of videos, else one, even for an image sequence."""
     path = Path(text)
     if path.is_dir():
         found = list(path.iterdir())
@@ -155,16 +156,16 @@ def _expand(text: str) -> list[str]:
         found = [Path(name) for name in glob(text)]
     else:
         return [text]
-    # without hidden files (macOS puts a ._clip.mp4 beside clip.mp4) and what a stopped run has left
+    # without hidden files (macOS puts ._clip.mp4 beside clip.mp4) and partial outputs
     pictures = sum(is_picture(p) for p in found)
     videos = [p for p in found if p.suffix.lower() in VIDEO_SUFFIXES and not re.match(r"\.|.*\.partial\.", p.name)]
     if videos and pictures:
-        log.warning("%s: its %d videos are matted, its %d pictures are left out", text, len(videos), pictures)
+        log.warning("%s: its %d videos are matted, its %d pictures are ignored", text, len(videos), pictures)
     return sorted(map(str, videos)) or [text]
 
 
 def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: threading.Event) -> "ClipReport":
-    """Mattes one clip with a session of its own, shows progress, and says what became of it."""
+    """Mattes one clip in its own session, shows the progress, and prints the result."""
     from ..clips.matte_file import matte
 
     style = "json" if arguments.json else "none" if arguments.quiet else "auto"
@@ -204,12 +205,12 @@ def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: t
     if report.damage:
         places = "; ".join(report.damage[:3])
         more = f"; and {len(report.damage) - 3} more" if len(report.damage) > 3 else ""
-        print(f"rvm-studio: {job.source} is damaged ({places}{more}). What could be read is matted.", file=sys.stderr)
+        print(f"rvm-studio: {job.source} is damaged ({places}{more}). The readable part was matted.", file=sys.stderr)
     return report
 
 
 def print_report(report: "ClipReport") -> None:
-    """What became of a clip, for people: the paths are the lines to copy."""
+    """Prints the result for one clip, with each path on its own line for copying."""
     what = "stopped after" if report.stopped else "matted"
     frames = "1 frame" if report.frames == 1 else f"{report.frames} frames"
     print(f"{report.source}: {what} {frames} in {report.seconds:.1f} s ({report.frames_per_second:.1f} fps)")
@@ -218,5 +219,5 @@ def print_report(report: "ClipReport") -> None:
     for note in report.notes:
         print(f"  note: {note}")
     if report.resumable:
-        print("  to continue: the same command with --resume")
+        print("  to continue: run the same command with --resume")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Which network, with which weights, on which device: options shared by the commands that run one."""
+"""Options for the network, its weights and its device, shared by the commands that run the network."""
 
 import argparse
 import contextlib
@@ -26,46 +26,46 @@ def add_network_options(group: argparse._ArgumentGroup) -> None:
         "--variant",
         choices=("mobilenetv3", "resnet50"),
         default="mobilenetv3",
-        help="mobilenetv3 (default, fast) or resnet50 (larger, a little better, slower)",
+        help="mobilenetv3 (default, fast) or resnet50 (larger, slightly better, slower)",
     )
     group.add_argument(
         "--weights",
         metavar="PATH",
-        help='weights file, or "starter" for the bundled trial weights (default: RVM_WEIGHTS, else downloaded once)',
+        help='weights file, or "starter" for the bundled weights (default: RVM_WEIGHTS, else downloaded once)',
     )
-    group.add_argument("--mirror", metavar="URL", help="where to download weights from instead")
+    group.add_argument("--mirror", metavar="URL", help="download weights from this address instead")
     group.add_argument(
         "--refiner",
         choices=("auto", "deep", "fast"),
         default="auto",
-        help="how edges get their full resolution: deep (learned), fast (plain filter), or auto: whichever the "
-        "weights are for",
+        help="how edges are upsampled to full resolution: deep (learned), fast (plain filter), or auto (default: the "
+        "one for which the weights were trained)",
     )
 
 
 def add_engine_options(model: argparse._ArgumentGroup) -> None:
-    """Adds the options that `load_engine` reads besides."""
+    """Adds the other options that `load_engine` reads."""
     model.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, xpu, mps")
     model.add_argument(
         "--engine",
         choices=("auto", "eager", "folded", "openvino", "graph", "compile"),
         default="auto",
-        help="how the network is run: auto (default: the fastest here, see `rvm-studio info`), eager (plain PyTorch), "
-        "folded (plain PyTorch, reordered for the CPU), openvino (CPU), graph (graphics cards; experimental: not yet "
-        "tried on one), compile (as graph, and the network by torch.compile, which takes minutes at the first start; "
-        "also on the CPU, slower than openvino)",
+        help="how the network runs: auto (default: the fastest for this machine, see `rvm-studio info`), eager (plain "
+        "PyTorch), folded (PyTorch, optimised for CPUs), openvino (CPU), graph (GPU; experimental: supported, not "
+        "tested), compile (like graph, with torch.compile, which takes minutes at the first start; on a CPU, "
+        "slower than openvino)",
     )
     model.add_argument(
         "--precision",
         default="auto",
-        help="auto (default: fp16 on cards that compute it well; on CPUs with bf16 mixed, else fp32), fp32, fp16, bf16 "
-        "(on a CPU the fastest, and visibly coarser in soft edges), mixed (CPU: bf16 but for the encoder)",
+        help="auto (default: fp16 on GPUs that compute it well, mixed on CPUs with bf16, else fp32), fp32, fp16, bf16 "
+        "(the fastest on a CPU, with visibly coarser soft edges), mixed (CPU: bf16 except in the encoder)",
     )
     model.add_argument("--threads", type=at_least(1), metavar="N", help="CPU threads (default: all cores)")
 
 
 def load_engine(arguments: argparse.Namespace) -> "Engine":
-    """The network with its weights in the engine for its device. Raises StudioError where that cannot be."""
+    """The engine that the options select, with its weights. Raises StudioError if it cannot be built."""
     from ..engines.loading import load
 
     with _choices_of_the_command_line():
@@ -82,7 +82,7 @@ def load_engine(arguments: argparse.Namespace) -> "Engine":
 
 
 def find_network(arguments: argparse.Namespace) -> "MattingNetwork":
-    """The network with its weights. Raises StudioError where that cannot be."""
+    """The network that the options select, with its weights. Raises StudioError if it cannot be built."""
     from ..engines import loading as engine_loading
 
     with _choices_of_the_command_line():
@@ -93,21 +93,33 @@ def find_network(arguments: argparse.Namespace) -> "MattingNetwork":
 
 @contextlib.contextmanager
 def _choices_of_the_command_line() -> Iterator[None]:
-    """Where the weights cannot be downloaded, the error names what can be typed instead."""
+    """A context that adds command lines to the error of a failed download."""
     try:
         yield
     except DownloadError as error:
         variant = "" if error.name == STARTER_VARIANT else f"--variant {STARTER_VARIANT} "
         error.choices = (
-            f"with a network: rvm-studio weights fetch {error.name}",
-            f"put {error.file_name} into {error.folder}, or name a file that you have: --weights FILE",
-            f"bundled, rough: {variant}--weights starter",
+            f"when you are online: rvm-studio weights fetch {error.name}",
+            f"put {error.file_name} into {error.folder}, or use another file: --weights FILE",
+            f"for a rough matte, use the bundled weights: {variant}--weights starter",
         )
         raise
 
 
 def at_least(smallest: int):
-    """A type of argparse: a whole number not below `smallest`."""
+    """A type for argparse: a whole number of at least `smallest`.
+
+    Args:
+        smallest: The lowest accepted number.
+
+    Returns:
+        A function that converts a text, or raises argparse.ArgumentTypeError.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> core.at_least(1)("12")
+        12
+    """
 
     def parse(text: str) -> int:
         try:

@@ -1,4 +1,4 @@
-"""Progress of a clip: a bar with speed and time left, plain lines where there is no terminal, or JSON."""
+"""Shows the progress of a clip: a bar with speed and remaining time, plain lines without a terminal, or JSON."""
 
 import json
 import sys
@@ -13,14 +13,14 @@ SECONDS_BETWEEN_LINES = {"plain": 5.0, "json": 0.5}
 
 
 class _Bar(tqdm):
-    monitor_interval = 0  # no thread beside it: one more thing that could go wrong when Ctrl-C ends everything
+    monitor_interval = 0  # no monitor thread, which could interfere when Ctrl-C ends the process
 
 
 class Progress:
-    """Called with (frames done, frames in all or None) after every chunk; a context manager that ends the bar.
+    """Called with (finished frames, all frames or None) after every chunk; a context manager that closes the bar.
 
-    Speed is measured from the first call on: before it lie opening the files and warming up, which would make the
-    time left look far too long.
+    The speed is measured from the first call on, because opening files and warming up would make the remaining time
+    seem far too long.
     """
 
     def __init__(self, style: Style, name: str):
@@ -31,7 +31,7 @@ class Progress:
         self._last_line = time.monotonic()
 
     def __enter__(self) -> "Progress":
-        if self.style == "bar":  # shown at once: the first frames may take a while
+        if self.style == "bar":  # shown at once, because the first frames may take a while
             self._bar = _Bar(desc=self.name, unit=" frames", miniters=1, dynamic_ncols=True, leave=False)
         return self
 
@@ -74,7 +74,21 @@ class Progress:
 
 
 def make_progress(style: Style, name: str) -> Progress:
-    """ "auto" is a bar on a terminal and plain lines elsewhere."""
+    """A progress display, to be used as a context manager and called with (finished frames, all frames or None).
+
+    Args:
+        style: "bar", "plain" (lines), "json" (lines on standard output), "none", or "auto": a bar on a terminal and
+            plain lines elsewhere.
+        name: The clip's name in the display.
+
+    Returns:
+        The display.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> with core.make_progress("none", "clip.mp4") as progress:
+        ...     progress(8, 100)
+    """
     if style == "auto":
         style = "bar" if sys.stderr.isatty() else "plain"
     return Progress(style, name)

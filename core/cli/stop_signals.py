@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, heeded between two frames so that files can be finished."""
+"""Handles Ctrl-C and SIGTERM between two frames, so that files can be finished."""
 
 import contextlib
 import os
@@ -11,9 +11,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signal() -> Iterator[tuple[threading.Event, list[int]]]:
-    """The first signal sets the event; a second one ends the process at once, with exit code 128 + signal.
+    """A context that turns Ctrl-C and SIGTERM into an event. Main thread only.
 
-    Gives the event and the list that receives the signal's number. Main thread only.
+    The first signal sets the event; a second one ends the process at once with the exit code 128 + signal.
+
+    Yields:
+        The event, and a list that receives the signal's number.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> with core.stop_on_signal() as (stop, received):
+        ...     stopped = stop.is_set()  # check this between two frames
     """
     stop, received = threading.Event(), []
 
@@ -22,8 +30,8 @@ def stop_on_signal() -> Iterator[tuple[threading.Event, list[int]]]:
             os._exit(128 + number)
         received.append(number)
         stop.set()
-        line = "rvm-studio: stopping, the files are being finished (press Ctrl-C again to end at once)\n"
-        # os.write: the signal may have come in the middle of a print, and Python's streams cannot be entered twice
+        line = "rvm-studio: stopping, finishing the files (press Ctrl-C again to end at once)\n"
+        # os.write, because the signal may interrupt a print, and Python's streams are not reentrant
         with contextlib.suppress(OSError):
             os.write(2, (("\n" if sys.stderr.isatty() else "") + line).encode())
 

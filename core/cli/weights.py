@@ -1,4 +1,4 @@
-"""`rvm-studio weights list | fetch | convert | check`. StudioError is left to the caller to print."""
+"""`rvm-studio weights list | fetch | convert | check`. The caller prints StudioError."""
 
 import argparse
 from pathlib import Path
@@ -7,38 +7,38 @@ from ..errors import DownloadError, StudioError
 from ..machine.cache_folder import models_dir
 from ..weights.download import CATALOGUE, STARTER_VARIANT
 
-# The functions that open weights import .weights themselves: it brings torch, which listing and --help do not need.
+# Functions that open weights import network_weights locally: it imports torch, which listing and --help do not need.
 
 
 def add_parser(subparsers) -> None:
-    """Add `weights` to the command line's subparsers; each command sets `run` (namespace -> exit code)."""
+    """Adds `weights` to the command line's subparsers; each command sets `run` (namespace -> exit code)."""
     parser = subparsers.add_parser("weights", help="list, fetch, convert and check the network's weights")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    command = commands.add_parser("list", help="the weights that can be fetched, and which of them are installed")
+    command = commands.add_parser("list", help="list the published weights, and which of them are installed")
     command.set_defaults(run=list_weights)
 
     command = commands.add_parser("fetch", help="download, verify and convert published weights")
     command.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: mobilenetv3)")
-    command.add_argument("--all", action="store_true", help="all of them")
+    command.add_argument("--all", action="store_true", help="download all of them")
     command.add_argument(
-        "--mirror", metavar="URL", help="base address to fetch from instead: https, http or file (or RVM_MIRROR)"
+        "--mirror", metavar="URL", help="base URL to download from instead: https, http or file (default: RVM_MIRROR)"
     )
     command.set_defaults(run=fetch_weights)
 
-    command = commands.add_parser("convert", help="turn a .pth, .pt or .safetensors into our .safetensors")
+    command = commands.add_parser("convert", help="convert a .pth, .pt or .safetensors file to our .safetensors format")
     command.add_argument("src", type=Path, metavar="SRC")
-    command.add_argument("dst", type=Path, metavar="DST", help="a .safetensors file; replaced where it exists")
-    command.add_argument("--half", action="store_true", help="in half precision: half as large")
+    command.add_argument("dst", type=Path, metavar="DST", help="the .safetensors file to write; replaced if it exists")
+    command.add_argument("--half", action="store_true", help="save half precision, which halves the size")
     command.set_defaults(run=convert_weights)
 
-    command = commands.add_parser("check", help="show what weights files hold, and whether they are intact")
+    command = commands.add_parser("check", help="show the content of weights files, and whether they are intact")
     command.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     command.set_defaults(run=check_weights)
 
 
 def list_weights(_: argparse.Namespace) -> int:
-    """Name, variant, size, licence, whether it is installed and where; then the models folder."""
+    """Prints name, variant, size, licence and installed file of all published weights, and the models folder."""
     folder = models_dir()
     rows = [("NAME", "VARIANT", "SIZE", "LICENCE", "STATE")]
     for entry in CATALOGUE.values():
@@ -51,13 +51,13 @@ def list_weights(_: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print(f"models folder: {folder} (RVM_MODELS_DIR chooses another)")
-    print(f"bundled trial weights for {STARTER_VARIANT}: --weights starter (see assets/starter_weights.md)")
+    print(f"models folder: {folder} (set RVM_MODELS_DIR to change it)")
+    print(f"bundled starter weights for {STARTER_VARIANT}: --weights starter (see assets/starter_weights.md)")
     return 0
 
 
 def fetch_weights(arguments: argparse.Namespace) -> int:
-    """Fetch the named weights (none named: mobilenetv3) and print where they are."""
+    """Downloads the named weights (default: mobilenetv3) and prints where they are."""
     from ..weights.network_weights import fetch
 
     names = list(CATALOGUE) if arguments.all else arguments.names or ["mobilenetv3"]
@@ -68,16 +68,16 @@ def fetch_weights(arguments: argparse.Namespace) -> int:
             print(f"{name}: {fetch(name, arguments.mirror)}")
         except DownloadError as error:
             error.choices = (
-                f"from another address: rvm-studio weights fetch {name} --mirror URL",
+                f"download it from another address: rvm-studio weights fetch {name} --mirror URL",
                 f"put {error.file_name} (from {CATALOGUE[name].url}) into {error.folder}",
-                f"bundled, rough, for {STARTER_VARIANT}: rvm-studio matte ... --weights starter",
+                f"for a rough matte, use the bundled {STARTER_VARIANT} weights: rvm-studio matte ... --weights starter",
             )
             raise
     return 0
 
 
 def convert_weights(arguments: argparse.Namespace) -> int:
-    """Convert SRC to DST and print what DST holds."""
+    """Converts SRC to DST and prints a summary of DST."""
     from ..weights.network_weights import check, convert
 
     print(check(convert(arguments.src, arguments.dst, half=arguments.half)))
@@ -85,7 +85,7 @@ def convert_weights(arguments: argparse.Namespace) -> int:
 
 
 def check_weights(arguments: argparse.Namespace) -> int:
-    """Print a summary of each file; the broken ones are reported together at the end, after the others were checked."""
+    """Prints a summary of each file. Damaged files are reported together at the end."""
     from ..weights.network_weights import check
 
     broken = []

@@ -37,8 +37,7 @@ class ClipJob:
         self.record: JobRecord | None = None
         self._outputs, self._session, self._options = outputs, session, options
         self._info, self._report = info, report
-        self._earlier: Stop | None = None
-        self.can_go_on = False  # after `leave`
+        self._resumed: Stop | None = None
         self._left = False
         self._first_cut = len(session.cuts)
         self._frames_before = session.state.frame_count if session.state else 0  # of the session, before the clip's
@@ -55,21 +54,21 @@ class ClipJob:
         if self.record and self._options.resume:
             left = any(partial_path(path).exists() for path in self.record.outputs)
             try:
-                self._earlier = self.record.load()
-                self._open(self._earlier)
+                self._resumed = self.record.load()
+                self._open(self._resumed)
             except NotResumable as error:
-                self._earlier = None
+                self._resumed = None
                 reason = str(error) if left else ""
-        if self._earlier:
-            self._session.state = self._earlier.state
-            self._frames_before = self._earlier.state.frame_count - self._earlier.frames
-            self._report.frames = self._report.resumed = self._earlier.frames
-            self._report.notes.append(f"resumed at frame {self._earlier.frames}")
+        if self._resumed:
+            self._session.state = self._resumed.state
+            self._frames_before = self._resumed.state.frame_count - self._resumed.frames
+            self._report.frames = self._report.resumed = self._resumed.frames
+            self._report.notes.append(f"resumed at frame {self._resumed.frames}")
             return
         self._open(None)
         if self.record:
             self.record.remove()
-            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.can_go_on]
+            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.resumable]
             if dependent:
                 self.record = None
                 reason = reason and f"the frames of {', '.join(dependent)} depend on those before them"
@@ -78,17 +77,17 @@ class ClipJob:
         if reason:
             self._report.notes.append(f"started over: {reason}")
 
-    def _open(self, earlier: Stop | None) -> None:
-        written = iter(earlier.written if earlier else [])
+    def _open(self, resumed: Stop | None) -> None:
+        written = iter(resumed.written if resumed else [])
         try:
             for output in self._outputs:
                 is_preview = output.kind == "preview"
                 done = None if is_preview else next(written, None)
                 writer = _open_writer(output, self._info, self._options, done)
                 queue = queue_length(self._info)
-                self.lines.append(WriterThread(writer, queue, from_zero=is_preview and earlier is not None))
-            for line in self._lasting_lines() if earlier else []:
-                if not line.writer.take_earlier(self._session.stopped):
+                self.lines.append(WriterThread(writer, queue, from_zero=is_preview and resumed is not None))
+            for line in self._lasting_lines() if resumed else []:
+                if not line.writer.copy_resumed(self._session.stopped):
                     raise Stopped
         except BaseException:
             for line in self.lines:
@@ -103,7 +102,7 @@ class ClipJob:
     @property
     def cuts(self) -> list[int]:
         """The frames of the clip that begin a new scene."""
-        before = self._earlier.cuts if self._earlier else []
+        before = self._resumed.cuts if self._resumed else []
         return before + [cut - self._frames_before for cut in self._session.cuts[self._first_cut :]]
 
     def finish(self) -> None:
@@ -123,8 +122,8 @@ class ClipJob:
         finished = any(line.finished for line in self._lasting_lines())
         in_step = not finished and self._in_step()
         has_more = in_step and self._report.frames > self._report.resumed
-        if self._earlier and not finished and not has_more:
-            self._leave_as_it_was(self._earlier)
+        if self._resumed and not finished and not has_more:
+            self._leave_as_it_was(self._resumed)
             return
         if self.record and self.lines:
             self.record.remove()
@@ -145,26 +144,25 @@ class ClipJob:
 
     def _save_record(self) -> None:
         state, lines = self._session.state, self._lasting_lines()
-        if self.record is None or not all(line.writer.can_go_on for line in lines):
+        if self.record is None or not all(line.writer.resumable for line in lines):
             return
         assert state is not None
         try:
             self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
-            self._can_go_on()
+            self._mark_resumable()
         except StudioError as error:
             self._report.notes.append(f"this job cannot be resumed: {error}")
 
-    def _leave_as_it_was(self, earlier: Stop) -> None:
+    def _leave_as_it_was(self, resumed: Stop) -> None:
         """Keeps the partial files of the earlier run and their record, which still exist."""
         assert self.record is not None
         for line in self.lines:
             line.abandon(keep=False)
-        self._report.frames = self._report.resumed = earlier.frames
+        self._report.frames = self._report.resumed = resumed.frames
         self._report.outputs = [partial_path(path) for path in self.record.outputs]
-        self._can_go_on()
+        self._mark_resumable()
 
-    def _can_go_on(self) -> None:
-        self.can_go_on = True
+    def _mark_resumable(self) -> None:
         self._report.resumable = True
         self._report.notes.append(f"a resumed run will continue at frame {self._report.frames}")
 
@@ -179,7 +177,7 @@ def bytes_of(info: ClipInfo, channels: int = 3) -> int:
     return info.height * info.width * channels * (1 if info.bit_depth == 8 else 2)
 
 
-def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: Written | None) -> FrameWriter:
+def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, resumed: Written | None) -> FrameWriter:
     if output.kind == "preview":
         height, width = preview_size(info.height, info.width)
         return FrameWriter(
@@ -213,7 +211,7 @@ def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, earlier: 
         quality=options.quality,
         overwrite=options.overwrite,
         single=info.kind == "still",
-        earlier=earlier,
+        resumed=resumed,
     )
 
 

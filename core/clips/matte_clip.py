@@ -97,7 +97,7 @@ def matte_clip(
             job.leave()
             if report.outputs and isinstance(error, StudioError):
                 names = ", ".join(map(str, report.outputs))
-                onward = ", and can be resumed" if job.can_go_on else ""
+                onward = ", and can be resumed" if report.resumable else ""
                 raise StudioError(
                     f"{error} The finished part ({report.frames} frames) is kept in {names}{onward}."
                 ) from error

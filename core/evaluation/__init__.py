@@ -1,1 +1,1 @@
-"""How good mattes are, measured against the truth."""
+"""Measures mattes against the ground truth."""

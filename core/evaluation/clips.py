@@ -1,8 +1,8 @@
-"""Scores of mattes against the truth: the official protocol over folders, or over what a network makes of the clips.
+"""Scores mattes against the ground truth with the official protocol: mattes in folders, or a network's results.
 
-A clip is a folder that holds `pha`, and where there are such `fgr` and `com`, the composite that is matted: each a
-folder of pictures or a video file such as pha.mp4. A clip's score is the mean over its frames; all in all it is the
-mean over the clips.
+A clip is a folder with `pha`, and optionally `fgr` and `com`, the composite that is matted: each a folder of pictures
+or a video file such as pha.mp4. A clip's score is the mean over its frames; the overall score is the mean over the
+clips.
 """
 
 # T frames, C channels, H, W
@@ -26,15 +26,18 @@ from ..video.reader import open_reader
 from .metrics import MetricAccumulator
 
 PARTS = ("pha", "fgr", "com")
-_CHUNK_PIXELS = {"cpu": 2**21, "cuda": 2**24}  # of a clip at once: bounds the memory, changes no value
+_CHUNK_PIXELS = {"cpu": 2**21, "cuda": 2**24}  # processed at once: limits the memory without changing any value
 _JPEG_END = b"\xff\xd9"
 _SHOWN = 3  # names in a message
 
 
 class Clip(NamedTuple):
-    """name: its folder below the true root, with slashes. dataset: that path's first folder, "" where it is the only
-    one. true, pred: what there is of `PARTS`, each a folder of pictures or a video; pred is empty for a clip that the
-    predicted root lacks."""
+    """A clip to be scored.
+
+    name: its folder relative to the true root, with slashes. dataset: the first folder of that path, "" if it is the
+    only one. true, pred: the existing `PARTS`, each a folder of pictures or a video; pred is empty if the predicted
+    root lacks the clip.
+    """
 
     name: str
     dataset: str
@@ -44,7 +47,7 @@ class Clip(NamedTuple):
 
 
 class Score(NamedTuple):
-    """A clip's metrics by name, as core.evaluation.metrics counts them."""
+    """A clip's metrics by name, in the units of core.evaluation.metrics."""
 
     clip: Clip
     frames: int
@@ -52,11 +55,11 @@ class Score(NamedTuple):
 
 
 def find_clips(true_root: str | Path, pred_root: str | Path | None = None) -> list[Clip]:
-    """Every clip at or below true_root in the order of their names, each with its counterpart at the same relative path
-    of pred_root. Two plain folders of pictures or two videos are a clip, too: their alpha.
+    """All clips at or below true_root, sorted by name, each with its counterpart at the same relative path of
+    pred_root. Two plain folders of pictures, or two videos, are also a clip: their alpha.
 
-    Names that begin with a dot and what a stopped run has left (.partial) are passed over. Raises StudioError where a
-    root does not exist or the true one holds no clip.
+    Names that begin with a dot and partial outputs (.partial) are skipped. Raises StudioError if a root does not exist
+    or the true one contains no clip.
     """
     true_root, pred_root = Path(true_root), None if pred_root is None else Path(pred_root)
     for root in (true_root, pred_root):
@@ -67,8 +70,8 @@ def find_clips(true_root: str | Path, pred_root: str | Path | None = None) -> li
         if pred_root is not None and _is_frames(true_root) and _is_frames(pred_root):
             return [Clip(true_root.stem, "", {"pha": true_root}, {"pha": pred_root}, pred_root)]
         raise StudioError(
-            f"{true_root} holds no clip. Expected, at any depth, folders with a folder pha of pictures in them (or a "
-            "video such as pha.mp4)."
+            f"{true_root} contains no clip. Expected, at any depth, folders that contain a folder pha of pictures (or "
+            "a video such as pha.mp4)."
         )
     clips = []
     for folder in folders:
@@ -81,7 +84,7 @@ def find_clips(true_root: str | Path, pred_root: str | Path | None = None) -> li
 
 
 def parts_of(folder: Path) -> dict[str, Path]:
-    """Those of PARTS that a clip's folder holds. Of a folder and a video of one name the folder counts."""
+    """The PARTS in a clip's folder. A folder takes precedence over a video of the same name."""
     found: dict[str, Path] = {}
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         is_video = entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()
@@ -98,11 +101,11 @@ def score_clip(
     on_progress: Callable[[int, int | None], None] = lambda done, total: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Score:
-    """The clip's score: of its predicted pictures, or of what a fresh `session` makes of its `com`, rounded to 8 bits
-    as it would be in files.
+    """The clip's score: of its predicted pictures, or of a new `session`'s results for its `com`, rounded to 8 bits as
+    in files.
 
-    device: where the metrics are computed. Foregrounds are compared where both sides have one. Raises StudioError for
-    whatever is missing, damaged, or differs in size or number of frames, and Stopped.
+    device: where the metrics are computed. Foregrounds are compared where both sides have one. Raises StudioError if
+    something is missing, damaged, or differs in size or number of frames; raises Stopped when `stopped` returns True.
     """
     paths = _paths(clip, matted=session is not None)
     for path in paths.values():
@@ -131,10 +134,10 @@ def score_clip(
 
 
 def score_table(scores: Sequence[Score], clips: int) -> tuple[list[str], list[list[object]]]:
-    """Header and rows for evaluation_table: every clip, the mean of every data set where there are several, and of all.
+    """Header and rows of a table: every clip, the mean of each data set if there are several, and the mean of all.
 
-    clips: how many there were to be evaluated, told where it is more than were. A mean is over those clips that have
-    the metric: not all may have a foreground.
+    clips: the number of clips to be evaluated, shown if not all have a score. Means are over the clips that have the
+    metric, since some may have no foreground.
     """
     names = list(dict.fromkeys(name for score in scores for name in score.metrics))
     rows: list[list[object]] = []
@@ -156,20 +159,34 @@ def score_table(scores: Sequence[Score], clips: int) -> tuple[list[str], list[li
 
 
 def surplus_clips(clips: Iterable[Clip], pred_root: str | Path) -> list[str]:
-    """Clips of the predicted root that the true one lacks, by name."""
+    """The names of clips in the predicted root that the true root lacks."""
     known = {clip.pred_folder for clip in clips}
     found = [folder for folder in _folders_with_pha(Path(pred_root)) if folder not in known]
     return [folder.relative_to(pred_root).as_posix() for folder in found]
 
 
 def refuse_cut_picture(path: Path) -> None:
-    """Raises StudioError for a JPEG that was cut off: libav shows it without a word, with grey in place of the rest."""
+    """Refuses a truncated JPEG, which libav would decode without an error, with grey in place of the missing part.
+
+    Args:
+        path: A picture file; only .jpg and .jpeg are checked.
+
+    Raises:
+        StudioError: The file has no end-of-image marker.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> from rvm_studio import core
+        >>> Image.new("RGB", (64, 48)).save("picture.jpg")
+        >>> core.refuse_cut_picture(Path("picture.jpg"))
+    """
     if path.suffix.lower() not in (".jpg", ".jpeg"):
         return
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         if _JPEG_END not in file.read():
-            raise StudioError(f"{path} is cut off. Expected a whole JPEG: copy or make it again.")
+            raise StudioError(f"{path} is truncated. Expected a complete JPEG: copy or create it again.")
 
 
 def _folders_with_pha(root: Path) -> Iterator[Path]:
@@ -184,7 +201,7 @@ def _folders_with_pha(root: Path) -> Iterator[Path]:
 
 
 def _is_frames(path: Path) -> bool:
-    """Whether it is a video, or a folder with pictures right in it."""
+    """Whether it is a video, or a folder that directly contains pictures."""
     if not path.is_dir():
         return True
     try:
@@ -194,17 +211,17 @@ def _is_frames(path: Path) -> bool:
 
 
 def _paths(clip: Clip, matted: bool) -> dict[str, Path]:
-    """What is read, by a name for people."""
+    """The files to read, by their names in messages."""
     paths = {"true pha": clip.true["pha"]}
     if matted:
         if "com" not in clip.true:
-            raise StudioError("it has no com, so there is nothing to matte. Expected a folder com beside pha.")
+            raise StudioError("it has no com to matte. Expected a folder com beside pha.")
         paths["com"] = clip.true["com"]
         if "fgr" in clip.true:
             paths["true fgr"] = clip.true["fgr"]
         return paths
     if "pha" not in clip.pred:
-        raise StudioError(f"its prediction is missing: {clip.pred_folder} holds no pha.")
+        raise StudioError(f"its prediction is missing: {clip.pred_folder} has no pha.")
     paths["predicted pha"] = clip.pred["pha"]
     if "fgr" in clip.true and "fgr" in clip.pred:
         paths["true fgr"], paths["predicted fgr"] = clip.true["fgr"], clip.pred["fgr"]
@@ -212,7 +229,7 @@ def _paths(clip: Clip, matted: bool) -> dict[str, Path]:
 
 
 def _refuse_misfits(readers: Mapping[str, FrameReader]) -> None:
-    """What differs in size, or, as far as it is known before reading, in number of frames."""
+    """Raises StudioError for differing sizes or, if known before reading, numbers of frames."""
     for name, reader in readers.items():
         if reader.damage:
             raise StudioError(f"{reader.info.path} is damaged: {reader.damage[0]}.")
@@ -220,17 +237,19 @@ def _refuse_misfits(readers: Mapping[str, FrameReader]) -> None:
         info = reader.info
         if (info.width, info.height) != (true.width, true.height):
             raise StudioError(
-                f"{name} is {info.width}x{info.height}, true pha {true.width}x{true.height}. Expected one size: give "
+                f"{name} is {info.width}x{info.height}, true pha {true.width}x{true.height}. Expected equal sizes: use "
                 "pictures that were not scaled."
             )
     counts = {name: r.info.frame_count for name, r in readers.items() if r.info.kind != "video"}
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{name} has {count}" for name, count in counts.items())
-        raise StudioError(f"the numbers of frames differ: {told}{_lacking(readers)}. Expected one for each true frame.")
+        raise StudioError(
+            f"the numbers of frames differ: {told}{_lacking(readers)}. Expected one frame for each true frame."
+        )
 
 
 def _lacking(readers: Mapping[str, FrameReader]) -> str:
-    """Which numbers a numbered sequence lacks, in words; nothing where the numbering has another beginning."""
+    """A text about the numbers that a sequence lacks; empty if the sequences have no numbers in common."""
     numbers = {
         name: {picture.number for picture in find_pictures(reader.info.path) or ()}
         for name, reader in readers.items()
@@ -259,8 +278,8 @@ def _in_step(readers: Mapping[str, FrameReader], at_once: int) -> Iterator[dict[
         longest = max(images, key=lambda name: len(images[name]))
         if len(images[shortest]) < len(images[longest]):
             raise StudioError(
-                f"the numbers of frames differ: {shortest} ends after {done + len(images[shortest])}, {longest} goes "
-                "on. Expected one for each true frame."
+                f"the numbers of frames differ: {shortest} ends after {done + len(images[shortest])}, {longest} has "
+                "more. Expected one frame for each true frame."
             )
         if not images[shortest]:
             return
@@ -274,6 +293,6 @@ def _matted(
 ) -> dict[str, Tensor]:
     fgr, pha = session.matte(com, foreground=foreground, out_device=device)
     if not (pha.isfinite().all() and fgr.isfinite().all()):
-        raise StudioError(f"the network gives values that are no numbers for {clip.name}. Use other weights.")
+        raise StudioError(f"the network's output for {clip.name} is not finite. Use other weights.")
     predicted = {"predicted pha": quantise(pha, torch.uint8)}
     return predicted | {"predicted fgr": quantise(fgr, torch.uint8)} if foreground else predicted

@@ -1,6 +1,6 @@
-"""Metrics of video matting as the official evaluation counts them: MAD, MSE, Grad, Conn, dtSSD, foreground MAD, MSE.
+"""Metrics of video matting as in the official evaluation: MAD, MSE, Grad, Conn, dtSSD, foreground MAD and MSE.
 
-Smaller is better everywhere. The arithmetic is float64, but float32 on Apple's GPU (mps), which has no float64.
+Lower is better for all of them. The arithmetic is float64, except float32 on Apple's GPU (mps), which has no float64.
 """
 
 # T frames, H height, W width; N masks (T x thresholds). Alpha is [T, H, W] without a channel, foreground [T, 3, H, W].
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 GRAD_SIGMA = 1.4
 CONN_STEPS = 10
 CONN_TOLERANCE = 0.15
-# Pixels that Conn labels at once: bounds its memory, changes no value.
+# Pixels that Conn labels at once: limits its memory without changing any value.
 _CONN_PIXELS = 2**22
 
 
@@ -26,19 +26,21 @@ def matting_metrics(
     high_resolution: bool = False,
     previous: tuple[Tensor, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Every metric of every frame; a clip's score is the mean over its frames.
+    """All metrics of each frame; a clip's score is the mean over its frames.
 
     Args:
         pred_pha, true_pha: [T, H, W] or [T, 1, H, W], uint8 0..255 or floating 0..1, on any device.
         pred_fgr, true_fgr: [T, 3, H, W], likewise; both or neither. Straight colour.
-        high_resolution: the official flavour for large pictures: no `conn`, and `grad` is not min-max normalised.
-        previous: the last (pred_pha, true_pha) before these frames, [H, W] or [1, H, W], where they go on with a
-            clip begun earlier; `dtssd` of the first frame is taken against it. Without it that frame counts as 0.
+        high_resolution: the official variant for large pictures: no `conn`, and `grad` is not min-max normalised.
+        previous: the (pred_pha, true_pha) of the frame before these, [H, W] or [1, H, W], if they continue a clip;
+            `dtssd` of the first frame compares with it. Without it, `dtssd` of that frame is 0.
 
-    Returns tensors [T] by name, in this order: `mad`, `mse` (x 1e3), `grad` (/ 1e3), `conn` (/ 1e3), `dtssd` (x 1e2)
-    and with foregrounds `fgr_mad`, `fgr_mse` (x 1e3), each explained at the function of that name.
+    Returns:
+        Tensors [T] by name, in this order: `mad`, `mse` (x 1e3), `grad` (/ 1e3), `conn` (/ 1e3), `dtssd` (x 1e2) and,
+        with foregrounds, `fgr_mad`, `fgr_mse` (x 1e3). The functions of these names define them.
 
-    Wrong shapes, dtypes, devices or floats outside 0..1 (NaN too) fail an assertion that names them.
+    Raises:
+        AssertionError: A shape, dtype or device is wrong, or a float is outside 0..1 or NaN.
     """
     pred = _pha(pred_pha, "pred_pha")
     true = _pha(true_pha, "true_pha")
@@ -71,39 +73,65 @@ def matting_metrics(
 
 
 class MetricAccumulator:
-    """Metrics of a clip that comes in chunks: the values are those of the whole clip at once, whatever the chunks."""
+    """Metrics of a clip that comes in chunks; the values do not depend on the chunks.
+
+    The metrics are those of the official evaluation; lower is better. In this order: `mad` and `mse` (mean absolute and
+    squared error, x 1e3), `grad` and `conn` (gradient and connectivity error / 1e3; Rhemann et al., CVPR 2009), `dtssd`
+    (temporal error x 1e2; Erofeev et al., BMVC 2015) and, with foregrounds, `fgr_mad` and `fgr_mse` (x 1e3) where the
+    true alpha is above 0.
+
+    Args:
+        high_resolution: The official variant for large pictures: no `conn`, and `grad` is not min-max normalised.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> metrics = core.MetricAccumulator()
+        >>> for _ in range(2):
+        ...     metrics.update(torch.full((3, 8, 8), 0.5), torch.full((3, 8, 8), 0.25))
+        >>> metrics.result()["mad"], metrics.frame_count
+        (250.0, 6)
+    """
 
     def __init__(self, high_resolution: bool = False) -> None:
         self._high_resolution = high_resolution
         self._previous: tuple[Tensor, Tensor] | None = None
-        # Python's floats: small tensors kept from chunk to chunk would lie in the holes that the large ones leave, and
-        # every chunk would take new memory (measured at HD: 60 to 150 MB a frame).
+        # Python's floats: small tensors kept between chunks would fragment the memory of the large ones, so that every
+        # chunk would need new memory (measured at HD: 60 to 150 MB a frame).
         self._values: dict[str, list[float]] = {}
         self.frame_count = 0
 
     def update(
         self, pred_pha: Tensor, true_pha: Tensor, pred_fgr: Tensor | None = None, true_fgr: Tensor | None = None
     ) -> None:
-        """The clip's next frames; arguments as those of `matting_metrics`. Foregrounds in every chunk or in none."""
+        """Adds the clip's next frames.
+
+        Args:
+            pred_pha, true_pha: [T, H, W] or [T, 1, H, W], uint8 0..255 or floating 0..1, on one device.
+            pred_fgr, true_fgr: [T, 3, H, W] straight foregrounds, likewise; in every chunk or in none.
+
+        Raises:
+            AssertionError: A shape, dtype or device is wrong, or a float is outside 0..1 or NaN.
+        """
         values = matting_metrics(pred_pha, true_pha, pred_fgr, true_fgr, self._high_resolution, self._previous)
-        assert not self._values or self._values.keys() == values.keys(), "foregrounds came with some chunks only"
-        # Cloned: the caller may fill the same buffer with the next chunk.
+        assert not self._values or self._values.keys() == values.keys(), "only some chunks have foregrounds"
+        # Cloned, because the caller may reuse the buffer for the next chunk.
         self._previous = (pred_pha[-1].clone(), true_pha[-1].clone())
         for name, value in values.items():
             self._values.setdefault(name, []).extend(value.tolist())
         self.frame_count += len(pred_pha)
 
     def frames(self) -> dict[str, Tensor]:
-        """Each metric of each frame so far, [T] float64 on the CPU."""
+        """Each metric of all frames so far, [T] float64 on the CPU."""
         return {name: torch.tensor(values, dtype=torch.float64) for name, values in self._values.items()}
 
     def result(self) -> dict[str, float]:
-        """The clip's score: each metric's mean over the frames so far (at least one)."""
-        assert self.frame_count, "no frame was given"
+        """The clip's score: the mean of each metric over the frames so far (at least one)."""
+        assert self.frame_count, "no frame was added"
         return {name: value.mean().item() for name, value in self.frames().items()}
 
 
-# One function a metric. pred and true: floating, 0..1, alpha [T, H, W] and foreground [T, 3, H, W] -> [T].
+# One function per metric. pred and true: floating, 0..1, alpha [T, H, W] and foreground [T, 3, H, W] -> [T].
 
 
 def mad(pred: Tensor, true: Tensor) -> Tensor:
@@ -119,8 +147,8 @@ def mse(pred: Tensor, true: Tensor) -> Tensor:
 def grad(pred: Tensor, true: Tensor, normalize: bool = True) -> Tensor:
     """Gradient error / 1e3: the squared difference of the gradient magnitudes, summed over the picture.
 
-    The gradient is taken with derivatives of a Gaussian (Rhemann et al., CVPR 2009). `normalize` stretches each frame
-    of each side to 0..1 first, so an alpha of the right shape but too faint costs nothing here; a flat frame is all 0.
+    The gradient uses derivatives of a Gaussian (Rhemann et al., CVPR 2009). `normalize` stretches each frame of both
+    sides to 0..1 first, so that an alpha of the right shape but too low values has no error; a flat frame becomes 0.
     """
     if normalize:
         pred, true = _min_max(pred), _min_max(true)
@@ -128,14 +156,14 @@ def grad(pred: Tensor, true: Tensor, normalize: bool = True) -> Tensor:
 
 
 def conn(pred: Tensor, true: Tensor) -> Tensor:
-    """Connectivity error / 1e3 (Rhemann et al., CVPR 2009): punishes alpha that is cut off from the subject.
+    """Connectivity error / 1e3 (Rhemann et al., CVPR 2009): penalises alpha that is not connected to the subject.
 
-    For the thresholds 0.1, 0.2 .. 1.0 the pixels where both sides reach the threshold form a mask, and its largest
-    4-connected component is kept. l of a pixel is the last threshold up to which it was in every such component (0 if
-    it never was). By as much as a side lies above l, where that is 0.15 or more, it counts as not connected there:
-    phi = 1 - that much. The error is the sum over the picture of |phi_pred - phi_true|.
+    For each threshold 0.1, 0.2 .. 1.0, the pixels where both sides reach the threshold form a mask, of which the
+    largest 4-connected component is kept. l of a pixel is the last threshold up to which it is in all these components
+    (0 if in none). With d = alpha - l, a side's connectivity is phi = 1 - d if d >= 0.15, else 1. The error is the sum
+    of |phi_pred - phi_true| over the picture.
     """
-    # i / 10 and not i * 0.1: 153/255 must reach the threshold 0.6, and 6 * 0.1 is a hair above 0.6.
+    # i / 10 instead of i * 0.1: 153/255 must reach the threshold 0.6, but 6 * 0.1 is slightly above 0.6.
     steps = torch.tensor([i / CONN_STEPS for i in range(1, CONN_STEPS + 1)], dtype=pred.dtype, device=pred.device)
     height, width = pred.shape[1:]
     at_once = max(1, _CONN_PIXELS // (CONN_STEPS * height * width))
@@ -151,40 +179,41 @@ def conn(pred: Tensor, true: Tensor) -> Tensor:
 
 def dtssd(pred: Tensor, true: Tensor) -> Tensor:
     """Temporal error x 1e2 (Erofeev et al., BMVC 2015): the root mean square, over the picture, of the difference
-    between the two sides' changes since the frame before. The first frame has none before it and counts as 0."""
+    between both sides' changes since the previous frame. It is 0 for the first frame."""
     change = pred.diff(dim=0) - true.diff(dim=0)
     return torch.cat([pred.new_zeros(1), change.square().mean((1, 2)).sqrt() * 1e2])
 
 
 def fgr_mad(pred: Tensor, true: Tensor, subject: Tensor) -> Tensor:
-    """Mean absolute difference x 1e3 over the colours of the pixels in `subject` ([T, H, W] bool, true alpha > 0);
-    0 for a frame without any."""
+    """Mean absolute difference x 1e3 over the colours of the pixels in `subject` ([T, H, W] bool, true alpha > 0); 0
+    for frames without such pixels.
+    """
     return _mean_where((pred - true).abs(), subject) * 1e3
 
 
 def fgr_mse(pred: Tensor, true: Tensor, subject: Tensor) -> Tensor:
-    """Mean squared error x 1e3 over the colours of the pixels in `subject`, as `fgr_mad`."""
+    """Mean squared error x 1e3 over the colours of the pixels in `subject`, like `fgr_mad`."""
     return _mean_where((pred - true).square(), subject) * 1e3
 
 
 def largest_component(masks: Tensor) -> Tensor:
-    """[N, H, W] bool -> the same with only the largest 4-connected component of every mask; exact, for any shape.
+    """[N, H, W] bool -> the same with only the largest 4-connected component of each mask; exact for any shape.
 
-    Of components of one size the one that is met first, reading row by row, is kept.
+    Among components of equal size, the first one in reading order is kept.
 
-    Horizontal runs of set pixels are numbered in reading order and become the nodes of a graph; runs that touch from
-    one row to the next are its edges. Every run then points to the first run of its component: roots hook onto the
-    smallest root they touch, pointers are followed to the end, until no edge joins two roots. A root that survives
-    two rounds has swallowed another, so the rounds grow with the logarithm of the number of runs, spirals included.
+    Horizontal runs of set pixels, numbered in reading order, are the nodes of a graph; runs that touch in adjacent rows
+    are its edges. Then every run is made to point to the first run of its component: each root hooks onto the smallest
+    adjacent root and all pointers are compressed, until no edge joins two roots. A root that survives two rounds has
+    absorbed another, so the number of rounds is logarithmic in the number of runs, even for spirals.
     """
     device = masks.device
-    if device.type == "mps":  # its scatter-minimum of integers is not to be relied upon
+    if device.type == "mps":  # its integer scatter-minimum is not reliable
         masks = masks.cpu()
     before = F.pad(masks[:, :, :-1], (1, 0))
     starts = masks & ~before
-    run = starts.flatten().cumsum(0).view(masks.shape) - 1  # right wherever the mask is set
+    run = starts.flatten().cumsum(0).view(masks.shape) - 1  # valid wherever the mask is set
     touching = masks[:, 1:] & masks[:, :-1]
-    touching[:, :, 1:] &= starts[:, 1:, 1:] | starts[:, :-1, 1:]  # one edge for each pair of runs is enough
+    touching[:, :, 1:] &= starts[:, 1:, 1:] | starts[:, :-1, 1:]  # one edge for each pair of runs suffices
     upper, lower = run[:, :-1][touching], run[:, 1:][touching]
 
     count = int(starts.sum())
@@ -201,7 +230,7 @@ def largest_component(masks: Tensor) -> Tensor:
 
     component = root[run[masks]]
     size = torch.zeros_like(root).index_add_(0, component, torch.ones_like(component))
-    # Of each mask, the first root of the greatest size.
+    # For each mask, the first root of the greatest size.
     of_mask = torch.arange(len(masks), device=masks.device)
     home = of_mask[:, None, None].expand_as(masks)[starts]
     greatest = torch.zeros(len(masks), dtype=torch.long, device=masks.device)
@@ -214,7 +243,7 @@ def largest_component(masks: Tensor) -> Tensor:
 
 
 def _gradient_magnitude(x: Tensor) -> Tensor:
-    """[T, H, W] -> [T, H, W]. The 9 x 9 kernels, scaled to a unit L2 norm, are products of a row and a column."""
+    """[T, H, W] -> [T, H, W]. The 9 x 9 kernels, of unit L2 norm, are products of a row and a column."""
     # Beyond this radius the Gaussian derivative is below 1 % of its peak.
     radius = math.ceil(GRAD_SIGMA * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * GRAD_SIGMA * 1e-2)))
     at = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)

@@ -1,1 +1,1 @@
-"""The computer underneath: devices, folders, files, the process itself."""
+"""The machine: devices, folders, files and settings of the process."""

@@ -1,4 +1,4 @@
-"""Where weights and compiled networks are kept."""
+"""The folder for weights and compiled networks."""
 
 import os
 import sys
@@ -6,10 +6,16 @@ from pathlib import Path
 
 
 def models_dir() -> Path:
-    """Where downloaded weights live: `RVM_MODELS_DIR`, else rvm-studio/models in the user's cache folder.
+    """The folder of downloaded weights: `RVM_MODELS_DIR`, else rvm-studio/models in the user's cache folder.
 
-    Not by platformdirs: its releases disagree on macOS (newer ones follow XDG_CACHE_HOME), which would lose the folder.
+    Returns:
+        The folder, which may not exist yet.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> weights = sorted(core.models_dir().glob("*.safetensors"))
     """
+    # Not platformdirs: its releases disagree on macOS (newer ones follow XDG_CACHE_HOME), which would lose the folder.
     if chosen := os.environ.get("RVM_MODELS_DIR"):
         return Path(chosen).expanduser()
     if sys.platform == "win32":

@@ -1,4 +1,4 @@
-"""Where and in which precision the network runs: chosen safely, refused with a reason where it cannot work."""
+"""Selects and checks the device and precision in which the network runs, with an explanation of what cannot work."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,16 +7,31 @@ import torch
 from ..errors import StudioError
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+"""Precision names and their torch dtypes."""
 
-# Turing cards without tensor cores, on which half-precision convolutions are known to give NaN.
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+"""The inverse of `DTYPES`."""
+
+# Turing GPUs without tensor cores, on which half-precision convolutions are known to give NaN.
 _NO_HALF = ("GTX 1630", "GTX 1650", "GTX 1660")
 
 
 def choose_device(wanted: str | torch.device = "auto") -> torch.device:
-    """ "auto": CUDA (also ROCm), then XPU, then MPS, then the CPU; or what is asked for, checked to exist.
+    """The device to run on.
 
-    Raises StudioError for a device this machine or this torch does not have.
+    Args:
+        wanted: A device such as "cuda:1", or "auto": the first available of CUDA (also ROCm), XPU, MPS and CPU.
+
+    Returns:
+        A device that exists.
+
+    Raises:
+        StudioError: This machine or this torch build does not have the device.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> core.choose_device("cpu")
+        device(type='cpu')
     """
     if wanted == "auto":
         return torch.device(next(kind for kind in ("cuda", "xpu", "mps", "cpu") if _has(kind)))
@@ -29,7 +44,7 @@ def choose_device(wanted: str | torch.device = "auto") -> torch.device:
             f"Device {str(wanted)!r} is not available: torch {torch.__version__} on this machine has "
             f"{', '.join(kind for kind in ('cuda', 'xpu', 'mps', 'cpu') if _has(kind))}.",
             use=("device auto",),
-            or_else="install a torch build for your graphics card (https://pytorch.org/get-started/locally)",
+            or_else="install a torch build for your GPU (https://pytorch.org/get-started/locally)",
         )
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
         raise StudioError(
@@ -48,9 +63,25 @@ def _has(kind: str) -> bool:
 
 
 def choose_dtype(wanted: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """ "auto": fp16 on CUDA cards that compute it well, else fp32. "fp32", "fp16", "bf16" as asked where they work.
+    """The dtype to compute in.
 
-    fp16 is refused on the CPU (there it is many times slower than fp32), bf16 where the hardware lacks it.
+    Args:
+        wanted: "fp32", "fp16", "bf16", one of their dtypes, or "auto": fp16 on CUDA GPUs that compute it well, else
+            fp32.
+        device: The device that computes.
+
+    Returns:
+        A dtype that the device supports.
+
+    Raises:
+        StudioError: The precision is unknown, fp16 on a CPU (where it is many times slower than fp32), or bf16 without
+            hardware support.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> core.choose_dtype("auto", torch.device("cpu"))
+        torch.float32
     """
     if wanted == "auto":
         return torch.float16 if device.type == "cuda" and _half_works(device) else torch.float32
@@ -58,7 +89,7 @@ def choose_dtype(wanted: str | torch.dtype, device: torch.device) -> torch.dtype
     if dtype not in DTYPE_NAMES:
         raise StudioError(f"Unknown precision {str(wanted)!r}. Use auto, {', '.join(DTYPES)}.")
     if dtype == torch.float16 and device.type == "cpu":
-        raise StudioError("Precision fp16 works on graphics cards only (on a CPU it is far slower). Use fp32 or bf16.")
+        raise StudioError("Precision fp16 is supported on GPUs only (it is far slower on a CPU). Use fp32 or bf16.")
     if dtype == torch.bfloat16 and not bf16_works(device):
         raise StudioError(f"Precision bf16 is not supported by this {device.type} device. Use fp32 (or auto).")
     return dtype
@@ -70,7 +101,19 @@ def _half_works(device: torch.device) -> bool:
 
 
 def bf16_works(device: torch.device) -> bool:
-    """Whether the device computes bfloat16 natively; elsewhere it is emulated, slower than fp32."""
+    """Whether the device computes bfloat16 natively; otherwise it is emulated, slower than fp32.
+
+    Args:
+        device: A CPU, CUDA or XPU device; False for all others.
+
+    Returns:
+        True if the hardware supports bfloat16.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> precision = "bf16" if core.bf16_works(torch.device("cpu")) else "fp32"
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
@@ -82,18 +125,52 @@ def bf16_works(device: torch.device) -> bool:
 
 
 def no_autocast(x: torch.Tensor) -> AbstractContextManager:
-    """A context in which x's device computes in the dtypes that are given, also under autocast."""
+    """A context in which autocast is off, so that operations keep the dtypes of their inputs.
+
+    Args:
+        x: Any tensor on the device concerned.
+
+    Returns:
+        A context manager.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> x = torch.rand(2, 2)
+        >>> with torch.autocast("cpu", torch.bfloat16), core.no_autocast(x):
+        ...     (x @ x).dtype
+        torch.float32
+    """
     kind = x.device.type
-    # Asking first: naming a device without autocast (Apple's GPU in older PyTorch) is an error. Not for the usual ones:
-    # PyTorch 2.4 can trace neither that question nor, to export it, a context.
+    # Check availability first, because naming a device without autocast (Apple's GPU in older PyTorch) is an error. Not
+    # for the common ones: PyTorch 2.4 can trace neither that check nor, for exports, a context.
     has_autocast = kind in ("cpu", "cuda", "xpu") or torch.amp.is_autocast_available(kind)
     if has_autocast and torch.is_autocast_enabled(kind):
         return torch.autocast(kind, enabled=False)
     return nullcontext()
 
 
+def at_least_float32(x: torch.Tensor) -> torch.Tensor:
+    """Half precision (fp16, bf16) converted to float32, where sums and powers keep more than 8 bits; other dtypes as
+    they are."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
 def describe(device: torch.device) -> str:
-    """One line for people: the device and, on a graphics card, its memory."""
+    """One line about a device for messages.
+
+    Args:
+        device: The device.
+
+    Returns:
+        A GPU's name and memory in GB, or a CPU's number of threads and instruction set.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> core.describe_device(torch.device("cpu")).startswith("CPU, ")
+        True
+    """
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return f"{torch.cuda.get_device_name(device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GB free"
@@ -103,15 +180,24 @@ def describe(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out: CUDA, XPU and MPS allocators, torch's on the CPU, Python's."""
+    """Whether an exception means out of memory: from the allocators of CUDA, XPU, MPS, torch's CPU or Python."""
     if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return True
     text = str(error).lower()
-    signs = ("out of memory", "can't allocate memory", "not enough memory")  # cards; the CPU on Linux; on Windows
+    signs = ("out of memory", "can't allocate memory", "not enough memory")  # GPUs; the CPU on Linux; on Windows
     return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
 
 
 def release_cached_memory(device: torch.device) -> None:
-    """Gives the allocator's cache back after an out-of-memory, so that a smaller retry finds room."""
+    """Empties a GPU allocator's cache after an out-of-memory error, to make room for a smaller retry.
+
+    Args:
+        device: The device; nothing happens on a CPU.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> core.release_cached_memory(torch.device("cpu"))
+    """
     if device.type in ("cuda", "xpu", "mps"):
         getattr(torch, device.type).empty_cache()

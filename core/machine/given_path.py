@@ -1,4 +1,4 @@
-"""Paths as people give them. A URL is refused here, while it is still whole: Path would make https:/... of it."""
+"""Paths as users enter them. URLs are refused here, before Path would turn https:// into https:/."""
 
 import os
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 from ..errors import StudioError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_CUT_URL = re.compile(r"(https?|ftps?|sftp|rtsp|rtmps?|s3|gs|file):[/\\]+")  # what a Path has made of one
+_CUT_URL = re.compile(r"(https?|ftps?|sftp|rtsp|rtmps?|s3|gs|file):[/\\]+")  # a URL after conversion to a Path
 
 
 def given_path(path: str | os.PathLike) -> Path:
-    """The Path of what a user gave. Raises StudioError for a URL."""
+    """A user's input as a Path. Raises StudioError for a URL."""
     text = os.fspath(path)
     cut = _CUT_URL.match(text) if isinstance(path, Path) and not path.exists() else None
     if cut:

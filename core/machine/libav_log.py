@@ -1,15 +1,15 @@
-"""Keeps libav's messages away from Python.
+"""Keeps libav's messages out of Python's logging, where they could cause a deadlock.
 
-PyAV drops them unless somebody sets a log level; then they go through Python's logging. A thread of a codec that has
-a message to give waits for Python's lock, for a mere debug message in PyAV before 17.1. The thread that closes the
-codec holds that lock and waits for the codec's threads: neither ever continues.
+PyAV drops the messages unless a log level is set; then it passes them to Python's logging. To log, a codec's thread
+waits for Python's lock (in PyAV before 17.1 even for debug messages). The thread that closes the codec holds that lock
+and waits for the codec's threads.
 """
 
 import av.logging
 
 
 def silence_libav() -> None:
-    """Sets PyAV back to its silence where an older torchvision has set the level, as it does at its import. Any other
-    level is somebody's wish and stays."""
+    """Turns PyAV's logging off again if it has the level that older torchvision sets at import. Any other level was set
+    on purpose and is kept."""
     if av.logging.get_level() == av.logging.ERROR:
         av.logging.set_level(None)

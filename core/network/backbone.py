@@ -1,7 +1,7 @@
-"""Encoders: a picture to features at 1/2, 1/4, 1/8 and 1/16 of its size.
+"""Encoders: from a picture to features at 1/2, 1/4, 1/8 and 1/16 of its size.
 
-Both are torchvision's classification networks without their heads, the last stage dilated instead of strided
-(paper section 3.1), so that 1/16 is the smallest grid.
+Both are torchvision's classification networks without their heads. Their last stage is dilated instead of strided
+(paper section 3.1), so the smallest grid is 1/16.
 """
 
 # N = B*T frames, C channels, H, W
@@ -18,7 +18,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class MobileNetV3Encoder(nn.Module):
     """MobileNetV3-Large: src [N, 3, H, W] in 0..1 -> f1..f4 with 16, 24, 40, 960 channels.
 
-    Normalises with the ImageNet mean and deviation inside. `pretrained` downloads torchvision's ImageNet weights.
+    It normalises with the ImageNet mean and deviation. `pretrained` downloads torchvision's ImageNet weights.
     """
 
     channels = (16, 24, 40, 960)
@@ -29,7 +29,7 @@ class MobileNetV3Encoder(nn.Module):
         super().__init__()
         weights = models.MobileNet_V3_Large_Weights.IMAGENET1K_V1 if pretrained else None
         self.features = models.mobilenet_v3_large(weights=weights, dilated=True).features
-        # Not persistent: the official state dict holds no such keys.
+        # Not persistent: the official state dict has no such keys.
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
@@ -37,7 +37,7 @@ class MobileNetV3Encoder(nn.Module):
         return self.features_of((src - self.mean) / self.std)
 
     def features_of(self, normalised: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """f1..f4 of a picture that is normalised already."""
+        """f1..f4 of a normalised picture."""
         f1 = self.features[:2](normalised)
         f2 = self.features[2:4](f1)
         f3 = self.features[4:7](f2)
@@ -48,7 +48,7 @@ class MobileNetV3Encoder(nn.Module):
 class ResNet50Encoder(nn.Module):
     """ResNet50: src [N, 3, H, W] in 0..1 -> f1..f4 with 64, 256, 512, 2048 channels.
 
-    Takes the picture as it is: the official weights were trained without normalisation. `pretrained` downloads
+    It does not normalise, because the official weights were trained without normalisation. `pretrained` downloads
     torchvision's ImageNet weights.
     """
 

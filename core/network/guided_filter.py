@@ -1,8 +1,8 @@
-"""Guided-filter refiners (paper section 3.3): a small matte and the full-size picture to a full-size matte.
+"""Guided-filter refiners (paper section 3.3): from a small matte and the full-size picture to a full-size matte.
 
 Both model the matte y (foreground residual and alpha) as A * x + b of the picture x (RGB and its mean) in 3x3
 neighbourhoods of the small size, then upsample A and b: `coefficients` runs at the small size,
-`apply_coefficients` at the full one. They differ in how A is found: by least squares (He et al., "Fast Guided
+`apply_coefficients` at the full size. They differ in how A is computed: by least squares (He et al., "Fast Guided
 Filter", arXiv 1505.00996) or by a learned network (Wu et al., "Fast End-to-End Trainable Guided Filter", CVPR 2018).
 """
 
@@ -14,21 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..machine.device import no_autocast
+from ..machine.device import at_least_float32, no_autocast
 
 
 def with_mean(src: Tensor) -> Tensor:
-    """[N, 3, H, W] -> [N, 4, H, W]: the picture and the mean of its channels, the guide of alpha."""
+    """[N, 3, H, W] -> [N, 4, H, W]: the picture and the mean of its channels, which guides alpha."""
     return torch.cat([src, src.mean(1, keepdim=True)], 1)
 
 
-def widen(x: Tensor) -> Tensor:
-    """Half precision to float32: variances are differences of nearly equal numbers."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
 class GuidedFilterRefiner(nn.Module, ABC):
-    """Common part; a subclass gives `box` (the 3x3 mean) and `slope` (A)."""
+    """Common base class; a subclass defines `box` (the 3x3 mean) and `slope` (A)."""
 
     @abstractmethod
     def box(self, x: Tensor) -> Tensor:
@@ -36,14 +31,15 @@ class GuidedFilterRefiner(nn.Module, ABC):
 
     @abstractmethod
     def slope(self, cov_xy: Tensor, var_x: Tensor, hid: Tensor) -> Tensor:
-        """A from the neighbourhoods' covariance and variance and the hidden features."""
+        """A, computed from the covariance and variance of the neighbourhoods and the hidden features."""
 
     def coefficients(self, small_src: Tensor, fgr: Tensor, pha: Tensor, hid: Tensor) -> tuple[Tensor, Tensor]:
         """small_src, fgr (residual) [N, 3, h, w], pha [N, 1, h, w], hid [N, 16, h, w] -> A, b [N, 4, h, w],
-        float32 at least."""
+        at least float32."""
         with no_autocast(small_src):
-            x = widen(with_mean(small_src))
-            y = torch.cat([widen(fgr), widen(pha)], 1)
+            # Variances are differences of nearly equal numbers: half precision would lose them.
+            x = at_least_float32(with_mean(small_src))
+            y = torch.cat([at_least_float32(fgr), at_least_float32(pha)], 1)
             mean_x, mean_y = self.box(x), self.box(y)
             cov_xy = self.box(x * y) - mean_x * mean_y
             var_x = self.box(x * x) - mean_x * mean_x
@@ -63,12 +59,12 @@ class GuidedFilterRefiner(nn.Module, ABC):
 
 
 class DeepGuidedFilterRefiner(GuidedFilterRefiner):
-    """A from a small network over covariance, variance and hidden features."""
+    """A is the output of a small network on covariance, variance and hidden features."""
 
     def __init__(self, hid_channels: int = 16):
         super().__init__()
         self.box_filter = nn.Conv2d(4, 4, 3, padding=1, groups=4, bias=False)
-        nn.init.constant_(self.box_filter.weight, 1 / 9)  # a mean to start from; trained on with the rest
+        nn.init.constant_(self.box_filter.weight, 1 / 9)  # initially a mean; trained with the rest
         self.conv = nn.Sequential(
             nn.Conv2d(4 * 2 + hid_channels, hid_channels, 1, bias=False),
             nn.BatchNorm2d(hid_channels),
@@ -88,12 +84,12 @@ class DeepGuidedFilterRefiner(GuidedFilterRefiner):
 
 
 class FastGuidedFilterRefiner(GuidedFilterRefiner):
-    """A = cov / (var + 1e-5), no parameters. Badly conditioned: float32 differs from float64 by up to 2e-4."""
+    """A = cov / (var + 1e-5), without parameters. Ill-conditioned: float32 differs from float64 by up to 2e-4."""
 
     epsilon = 1e-5
 
     def box(self, x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 3, stride=1, padding=1)  # zeros beyond the border count, as in the official filter
+        return F.avg_pool2d(x, 3, stride=1, padding=1)  # zero padding counts, as in the official filter
 
     def slope(self, cov_xy: Tensor, var_x: Tensor, hid: Tensor) -> Tensor:
         return cov_xy / (var_x + self.epsilon)

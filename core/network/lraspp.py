@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class LRASPP(nn.Module):
-    """f4 [N, in_channels, H/16, W/16] -> [N, out_channels, H/16, W/16]: features gated by their global average."""
+    """f4 [N, in_channels, H/16, W/16] -> [N, out_channels, H/16, W/16]: features, gated by their global average."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()

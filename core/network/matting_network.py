@@ -19,8 +19,22 @@ DECODER_CHANNELS = {"mobilenetv3": (80, 40, 32, 16), "resnet50": (128, 64, 32, 1
 
 
 class MattingOutput(NamedTuple):
-    """fgr [B, T, 3, H, W] straight foreground 0..1, pha [B, T, 1, H, W] alpha 0..1 (without T for 4-D input),
-    rec the state after the last frame."""
+    """The network's result.
+
+    Attributes:
+        fgr: [B, T, 3, H, W] straight foreground, 0..1 ([B, 3, H, W] for 4-D input).
+        pha: [B, T, 1, H, W] alpha, 0..1 ([B, 1, H, W] for 4-D input).
+        rec: The state after the last frame.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> network = core.MattingNetwork().eval()
+        >>> with torch.inference_mode():
+        ...     fgr, pha, rec = network(torch.rand(1, 2, 3, 48, 64))
+        >>> fgr.shape, pha.shape
+        (torch.Size([1, 2, 3, 48, 64]), torch.Size([1, 2, 1, 48, 64]))
+    """
 
     fgr: Tensor
     pha: Tensor
@@ -28,24 +42,61 @@ class MattingOutput(NamedTuple):
 
 
 class SegmentationOutput(NamedTuple):
-    """seg [B, T, 1, h, w] logits at the small size (without T for 4-D input), rec the state after the last frame."""
+    """The segmentation head's result.
+
+    Attributes:
+        seg: [B, T, 1, h, w] logits at the small size ([B, 1, h, w] for 4-D input).
+        rec: The state after the last frame.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> network = core.MattingNetwork().eval()
+        >>> with torch.inference_mode():
+        ...     network.segment(torch.rand(1, 3, 48, 64), downsample_ratio=0.5).seg.shape
+        torch.Size([1, 1, 24, 32])
+    """
 
     seg: Tensor
     rec: Rec
 
 
 def small_size(height: int, width: int, downsample_ratio: float) -> tuple[int, int]:
-    """The size the network works at: floor(size * ratio), as `interpolate` reduces by scale factor."""
+    """The size at which the network runs: floor(size * ratio), as in `torch.nn.functional.interpolate`.
+
+    Args:
+        height, width: Size of the frames, in pixels.
+        downsample_ratio: 0 < ratio <= 1.
+
+    Returns:
+        (h, w) in pixels.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> core.small_size(1080, 1920, 0.25)
+        (270, 480)
+    """
     return math.floor(height * downsample_ratio), math.floor(width * downsample_ratio)
 
 
 class MattingNetwork(nn.Module):
-    """Robust Video Matting. State-dict keys are those of the official release, so its checkpoints load strictly.
+    """Robust Video Matting (Lin et al., arXiv 2108.11515), with random weights.
 
-    variant: "mobilenetv3" (3.7 M parameters) or "resnet50" (26.9 M).
-    refiner: "deep_guided_filter" or "fast_guided_filter" (has no parameters); used where downsample_ratio < 1.
-    pretrained_backbone: start the encoder from torchvision's ImageNet weights (downloads them); for training.
-    Raises ValueError for an unknown variant or refiner.
+    The state-dict keys are those of the official release, so its checkpoints load strictly.
+
+    Args:
+        variant: "mobilenetv3" (3.7 M parameters) or "resnet50" (26.9 M).
+        refiner: "deep_guided_filter" or "fast_guided_filter" (without parameters); used for downsample_ratio < 1.
+        pretrained_backbone: Initialise the encoder with torchvision's ImageNet weights (downloads them), for training.
+
+    Raises:
+        ValueError: The variant or refiner is unknown.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> network = core.MattingNetwork("mobilenetv3").eval()
+        >>> network.load_state_dict(core.read_weights(core.STARTER_PATH).state_dict, strict=False).unexpected_keys
+        []
     """
 
     def __init__(
@@ -70,16 +121,20 @@ class MattingNetwork(nn.Module):
         self.project_mat = Projection(hid_channels, 4)
         self.project_seg = Projection(hid_channels, 1)
         self.has_segmentation = True
-        """False where loaded weights came without the segmentation head: `segment` would give noise."""
+        """False if the loaded weights had no segmentation head, so that `segment` would return noise."""
         self.refiner = REFINERS[refiner]()
 
     def forward(self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0) -> MattingOutput:
-        """Matte T frames of B streams.
+        """Mattes T frames of B streams.
 
-        src: [B, T, 3, H, W], or [B, 3, H, W] for one frame of each of B streams; RGB 0..1.
-        rec: the state that a previous call returned for the same size and ratio, or None at a stream's start.
-        downsample_ratio: 0 < ratio <= 1; below 1 the network runs at floor(H*ratio) x floor(W*ratio) and the
-        refiner brings the result to the full size.
+        Args:
+            src: [B, T, 3, H, W], or [B, 3, H, W] for one frame of each of B streams; RGB 0..1.
+            rec: The state that the previous call returned for the same size and ratio; None at the start of a stream.
+            downsample_ratio: 0 < ratio <= 1. Below 1, the network runs at floor(H*ratio) x floor(W*ratio), and the
+                refiner upsamples the result to the full size.
+
+        Returns:
+            Foreground, alpha and the state after the last frame.
         """
         frames, batch = self._flatten(src, rec, downsample_ratio)
         small = self.reduce(frames, downsample_ratio)
@@ -87,19 +142,19 @@ class MattingNetwork(nn.Module):
         fgr, pha = self.project_mat(hid).split([3, 1], 1)
         if downsample_ratio != 1:
             fgr, pha = self.refiner(frames, small, fgr, pha, hid)
-        fgr = (fgr + frames).clamp(0, 1)  # the network predicts the difference from the picture
+        fgr = (fgr + frames).clamp(0, 1)  # the network predicts the residual of the foreground
         pha = pha.clamp(0, 1)
         return MattingOutput(self._restore(fgr, src), self._restore(pha, src), rec)
 
     def segment(self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0) -> SegmentationOutput:
-        """As `forward`, through the segmentation head: raw logits at the small size, no refiner."""
+        """Like `forward`, with the segmentation head: raw logits at the small size, without the refiner."""
         frames, batch = self._flatten(src, rec, downsample_ratio)
         hid, rec = self._hidden(self.reduce(frames, downsample_ratio), rec, batch)
         return SegmentationOutput(self._restore(self.project_seg(hid), src), rec)
 
     @staticmethod
     def reduce(frames: Tensor, downsample_ratio: float) -> Tensor:
-        """[N, 3, H, W] -> [N, 3, h, w]. The sampling step is exactly 1/ratio, also where H*ratio is no integer."""
+        """[N, 3, H, W] -> [N, 3, h, w]. The sampling step is exactly 1/ratio, even if H*ratio is not an integer."""
         if downsample_ratio == 1:
             return frames
         return F.interpolate(

@@ -1,4 +1,4 @@
-"""The recurrent decoder (paper section 3.2): features f1..f4 and the state rec to hidden features."""
+"""The recurrent decoder (paper section 3.2): from features f1..f4 and the state rec to hidden features."""
 
 # B batch, T frames, N = B*T, C channels, H, W; rec = (r1, r2, r3, r4) at 1/2, 1/4, 1/8, 1/16 of the size
 
@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Rec = tuple[Tensor, Tensor, Tensor, Tensor]
-"""The network's memory: r1..r4, each [B, C_i, ceil(H/2^i), ceil(W/2^i)], in -1..1."""
+"""The network's memory between frames: r1..r4, each [B, C_i, ceil(h/2^i), ceil(w/2^i)] in -1..1, h x w the small size.
+"""
 
 
 class ConvGRU(nn.Module):
@@ -22,7 +23,7 @@ class ConvGRU(nn.Module):
     def forward(self, x: Tensor, h: Tensor | None, batch: int) -> tuple[Tensor, Tensor]:
         """x [B*T, C, H, W], h [B, C, H, W] or None for zeros -> outputs [B*T, C, H, W], last h [B, C, H, W].
 
-        The given h is never written to.
+        h is not modified.
         """
         steps = x.unflatten(0, (batch, -1))  # [B, T, C, H, W]
         state = torch.zeros_like(steps[:, 0]) if h is None else h
@@ -36,7 +37,7 @@ class ConvGRU(nn.Module):
 
 
 def remember_half(gru: ConvGRU, x: Tensor, r: Tensor | None, batch: int) -> tuple[Tensor, Tensor]:
-    """Passes the second half of x's channels through the GRU; the first half by-passes it."""
+    """Passes the second half of x's channels through the GRU; the first half bypasses it."""
     a, b = x.chunk(2, 1)
     b, last = gru(b, r, batch)
     return torch.cat([a, b], 1), last
@@ -54,7 +55,7 @@ class BottleneckBlock(nn.Module):
 
 
 class UpsamplingBlock(nn.Module):
-    """Doubles x, joins the skip feature f and the pooled picture s, convolves, remembers."""
+    """Doubles x, concatenates the skip feature f and the pooled picture s, convolves, and applies the GRU."""
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int):
         super().__init__()
@@ -71,7 +72,7 @@ class UpsamplingBlock(nn.Module):
 
 
 class OutputBlock(nn.Module):
-    """Doubles x to the picture's size and joins the picture: hidden features without memory."""
+    """Doubles x to the picture's size, concatenates the picture and convolves: hidden features without memory."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -89,22 +90,25 @@ class OutputBlock(nn.Module):
 
 
 def double_to(x: Tensor, s: Tensor) -> Tensor:
-    """x bilinearly doubled, cut to the height and width of s (which may be odd).
+    """x bilinearly doubled and cropped to the height and width of s (which may be odd).
 
-    Always cropped, also where nothing is cut: a condition on the shape would break tracing.
+    It is always cropped, even to its own size, because a condition on the shape would break tracing.
     """
     x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
     return x[:, :, : s.shape[2], : s.shape[3]]
 
 
 class RecurrentDecoder(nn.Module):
-    """feature_channels of (f1, f2, f3, pooled f4), decoder_channels of (decode3, decode2, decode1, decode0)."""
+    """The whole decoder.
+
+    feature_channels: those of (f1, f2, f3, pooled f4). decoder_channels: those of (decode3, decode2, decode1, decode0).
+    """
 
     def __init__(self, feature_channels: tuple[int, int, int, int], decoder_channels: tuple[int, int, int, int]):
         super().__init__()
         f1, f2, f3, f4 = feature_channels
         d3, d2, d1, d0 = decoder_channels
-        # Ceil mode keeps a last odd row or column; it averages over real pixels only.
+        # Ceil mode keeps the last row or column of an odd size; padding is not averaged.
         self.pool = nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
         self.decode4 = BottleneckBlock(f4)
         self.decode3 = UpsamplingBlock(f4, f3, d3)

@@ -1,11 +1,11 @@
-"""The only place that imports torchvision.
+"""The only module that imports torchvision.
 
-A torchvision whose compiled library does not fit the installed torch fails at import ("operator torchvision::nms
-does not exist"), though its models and transforms are plain Python. Declaring the two missing operator schemas
-first lets the import through; nothing here ever calls them.
+A torchvision whose compiled library does not match the installed torch fails at import ("operator torchvision::nms
+does not exist"), although its models and transforms are plain Python. Declaring the two missing operators first makes
+the import succeed; they are never called here.
 
-It also brings in torch._dynamo, the compiler, for one small question that inference never asks: half of the time
-that torch itself takes to load. A stand-in that passes the question on keeps it out until somebody needs it.
+torchvision also imports torch._dynamo, the compiler, for a single function that inference never calls, which takes half
+as long as loading torch itself. A stand-in defers that import until the function is called.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _BOX_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 def _compiled_library_loads() -> bool:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        return True  # no torchvision: let the import below say so
+        return True  # no torchvision: the import below reports it
     for library in Path(spec.origin).parent.glob("_C*"):
         try:
             torch.ops.load_library(str(library))
@@ -39,15 +39,15 @@ def _compiled_library_loads() -> bool:
 
 @contextlib.contextmanager
 def _dynamo_left_out() -> Iterator[None]:
-    """Within it `from torch._dynamo.utils import is_compile_supported` imports nothing; afterwards all is as before."""
+    """A context in which `from torch._dynamo.utils import is_compile_supported` does not import the compiler."""
     if "torch._dynamo" in sys.modules:
         yield
         return
 
     def is_compile_supported(device_type: str) -> bool:
-        from torch._dynamo.utils import is_compile_supported as ask
+        from torch._dynamo.utils import is_compile_supported as real
 
-        return ask(device_type)
+        return real(device_type)
 
     package, utils = types.ModuleType("torch._dynamo"), types.ModuleType("torch._dynamo.utils")
     package.__path__ = []
@@ -63,7 +63,7 @@ def _dynamo_left_out() -> Iterator[None]:
 
 
 def _fitting_release() -> str:
-    """torchvision 0.(x + 15) belongs to torch 2.x."""
+    """The torchvision release for the installed torch: 0.(x + 15) for torch 2.x."""
     major, minor = importlib.metadata.version("torch").split(".")[:2]
     return f"torchvision==0.{int(minor) + 15}.*" if major == "2" else "torchvision"
 
@@ -78,11 +78,11 @@ def _import_torchvision():
             import torchvision.models as models
     except ImportError as error:
         raise ImportError(
-            f"torchvision could not be imported ({error}). Install the release that fits torch "
+            f"torchvision could not be imported ({error}). Install the release for torch "
             f"{importlib.metadata.version('torch')}: {pip_command('--no-deps', _fitting_release())}"
         ) from error
     return models
 
 
 models = _import_torchvision()
-silence_libav()  # older releases have libav's messages go through Python
+silence_libav()  # older releases route libav's messages to Python's logging

@@ -1,1 +1,1 @@
-"""Arithmetic on pixels. Knows no network and no file."""
+"""Arithmetic on pixels, independent of networks and files."""

@@ -1,4 +1,4 @@
-"""Arithmetic on mattes: composites, premultiplication, blurred backgrounds. fgr is straight, values are 0..1."""
+"""Arithmetic on mattes: composites, premultiplication, blurred backgrounds. fgr is straight; values are 0..1."""
 
 # T frames, C channels, H, W
 
@@ -10,37 +10,53 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import StudioError
+from ..machine.device import at_least_float32
 
-BLUR_WORKING_SIDE = 240  # longest side, in pixels, at which a background is blurred (more where that is too coarse)
-FULL_SIZE_SIGMA = 12.0  # from this deviation on, in pixels, a Gaussian is applied to a reduced picture
+BLUR_WORKING_SIDE = 240  # pixels: longest side at which a background is blurred (larger where that is too coarse)
+FULL_SIZE_SIGMA = 12.0  # pixels: from this standard deviation on, a Gaussian is applied to a reduced picture
 
 
 def composite(fgr: Tensor, pha: Tensor, bgr: Tensor, linear_light: bool = False) -> Tensor:
-    """fgr [T, 3, H, W] over bgr (broadcastable to it) by pha [T, 1, H, W]: pha*fgr + (1-pha)*bgr
-    (Porter and Duff 1984, "over"). Where pha is 0 or 1 the result is bgr or fgr exactly.
+    """Composites a foreground over a background: pha*fgr + (1-pha)*bgr ("over", Porter and Duff 1984).
 
-    On the values as they are encoded, as video editors and browsers do; with `linear_light` on the light they stand
-    for, taken as sRGB, as a lens mixes it: soft edges between a dark and a bright colour come out brighter.
+    Where pha is exactly 0 or 1, the result is exactly bgr or fgr.
+
+    Args:
+        fgr: [T, 3, H, W] straight foreground, 0..1.
+        pha: [T, 1, H, W] alpha, 0..1.
+        bgr: Background, 0..1, broadcastable to fgr.
+        linear_light: False blends the encoded values, like video editors and browsers. True blends linear light (with
+            the sRGB curve), like a lens: soft edges between a dark and a bright colour become brighter.
+
+    Returns:
+        [T, 3, H, W], 0..1, in the dtype of fgr.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> white, black = torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 1, 1)
+        >>> core.composite(white, torch.full((1, 1, 2, 2), 0.25), black).unique()
+        tensor([0.2500])
     """
     if not linear_light:
         return torch.lerp(bgr.expand_as(fgr), fgr, pha)
     fgr_light, bgr_light = (srgb_to_linear(at_least_float32(colors)) for colors in (fgr, bgr))
     light = torch.lerp(bgr_light.expand_as(fgr), fgr_light, at_least_float32(pha))
     mixed = linear_to_srgb(light).to(fgr.dtype)
-    # Decoded and encoded again a value differs in its last bits.
+    # Decoding and encoding again would change a value's last bits.
     return torch.where(pha <= 0, bgr.to(fgr.dtype), torch.where(pha >= 1, fgr, mixed))
 
 
 def srgb_to_linear(x: Tensor) -> Tensor:
-    """Encoded values of any shape -> light, both 0..1, by the curve of sRGB (IEC 61966-2-1). Above 1 the curve goes
-    on, below 0 its straight part."""
+    """Encoded values of any shape -> linear light, both 0..1, with the sRGB curve (IEC 61966-2-1). Above 1 the curve is
+    continued, below 0 its linear part."""
     wide = at_least_float32(x)
     curve = wide.clamp(min=0.04045).add_(0.055).div_(1.055).pow_(2.4)
     return torch.where(wide <= 0.04045, wide / 12.92, curve).to(x.dtype)
 
 
 def linear_to_srgb(x: Tensor) -> Tensor:
-    """Light of any shape -> encoded values, both 0..1: the inverse of `srgb_to_linear`."""
+    """Linear light of any shape -> encoded values, both 0..1: the inverse of `srgb_to_linear`."""
     wide = at_least_float32(x)
     curve = wide.clamp(min=0.0031308).pow_(1 / 2.4).mul_(1.055).sub_(0.055)
     return torch.where(wide <= 0.0031308, wide * 12.92, curve).to(x.dtype)
@@ -53,9 +69,23 @@ def checkerboard(
     shades: tuple[float, float] = (0.8, 0.6),
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The board of two light greys that stands for transparency: [1, 3, H, W] float32, cells of `cell` pixels, the
-    first of `shades` in the upper left corner."""
-    assert cell >= 1, f"a cell has {cell} pixels"
+    """The grey checkerboard that represents transparency.
+
+    Args:
+        height, width: Size in pixels.
+        cell: Side of a square, in pixels.
+        shades: The two greys, 0..1; the first is in the upper left corner.
+        device: Device of the result.
+
+    Returns:
+        [1, 3, H, W] float32, 0..1.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> core.checkerboard(2, 4, cell=2)[0, 0, 0]
+        tensor([0.8000, 0.8000, 0.6000, 0.6000])
+    """
+    assert cell >= 1, f"cell must be at least 1, got {cell}"
     rows, columns = (torch.arange(side, device=device) // cell for side in (height, width))
     odd = (rows[:, None] + columns) % 2 == 1
     first, second = (torch.tensor(shade, dtype=torch.float32, device=device) for shade in shades)
@@ -63,28 +93,28 @@ def checkerboard(
 
 
 def premultiply(fgr: Tensor, pha: Tensor) -> Tensor:
-    """Straight to premultiplied foreground [T, 3, H, W]."""
+    """Converts a straight foreground to a premultiplied one, [T, 3, H, W]."""
     return fgr * pha
 
 
 def hide_invisible(fgr: Tensor, pha: Tensor) -> Tensor:
-    """Quantised fgr [T, 3, H, W] (uint8 or uint16; changed in place) made black where quantised pha is 0.
+    """Makes quantised fgr [T, 3, H, W] (uint8 or uint16) black where quantised pha is 0, in place.
 
-    A straight foreground otherwise keeps the room behind the person in its invisible pixels: a surprise to whoever
-    shares the file, and bits spent on nothing.
+    A straight foreground would otherwise contain the room behind the person in its invisible pixels, which wastes bits
+    and may surprise whoever shares the file.
     """
-    if fgr.dtype == torch.uint16:  # few kernels know it; zero is zero in int16 too
+    if fgr.dtype == torch.uint16:  # few kernels support it; zero is zero in int16 too
         hide_invisible(fgr.view(torch.int16), pha.view(torch.int16))
         return fgr
     return fgr.masked_fill_(pha == 0, 0)
 
 
 def blurred_background(src: Tensor, pha: Tensor, strength: float = 1.0) -> Tensor:
-    """src [T, 3, H, W] without the person, blurred: [T, 3, H, W].
+    """The blurred background of src [T, 3, H, W] without the person, [T, 3, H, W].
 
-    Pixels count by 1 - pha (normalised convolution), so that the person leaves no halo around the silhouette.
-    strength 1 blurs with a deviation of 1/40 of the longest side, others 0..10 in proportion; 0 gives src itself.
-    Raises StudioError for another strength.
+    Pixels are weighted by 1 - pha (normalised convolution), so that the person leaves no halo around the silhouette.
+    A strength of 1 blurs with a standard deviation of 1/40 of the longest side, other strengths 0..10 in proportion; 0
+    returns src itself. Raises StudioError for other strengths.
     """
     check_number("The background blur", strength, 0, 10)
     if strength == 0:
@@ -92,13 +122,13 @@ def blurred_background(src: Tensor, pha: Tensor, strength: float = 1.0) -> Tenso
     dtype = src.dtype
     src, pha = at_least_float32(src), at_least_float32(pha)
     H, W = src.shape[-2:]  # noqa: N806
-    # A weak blur needs a larger picture: a deviation of at least 3 of its pixels hides them.
+    # A weak blur needs a larger picture: a standard deviation of at least 3 of its pixels hides them.
     scale = min(1.0, BLUR_WORKING_SIDE * max(1.0, 0.5 / strength) / max(H, W))
     size = (max(1, round(H * scale)), max(1, round(W * scale)))
     weight = F.interpolate(1 - pha, size, mode="area")
     weighted = F.interpolate(src * (1 - pha), size, mode="area")
     sigma = max(size) / 40 * strength
-    # A trace of the plain blur fills where the person covers everything in reach.
+    # A small share of the plain blur fills places where the person covers everything within reach.
     plain = gaussian_blur(F.interpolate(src, size, mode="area"), sigma * 2)
     trace = 1e-3
     blurred = (gaussian_blur(weighted, sigma) + trace * plain) / (gaussian_blur(weight, sigma) + trace)
@@ -106,17 +136,30 @@ def blurred_background(src: Tensor, pha: Tensor, strength: float = 1.0) -> Tenso
 
 
 def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
-    """[T, C, H, W] blurred by a Gaussian of deviation sigma in pixels, cut at 3 sigma, edges replicated.
+    """Blurs with a Gaussian, truncated at 3 sigma, with replicated edges.
 
-    Below 0.1 pixels, where nothing of it reaches a neighbour, x itself. From `FULL_SIZE_SIGMA` on x is averaged over
-    blocks of sigma/6 pixels, blurred and interpolated linearly: within 0.003 of the blur at full size.
+    From a sigma of 12 pixels on, x is averaged over blocks of sigma/6 pixels, blurred and interpolated linearly, which
+    differs from the blur at full size by less than 0.003.
+
+    Args:
+        x: [T, C, H, W], floating point.
+        sigma: Standard deviation in pixels. Below 0.1, where no neighbour contributes, x itself is returned.
+
+    Returns:
+        [T, C, H, W] in the dtype of x.
+
+    Example:
+        >>> import torch
+        >>> from rvm_studio import core
+        >>> core.gaussian_blur(torch.ones(1, 3, 4, 4), 2.0).sum().round()
+        tensor(48.)
     """
     if sigma < 0.1 or not x.numel():
         return x
     wide = at_least_float32(x)
     H, W = x.shape[-2:]  # noqa: N806
     block = int(sigma / 6) if sigma >= FULL_SIZE_SIGMA else 1
-    # Averaging over blocks and interpolating between them blur too, by these variances.
+    # Averaging over blocks and interpolating between them also blur, with these variances.
     sigma = math.sqrt(sigma**2 - (block**2 - 1) / 12 - (block**2 / 6 if block > 1 else 0)) / block
     radius = max(1, round(3 * sigma))
     taps = [math.exp(-(k**2) / (2 * sigma**2)) for k in range(radius + 1)]
@@ -125,7 +168,7 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
     if block == 1:
         padded = F.pad(wide, (radius,) * 4, mode="replicate")
         return _symmetric_filter(_symmetric_filter(padded, taps, 3), taps, 2).to(x.dtype)
-    margin = (radius + 1) * block  # one block more than the filter eats, to interpolate from
+    margin = (radius + 1) * block  # one block more than the filter consumes, for the interpolation
     padded = F.pad(wide, (margin, margin + -W % block, margin, margin + -H % block), mode="replicate")
     blocks = _symmetric_filter(_symmetric_filter(F.avg_pool2d(padded, block), taps, 3), taps, 2)
     blurred = F.interpolate(blocks, scale_factor=block, mode="bilinear", align_corners=False)
@@ -133,8 +176,11 @@ def gaussian_blur(x: Tensor, sigma: float) -> Tensor:
 
 
 def _symmetric_filter(x: Tensor, taps: list[float], axis: int) -> Tensor:
-    """x filtered along an axis by taps[0] in the middle and taps[k] at both distances k; the result is shorter by
-    len(taps) - 1 at both ends. Sums of shifted pictures: on a CPU several times faster than a convolution layer."""
+    """Filters x along an axis with taps[0] in the middle and taps[k] on both sides at distance k.
+
+    The result is shorter by len(taps) - 1 at both ends. Sums of shifted pictures are several times faster on a CPU than
+    a convolution layer.
+    """
     radius = len(taps) - 1
     length = x.shape[axis] - 2 * radius
     filtered = x.narrow(axis, radius, length) * taps[0]
@@ -145,12 +191,7 @@ def _symmetric_filter(x: Tensor, taps: list[float], axis: int) -> Tensor:
     return filtered
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """Half precision widened to float32, in which sums and powers keep 8 bits and more; others as they are."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
 def check_number(name: str, value: float, low: float, high: float) -> None:
-    """Raises StudioError unless value is a number low..high. name: how the error's sentence begins."""
-    if not isinstance(value, Real) or not low <= value <= high:  # NaN fails any comparison
+    """Raises StudioError unless value is a number low..high. name: the beginning of the message."""
+    if not isinstance(value, Real) or not low <= value <= high:  # NaN fails every comparison
         raise StudioError(f"{name} is {value!r}; expected a number from {low:g} to {high:g}.")

@@ -1,4 +1,4 @@
-"""A contact sheet: source, alpha and composite of a few frames of a clip, side by side."""
+"""Draws a contact sheet: source, alpha and composite of a few frames of a clip, side by side."""
 
 # C channels, H, W
 
@@ -16,14 +16,16 @@ from .pixel_format import pictures_from_frames, quantise
 
 ROWS = 6
 GREEN = (0, 177, 64)
+"""The default green background: red, green and blue, 0..255."""
+
 _PAPER, _INK = (24, 24, 27), (228, 228, 231)
 _GAP, _HEADER, _SIDE = 8, 28, 92
 
 
 class ContactSheet:
-    """Collects at most ROWS frames spread evenly over a clip of unknown length, and draws them.
+    """Collects up to ROWS frames, evenly spread over a clip of unknown length, and draws them.
 
-    It keeps small pictures of every 1st, then, when it has twice too many, of every 2nd, 4th ... frame.
+    It keeps thumbnails of every frame at first; when it has twice too many, of every 2nd, then of every 4th, and so on.
     """
 
     def __init__(self, thumbnail_width: int = 360):
@@ -32,11 +34,11 @@ class ContactSheet:
         self._rows: list[tuple[int, float, list[Image.Image]]] = []
 
     def wants(self, index: int) -> bool:
-        """Whether the frame of this index (0, 1, 2 ...) may become a row: ask before preparing its pictures."""
+        """Whether the frame with this index (0, 1, 2 ...) may become a row. Call this before preparing its pictures."""
         return index % self._every == 0
 
     def add(self, index: int, seconds: float, src: Tensor, fgr: Tensor, pha: Tensor) -> None:
-        """src, fgr [3, H, W] and pha [1, H, W], float 0..1, shown at `seconds`."""
+        """Adds a frame: src, fgr [3, H, W] and pha [1, H, W], float 0..1, at the time `seconds`."""
         H, W = src.shape[-2:]  # noqa: N806
         size = (max(1, round(H * self.thumbnail_width / W)), self.thumbnail_width)
         src, fgr, pha = (
@@ -52,10 +54,10 @@ class ContactSheet:
             self._rows = self._rows[::2]
 
     def save(self, path: Path) -> Path:
-        """Draws the sheet to a .png or .jpg file (temporary name, then renamed). Raises StudioError without frames,
-        or when it cannot be written."""
+        """Draws the sheet to a .png or .jpg file (temporary name, then renamed). Raises StudioError if there are no
+        frames, or if the file cannot be written."""
         if not self._rows:
-            raise StudioError(f"There is no frame to draw on the contact sheet {path}.")
+            raise StudioError(f"There are no frames for the contact sheet {path}.")
         rows = self._rows
         if len(rows) > ROWS:
             rows = [rows[round(i * (len(rows) - 1) / (ROWS - 1))] for i in range(ROWS)]
@@ -72,7 +74,7 @@ class ContactSheet:
         try:
             with whole_file(path) as partial:
                 sheet.save(partial)
-        except (OSError, ValueError) as error:  # ValueError: a suffix that Pillow cannot write
+        except (OSError, ValueError) as error:  # ValueError: Pillow does not support the suffix
             raise StudioError(
                 f"The contact sheet cannot be written to {path}: {error}. Use a writable .png path."
             ) from error

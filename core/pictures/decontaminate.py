@@ -1,4 +1,4 @@
-"""The old background's colour taken out of a foreground: out of its soft edges, and the light it casts on it."""
+"""Removes the old background's colour from a foreground: from its soft edges, and the light cast by a screen."""
 
 # T frames, C channels, H, W; h, w of a reduced picture
 
@@ -10,24 +10,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import StudioError
-from .alpha_ops import at_least_float32, check_number
+from ..machine.device import at_least_float32
+from .alpha_ops import check_number
 
-# Blur-Fusion's two radii in pixels: of the first, far look, and of the second that makes up for it locally.
+# Blur-Fusion's two radii in pixels: of the first, far pass, and of the second pass that corrects it locally.
 FAR, NEAR = 90, 6
-FAR_BLOCK = 8  # pixels on a side that the far look takes as one
-BAND = 64  # rows, whole blocks, that are worked on at once: a CPU keeps them in its cache
-TRACE = 1e-5  # of the pixel's own colour in a mean over pixels that may all weigh nothing
-LEAST_CHROMA = 0.02  # of a spill's colour, between its largest and its smallest channel
+FAR_BLOCK = 8  # side in pixels of the blocks that the far pass treats as one pixel
+BAND = 64  # rows processed at once (whole blocks), so that they fit a CPU's cache
+TRACE = 1e-5  # weight of the pixel's own colour in a mean over pixels whose weights may all be 0
+LEAST_CHROMA = 0.02  # of a spill colour: difference between its largest and smallest channel
 
 
 def decontaminate(src: Tensor, pha: Tensor, strength: float = 1.0, fgr: Tensor | None = None) -> Tensor:
-    """The straight foreground [T, 3, H, W] of src [T, 3, H, W] cut out by pha [T, 1, H, W], all 0..1: where pha is
-    below 1 the colour of the background is mixed into src, and is taken out again.
+    """The straight foreground [T, 3, H, W] of src [T, 3, H, W] with the alpha pha [T, 1, H, W], all 0..1: removes the
+    background's colour, which is mixed into src where pha is below 1.
 
-    strength: 0 gives src itself, 1 all that is known of the foreground, between them a mix. fgr: [T, 3, H, W], a
-    straight foreground that is known already, as the matting network makes one; without it the foreground is
-    estimated (Blur-Fusion: Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021, arXiv 2011.14970).
-    Where pha is 1 the result is src exactly. Raises StudioError for a strength outside 0..1.
+    strength: 0 returns src itself, 1 the foreground, values between them a mix. fgr: [T, 3, H, W], a known straight
+    foreground, such as the matting network's; None: it is estimated (Blur-Fusion: Forte, "Approximate Fast Foreground
+    Colour Estimation", ICIP 2021, arXiv 2011.14970). Where pha is 1, the result is exactly src. Raises StudioError for
+    a strength outside 0..1.
     """
     check_number("The decontamination strength", strength, 0, 1)
     assert src.shape[1] == 3, f"expected src [T, 3, H, W], got {list(src.shape)}"
@@ -46,17 +47,17 @@ def decontaminate(src: Tensor, pha: Tensor, strength: float = 1.0, fgr: Tensor |
 def _blur_fusion(src: Tensor, pha: Tensor) -> Tensor:
     """src [1, 3, H, W], pha [1, 1, H, W] -> the estimated foreground [1, 3, H, W].
 
-    Mean colours of foreground and background around each pixel, weighted by alpha and by 1 - alpha, are corrected
-    by what a composite of them lacks to the pixel (`_fuse`); then once more with the result and a small radius.
+    The mean colours of foreground and background around each pixel, weighted by alpha and 1 - alpha, are corrected by
+    the difference between the pixel and their composite (`_fuse`). This is repeated on the result with a small radius.
     """
     H, W = pha.shape[-2:]  # noqa: N806
     bands = [(top, min(top + BAND, H)) for top in range(0, H, BAND)]
-    # The far means change slowly, so they are taken of a picture of blocks: the result is within 0.002 of full size's.
+    # The far means vary slowly, so they are computed on blocks: the result differs from full size by less than 0.002.
     weights, colors = [], []
     for top, bottom in bands:
         band = src[:, :, top:bottom]
         weighted = _weighted(band, band, pha[:, :, top:bottom])
-        missing = (0, -W % FAR_BLOCK, 0, (top - bottom) % FAR_BLOCK)  # from whole blocks: pixels without weight
+        missing = (0, -W % FAR_BLOCK, 0, (top - bottom) % FAR_BLOCK)  # up to whole blocks, with pixels of weight 0
         weights.append(F.avg_pool2d(F.pad(weighted, missing), FAR_BLOCK))
         colors.append(F.avg_pool2d(F.pad(band, missing, mode="replicate"), FAR_BLOCK))
     far = _local_means(torch.cat(weights, 2), torch.cat(colors, 2), round(FAR / FAR_BLOCK))
@@ -65,7 +66,7 @@ def _blur_fusion(src: Tensor, pha: Tensor) -> Tensor:
 
     estimate = torch.empty_like(src)
     for top, bottom in bands:
-        first, last = max(top - NEAR, 0), min(bottom + NEAR, H)  # with the rows that the near means reach
+        first, last = max(top - NEAR, 0), min(bottom + NEAR, H)  # including the rows that the near means use
         rows = slice(first, last)
         fused = _fuse(src[:, :, rows], pha[:, :, rows], fgr[:, :, rows], bgr[:, :, rows])
         weighted = _weighted(fused, bgr[:, :, rows], pha[:, :, rows])
@@ -80,19 +81,19 @@ def _fuse(src: Tensor, pha: Tensor, fgr: Tensor, bgr: Tensor) -> Tensor:
 
 
 def _weighted(fgr: Tensor, bgr: Tensor, pha: Tensor) -> Tensor:
-    """[1, 8, H, W]: both colours by their weights, and the weights."""
+    """[1, 8, H, W]: both colours multiplied by their weights, and the weights."""
     through = 1 - pha
     return torch.cat([fgr * pha, bgr * through, pha, through], 1)
 
 
 def _local_means(weighted: Tensor, src: Tensor, radius: int) -> Tensor:
-    """weighted [1, 8, h, w], src [1, 3, h, w] -> mean foreground and background, [1, 6, h, w], of the square around
-    each pixel. Only pixels in the picture count.
+    """weighted [1, 8, h, w], src [1, 3, h, w] -> mean foreground and background [1, 6, h, w] of the square around each
+    pixel, without pixels outside the picture.
 
-    Where nothing weighs anything the mean is the pixel of src: what is not known stays as it is.
+    Where all weights are 0, the mean is the pixel of src.
     """
     side = 2 * radius + 1
-    padded = F.pad(weighted, (radius,) * 4)  # by 0: no weight
+    padded = F.pad(weighted, (radius,) * 4)  # weight 0
     sums = _running_sum(_running_sum(padded, side, 2), side, 3)
     trace = TRACE * side**2
     fgr, bgr = ((sums[:, i : i + 3] + trace * src) / (sums[:, w : w + 1] + trace) for i, w in ((0, 6), (3, 7)))
@@ -100,10 +101,10 @@ def _local_means(weighted: Tensor, src: Tensor, radius: int) -> Tensor:
 
 
 def _running_sum(x: Tensor, length: int, axis: int) -> Tensor:
-    """Sums over `length` neighbours along an axis, which gets shorter by length - 1.
+    """Sums over `length` neighbours along an axis, which becomes shorter by length - 1.
 
-    Built from sums over 1, 2, 4, ... neighbours: log2 steps, and nothing is subtracted, so float32 stays exact to
-    its last bits where differences of cumulative sums would not.
+    It adds sums over 1, 2, 4, ... neighbours in log2 steps without any subtraction, so float32 is exact to its last
+    bits, unlike differences of cumulative sums.
     """
     left = x.shape[axis] - length + 1
     total, start, span = None, 0, 1
@@ -121,19 +122,19 @@ def _running_sum(x: Tensor, length: int, axis: int) -> Tensor:
 
 
 def despill(fgr: Tensor, color: Sequence[float], strength: float = 1.0) -> Tensor:
-    """fgr [T, 3, H, W] 0..1 without the light that a screen of this colour (red, green, blue 0..1) casts on it.
+    """fgr [T, 3, H, W] 0..1 without the light that a screen of this colour (red, green, blue; 0..1) casts on it.
 
-    A pixel's hue may come as near to the colour's as 60 degrees, halfway to the next primary; what exceeds that is
-    light of the screen, and is subtracted. For a green screen this is the rule colourists expect, "green is at most
-    the larger of red and blue" (for blue likewise), and red and blue stay as they are: edges get darker, never
-    greyer. Skin and other hues far from the colour's are not touched. Where a channel would fall below 0 all three
-    are raised by what is missing, which keeps the hue.
+    A pixel's hue must differ from the screen's by at least 60 degrees, which is halfway to the next primary. The excess
+    is light of the screen and is subtracted. For a green screen this is the colourists' rule "green is at most the
+    larger of red and blue" (for blue likewise); red and blue do not change, so edges become darker, never greyer. Skin
+    and other hues far from the screen's do not change. Where a channel would fall below 0, all three are raised by the
+    same amount, which keeps the hue.
 
-    With u the colour's direction in the plane of chroma (zero-mean channels), `along` and `across` the pixel's parts
-    on u and at right angles to it, the excess is along - |across| / sqrt(3). On the values as they are encoded.
+    With u the colour's direction in the chroma plane (zero-mean channels), and `along` and `across` the pixel's
+    components parallel and perpendicular to u, the excess is along - |across| / sqrt(3), computed on encoded values.
 
-    strength: part of the excess that is removed, 0..1; 0 gives fgr itself. Raises StudioError for another strength,
-    and for a colour that is not three numbers 0..1 or has no hue.
+    strength: the part of the excess that is removed, 0..1; 0 returns fgr itself. Raises StudioError for other
+    strengths, and for a colour that is not three numbers 0..1 or has no hue.
     """
     check_number("The despill strength", strength, 0, 1)
     if len(color) != 3 or not all(0 <= channel <= 1 for channel in color):
@@ -149,12 +150,12 @@ def despill(fgr: Tensor, color: Sequence[float], strength: float = 1.0) -> Tenso
     mean = sum(color) / 3
     length = math.sqrt(sum((channel - mean) ** 2 for channel in color))
     u = [(channel - mean) / length for channel in color]
-    v = [(u[i - 2] - u[i - 1]) / math.sqrt(3) for i in range(3)]  # at right angles to u and to grey
+    v = [(u[i - 2] - u[i - 1]) / math.sqrt(3) for i in range(3)]  # perpendicular to u and to grey
     light = fgr.new_tensor([channel - min(u) for channel in u], dtype=at_least_float32(fgr[:0]).dtype).view(1, 3, 1, 1)
     clean = torch.empty_like(fgr)
     for t in range(len(fgr)):  # one frame at a time: memory does not depend on T
         frame = at_least_float32(fgr[t : t + 1])
-        # Blue taken off both others changes no product with u or v, and makes it 0 exactly for grey.
+        # Subtracting blue from both changes no product with u or v, and makes these exactly 0 for grey.
         red, green = (frame[:, :2] - frame[:, 2:]).split(1, 1)
         along, across = u[0] * red + u[1] * green, v[0] * red + v[1] * green
         excess = (along - across.abs() / math.sqrt(3)).clamp_(min=0).mul_(strength)

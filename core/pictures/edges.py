@@ -1,4 +1,4 @@
-"""Edges of mattes after the fact: grown or shrunk, feathered, made harder or softer, steadied over time."""
+"""Post-processes the edges of mattes: grow or shrink, feather, harden or soften, smooth over time."""
 
 # T frames, H, W
 
@@ -10,21 +10,33 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import StudioError
-from .alpha_ops import at_least_float32, check_number, gaussian_blur
+from ..machine.device import at_least_float32
+from .alpha_ops import check_number, gaussian_blur
 
-MOST_PIXELS = 256  # of growing and feathering
-CLOSEST_POINTS = 0.001  # between black and white
+MOST_PIXELS = 256  # limit of growing and feathering
+CLOSEST_POINTS = 0.001  # least difference between black and white point
 
 
 @dataclass(frozen=True)
 class EdgeOptions:
-    """What `refine_edges` does to a matte; the defaults do nothing.
+    """How the edges of a matte are post-processed; the defaults change nothing.
 
-    grow: pixels by which the subject grows, negative: shrinks, -256..256, fractions too. feather: deviation of a
-    Gaussian blur in pixels, 0..256. black_point, white_point: alpha that becomes 0 and 1, with everything beyond;
-    0..1, the white one at least 0.001 above the black one. gamma: alpha becomes alpha ** (1 / gamma), so above 1
-    soft edges turn more opaque, below 1 more transparent; 0.1..10.
-    Raises StudioError for other values.
+    Args:
+        grow: Pixels by which the subject grows or, if negative, shrinks; -256..256, may be fractional.
+        feather: Standard deviation of a Gaussian blur in pixels, 0..256.
+        black_point: Alpha values up to this one become 0; 0..1.
+        white_point: Alpha values from this one on become 1; 0..1, at least 0.001 above black_point.
+        gamma: Alpha becomes alpha ** (1 / gamma), so values above 1 make soft edges more opaque, values below 1 more
+            transparent; 0.1..10.
+
+    Raises:
+        StudioError: A value is outside its range.
+
+    Example:
+        >>> import rvm_studio
+        >>> edges = rvm_studio.EdgeOptions(grow=-1.5, feather=2)
+        >>> edges.is_identity
+        False
     """
 
     grow: float = 0.0
@@ -47,22 +59,22 @@ class EdgeOptions:
 
     @property
     def is_identity(self) -> bool:
-        """Whether a matte stays as it is."""
+        """Whether the options change nothing."""
         return self == EdgeOptions()
 
 
 def refine_edges(pha: Tensor, options: EdgeOptions) -> Tensor:
-    """pha [T, 1, H, W] 0..1 with its edges changed: grown first, then feathered, then levels. [T, 1, H, W] 0..1 of
-    the same dtype; pha itself where the options do nothing.
+    """pha [T, 1, H, W] 0..1 with changed edges: grow, then feather, then levels. Returns [T, 1, H, W] 0..1 of the same
+    dtype; pha itself if the options change nothing.
 
-    Outside the frame the subject goes on as it is at the border: a person cut off by the frame keeps her full alpha
-    there.
+    The values at the border are assumed to continue outside the frame, so a person who is cut off by the frame keeps
+    full alpha there.
     """
     assert pha.shape[1] == 1, f"expected [T, 1, H, W], got {list(pha.shape)}"
     if options.is_identity:
         return pha
     refined = torch.empty_like(pha)
-    # One frame at a time: memory does not depend on T, and a CPU keeps a frame in its cache.
+    # One frame at a time: memory does not depend on T, and a frame fits a CPU's cache.
     for t in range(len(pha)):
         frame = _grow(at_least_float32(pha[t : t + 1]), options.grow)
         refined[t : t + 1] = _levels(gaussian_blur(frame, options.feather), options)
@@ -70,7 +82,7 @@ def refine_edges(pha: Tensor, options: EdgeOptions) -> Tensor:
 
 
 def _grow(pha: Tensor, pixels: float) -> Tensor:
-    """Grey dilation (negative: erosion) by a disc; between two whole radii the two results are mixed."""
+    """Greyscale dilation (negative: erosion) with a disc; for fractional radii the two nearest results are mixed."""
     radius = abs(pixels)
     whole = int(radius)
     grown = _extreme_within(pha, whole, grow=pixels > 0)
@@ -80,18 +92,18 @@ def _grow(pha: Tensor, pixels: float) -> Tensor:
 
 
 def _extreme_within(pha: Tensor, radius: int, grow: bool) -> Tensor:
-    """Largest (grow) or smallest value among the pixels at a distance of at most `radius`, exactly: no polygon
-    stands in for the disc.
+    """The largest (grow) or smallest value among the pixels at a distance of at most `radius`, with an exact disc
+    instead of a polygon.
 
-    The disc is a stack of rows that get longer towards its middle. The extremes over the longer row come from
-    those over the shorter one, of which two copies overlap, mostly in one comparison; so a radius of r takes about 3r
-    comparisons of whole pictures and not 3r^2.
+    The disc is a stack of rows that become longer towards its middle. The extremes over a longer row follow from two
+    overlapping copies of those over the shorter one, mostly in one comparison. So a radius of r takes about 3r
+    comparisons of whole pictures instead of 3r^2.
     """
     if radius == 0:
         return pha
     H, W = pha.shape[-2:]  # noqa: N806
     extreme = torch.maximum if grow else torch.minimum
-    # What lies outside never wins.
+    # Pixels outside never win.
     rows = F.pad(pha, (radius,) * 4, value=-math.inf if grow else math.inf)
     found, width = pha.clone(), 1  # rows[..., x] covers x .. x + width - 1
     for distance in range(radius, -1, -1):
@@ -113,12 +125,12 @@ def _levels(pha: Tensor, options: EdgeOptions) -> Tensor:
 
 
 def smooth_over_time(pha: Tensor, strength: float, before: Tensor | None = None, after: Tensor | None = None) -> Tensor:
-    """pha [T, 1, H, W] with less flicker: each frame becomes (1 - 2s/3) of itself and s/3 of both its neighbours,
-    s = strength 0..1. Symmetric, so nothing lags; what moves fast gets a faint trace on both sides.
+    """pha [T, 1, H, W] with less flicker: each frame becomes (1 - 2s/3) of itself plus s/3 of each neighbour, s the
+    strength 0..1. The filter is symmetric, so it causes no lag; fast motion leaves a faint trace on both sides.
 
-    before, after: the frames [1, 1, H, W] (not smoothed) next to pha where a clip is given in parts; the result is
-    then that of the whole clip. Without one the first or last frame counts as its own neighbour. Returns
-    [T, 1, H, W] of the same dtype; pha itself at strength 0. Raises StudioError for a strength outside 0..1.
+    before, after: the adjacent frames [1, 1, H, W] (not smoothed) where a clip comes in parts; the result is then that
+    of the whole clip. Without them the first or last frame is its own neighbour. Returns [T, 1, H, W] of the same
+    dtype; pha itself at strength 0. Raises StudioError for a strength outside 0..1.
     """
     check_number("The temporal smoothing", strength, 0, 1)
     assert pha.shape[1] == 1, f"expected [T, 1, H, W], got {list(pha.shape)}"

@@ -1,1 +1,1 @@
-"""Files in and out: reading and writing videos and pictures."""
+"""Reading and writing of videos and pictures."""

@@ -1,15 +1,16 @@
 """YUV <-> RGB, exactly: the only place where pixels change colour model.
 
-All conversions run through libavfilter's scale filter with matrix and range given in words, because PyAV's own
-`reformat` ignored the tags of a frame in some versions. Measured with PyAV 14.2 and 18.1 (1080p, 2 cores) and built
-around in this file:
+All conversions run through libavfilter's scale filter with an explicit matrix and range, because PyAV's own `reformat`
+ignores the tags of a frame in some versions. This file works around the following, measured with PyAV 14.2 and 18.1
+(1080p, 2 cores):
 
-- `accurate_rnd` with full chroma interpolation rounds without bias (error 0.51 of a step of 8 bits). The direct way to
-  rgb24 takes 24 ms a frame, by way of planar gbrp 4 ms, bit for bit the same. So every conversion passes gbrp / gbrp16.
-- With 16 bits swscale takes 255 * 256 = 65280 (or the shifted maximum of a full-range source) for white. A table filter
-  (`lutrgb`) stretches that to 65535; towards YUV the same happens the other way round.
-- swscale passes alpha of 8 bits with an error of 1, so alpha is written by numpy, rounded, straight into its plane.
-- swscale assumes centred chroma where a frame does not say; video has it on the left, which is set here.
+- `accurate_rnd` with full chroma interpolation rounds without bias (error 0.51 of an 8-bit step). Converting directly
+  to rgb24 takes 24 ms a frame; through planar gbrp it takes 4 ms with bit-identical results. So every conversion goes
+  through gbrp or gbrp16.
+- With 16 bits, swscale uses 255 * 256 = 65280 (or the shifted maximum of a full-range source) as white. A table filter
+  (`lutrgb`) stretches that to 65535; conversions to YUV apply the inverse.
+- swscale changes 8-bit alpha by up to 1, so numpy rounds alpha and writes it directly into its plane.
+- swscale assumes centred chroma where a frame does not specify it; in video it is on the left, which is set here.
 """
 
 # H, W height and width; C channels (1 gray, 3 RGB, 4 RGBA)
@@ -25,7 +26,7 @@ from ..errors import StudioError
 
 # codes of ITU-T H.273, which libav uses
 UNSPECIFIED = 2
-MATRIX_RGB, MATRIX_BT709, MATRIX_BT601_625, MATRIX_BT601_525, MATRIX_BT2020 = 0, 1, 5, 6, 9
+MATRIX_RGB, MATRIX_BT709, MATRIX_BT601_625, MATRIX_BT601_525 = 0, 1, 5, 6
 RANGE_LIMITED, RANGE_FULL = 1, 2
 PRIMARIES_BT709 = 1
 TRANSFER_SRGB = 13
@@ -33,16 +34,21 @@ TRANSFER_SRGB = 13
 # H.273 matrix code -> name in the scale filter. 10 is BT.2020 with constant luminance: the same numbers.
 _MATRIX_NAMES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _RANGE_NAMES = {RANGE_LIMITED: "tv", RANGE_FULL: "pc"}
-# matrix -> (primaries, transfer) of the standard that brought it, for what a file leaves open
+# matrix -> (primaries, transfer) of the standard that defines it, for tags that a file leaves unspecified
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14), 10: (9, 14)}
 _EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-_PIXELS_READ_AT_ONCE = 16  # by swscale, at most, of rgba; it would read past an array whose lines end elsewhere
-_WHITE_OF_16_BITS = 65280  # what swscale takes for white between 8-bit-based YUV and 16-bit RGB
+_PIXELS_READ_AT_ONCE = 16  # by swscale, at most, in rgba; it would read past the end of an array of another width
+_WHITE_OF_16_BITS = 65280  # what swscale uses as white between 8-bit-based YUV and 16-bit RGB
 
 
 @dataclass(frozen=True)
 class ColorTags:
-    """How the numbers of a picture mean colour: codes of H.273, resolved, so never "unspecified" (2)."""
+    """How the samples of a picture encode colour: ITU-T H.273 codes, resolved, so never "unspecified" (2).
+
+    Example:
+        >>> from rvm_studio import core
+        >>> bt709 = core.ColorTags(matrix=1, range=1, primaries=1, transfer=1)  # range: 1 limited, 2 full
+    """
 
     matrix: int
     range: int
@@ -56,16 +62,31 @@ def is_rgb(format: av.VideoFormat) -> bool:
 
 
 def is_gray(format: av.VideoFormat) -> bool:
-    """Whether there is luma only, with or without alpha."""
+    """Whether the format has luma only, with or without alpha."""
     return not is_rgb(format) and sum(not component.is_alpha for component in format.components) == 1
 
 
 def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
-    """Tags of a decoded frame, with what the file leaves open filled in.
+    """The colour tags of a decoded frame, with defaults for those that the file leaves unspecified.
 
-    RGB: matrix 0, full range. yuvj and gray: full range (libav reads gray so whatever its tag says). Otherwise limited,
-    and BT.709 above `height` (of the stored picture) 576, else BT.601.
-    PyAV below 17 shows neither primaries nor transfer of a frame; they follow from the matrix then.
+    RGB gets matrix 0 and full range; yuvj and gray get full range (libav decodes gray that way whatever its tag says).
+    Otherwise the range is limited, and the matrix BT.709 for heights above 576, else BT.601. PyAV below 17 exposes
+    neither primaries nor transfer of a frame; there they follow from the matrix.
+
+    Args:
+        frame: The decoded frame.
+        height: Height of the stored picture (before any rotation), in pixels.
+
+    Returns:
+        Tags without unspecified codes.
+
+    Example:
+        >>> import av
+        >>> from rvm_studio import core
+        >>> with av.open("clip.mp4") as container:
+        ...     frame = next(container.decode(video=0))
+        >>> tags = core.resolve_tags(frame, frame.height)
+        >>> images = core.ToRGB()(frame, tags)  # [H, W, 3] uint8
     """
     format, name = frame.format, frame.format.name
     matrix, range_ = int(frame.colorspace), int(frame.color_range)
@@ -75,7 +96,7 @@ def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
         matrix, range_, companions = MATRIX_RGB, RANGE_FULL, (PRIMARIES_BT709, TRANSFER_SRGB)
     else:
         jpeg = name.startswith("yuvj")
-        if matrix in (MATRIX_RGB, UNSPECIFIED, 3):  # 0 makes no sense here, 3 is reserved
+        if matrix in (MATRIX_RGB, UNSPECIFIED, 3):  # 0 is invalid for YUV, 3 is reserved
             if jpeg:
                 matrix = MATRIX_BT601_625
             elif height > 576:
@@ -98,14 +119,14 @@ def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
 def _matrix_name(matrix: int) -> str:
     if matrix not in _MATRIX_NAMES:
         raise StudioError(
-            f"The video's colour matrix has code {matrix} of H.273, which cannot be converted to RGB here. "
-            "Expected BT.601, BT.709, BT.2020 or RGB: convert the video to BT.709 first."
+            f"The video's colour matrix (H.273 code {matrix}) is not supported. Expected BT.601, BT.709, BT.2020 or "
+            "RGB: convert the video to BT.709 first."
         )
     return _MATRIX_NAMES[matrix]
 
 
 def _stretch(numerator: int, denominator: int) -> tuple[str, str]:
-    """The table filter that multiplies rgb48 / rgba64, rounded (with gbrp16 it would clip to 65280)."""
+    """The table filter that scales rgb48 or rgba64 samples and rounds (with gbrp16 it would clip to 65280)."""
     rule = f"'min(floor(val*{numerator}/{denominator}+0.5),65535)'"
     return "lutrgb", f"r={rule}:g={rule}:b={rule}"
 
@@ -129,7 +150,17 @@ def _through(graph: av.filter.Graph, frame: av.VideoFrame) -> av.VideoFrame:
 
 
 class ToRGB:
-    """Decoded frames -> upright RGB arrays. Keeps its filter graph until size, format, tags or rotation change."""
+    """Converts decoded frames to upright RGB arrays. Keeps its filter graph until size, format, tags or rotation
+    change.
+
+    Example:
+        >>> import av
+        >>> from rvm_studio import core
+        >>> to_rgb = core.ToRGB()
+        >>> with av.open("clip.mp4") as container:
+        ...     for frame in container.decode(video=0):
+        ...         image = to_rgb(frame, core.resolve_tags(frame, frame.height))  # [H, W, 3] uint8
+    """
 
     def __init__(self) -> None:
         self._key: tuple | None = None
@@ -144,11 +175,21 @@ class ToRGB:
         mirrored: bool = False,
         size: tuple[int, int] | None = None,
     ) -> np.ndarray:
-        """-> [H, W, 3], contiguous, full-range RGB: uint8, or uint16 (white is 65535) if `bit_depth` > 8.
+        """Converts one frame; alpha is dropped.
 
-        `rotation`: degrees clockwise, of 0, 90, 180, 270, that make the picture upright; `mirrored`: flip left and
-        right before that. `size`: (width, height) to scale the stored picture to, before the rotation.
-        Alpha is dropped.
+        Args:
+            frame: The decoded frame.
+            tags: Its colour tags, as from `resolve_tags`.
+            rotation: Clockwise rotation that makes the picture upright: 0, 90, 180 or 270 degrees.
+            bit_depth: Above 8, the result has 16 bits.
+            mirrored: Whether to flip left and right before the rotation.
+            size: (height, width) to scale the stored picture to, before the rotation; None: no scaling.
+
+        Returns:
+            Contiguous [H, W, 3] full-range RGB: uint8, or uint16 with white at 65535 if `bit_depth` > 8.
+
+        Raises:
+            StudioError: The colour matrix is not supported.
         """
         key = (frame.width, frame.height, frame.format.name, tags, rotation, bit_depth > 8, mirrored, size)
         if self._graph is None or key != self._key:
@@ -156,7 +197,7 @@ class ToRGB:
             self._key = key
         rgb = _through(self._graph, frame)
         dtype = np.dtype("<u2") if bit_depth > 8 else np.dtype(np.uint8)
-        # where libav padded no line this is a view and costs nothing; the array keeps libav's buffer alive
+        # without line padding this is a view and costs nothing; the array keeps libav's buffer alive
         return np.ascontiguousarray(_plane_view(rgb, 0, dtype, 3)).reshape(rgb.height, rgb.width, 3)
 
 
@@ -172,20 +213,20 @@ def _rgb_filters(
     deep, rgb_coded = bit_depth > 8, is_rgb(format)
     options = [_EXACT, "out_range=pc", f"in_range={_RANGE_NAMES[tags.range]}"]
     if size is not None:
-        options.append(f"w={size[0]}:h={size[1]}")
+        options.append(f"w={size[1]}:h={size[0]}")
     if not rgb_coded and not is_gray(format):
         options.append(f"in_color_matrix={_matrix_name(tags.matrix)}")
         if format.chroma_width(64) < 64 and not format.name.startswith("yuvj"):
             options.append("in_h_chr_pos=0")
-    # RGB of more than 8 bits goes straight: exact so, and gbrap16 -> gbrp16 comes out broken with FFmpeg 8. Palettes
-    # too: FFmpeg 7 turns them into gbrp by way of YUV.
+    # RGB above 8 bits is converted directly, which is exact, whereas FFmpeg 8 breaks gbrap16 -> gbrp16. So are
+    # palettes: FFmpeg 7 converts them to gbrp through YUV.
     packed = "rgb48le" if deep else "rgb24"
     planar = "gbrp16le" if deep else "gbrp"
     straight = format.has_palette or (deep and rgb_coded)
     filters = [("scale", ":".join(options)), ("format", f"pix_fmts={packed if straight else planar}")]
     if mirrored:
         filters.append(("hflip", ""))
-    # two quarter turns make the half turn: vflip would leave a frame with its lines stored backwards
+    # two quarter turns instead of vflip, which would leave a frame with its lines stored backwards
     filters += [("transpose", "cclock")] if rotation == 270 else [("transpose", "clock")] * (rotation // 90)
     filters += [("scale", ""), ("format", f"pix_fmts={packed}")]
     if deep and not rgb_coded:
@@ -198,14 +239,14 @@ def _rgb_filters(
 
 
 class FromRGB:
-    """RGB arrays -> frames of one pixel format, in the matrix and range of `tags`, and tagged so.
+    """Converts RGB arrays to frames of one pixel format, in the matrix and range of `tags`, and tags them.
 
-    `pix_fmt`: integer gray, planar yuv, yuva, gbr(a), or packed RGB(A) of 8 or 16 bits. RGB formats are tagged matrix 0
-    and full range, gray full range, whatever `tags` says there (`self.tags` holds what is used). `pad_to_even` repeats
-    the last column and row of odd sizes. PyAV below 17 cannot tag primaries and transfer of a frame: tag the encoder.
-    Error against exact arithmetic, in steps of 255 and without chroma subsampling: RGB, gray and alpha 0.5 of a step of
-    their depth; limited YUV 1 with 8 bits, 0.4 with 10, 0.1 with 16; full-range YUV up to 2 (FFmpeg 8 rounds its chroma
-    down), so limited is the better choice.
+    pix_fmt: integer gray, planar yuv, yuva, gbr(a), or packed RGB(A) of 8 or 16 bits. RGB formats get matrix 0 and full
+    range, gray gets full range, regardless of `tags` (`self.tags` holds the tags in use). pad_to_even: repeat the last
+    column and row of odd sizes. PyAV below 17 cannot set primaries and transfer of a frame: set them on the encoder.
+    Error compared with exact arithmetic, in steps of 1/255, without chroma subsampling: RGB, gray and alpha 0.5 of a
+    step of their own depth; limited-range YUV 1 with 8 bits, 0.4 with 10, 0.1 with 16; full-range YUV up to 2 (FFmpeg 8
+    rounds its chroma down), so limited range is the better choice.
     """
 
     def __init__(self, pix_fmt: str, tags: ColorTags, pad_to_even: bool = False) -> None:
@@ -221,8 +262,8 @@ class FromRGB:
     def __call__(self, image: np.ndarray) -> av.VideoFrame:
         """`image` [H, W, C] uint8 or uint16 (white is 65535), full range, C = 1 gray, 3 RGB, 4 RGBA -> a new frame.
 
-        A format with alpha gets an opaque one from an image without; a format without drops it. A gray format takes
-        C = 1 only. The frame has no pts. It may be a view of `image`, which must then stay as it is.
+        Where only the format has alpha, the frame is opaque; where only the image has alpha, it is dropped. A gray
+        format takes C = 1 only. The frame has no pts. It may be a view of `image`, which must then not change.
         """
         height, width, channels = image.shape
         assert channels in (1, 3, 4), image.shape
@@ -246,7 +287,7 @@ class FromRGB:
         return av.VideoFrame(image.shape[1], image.shape[0], self._format.name)
 
     def _write(self, frame: av.VideoFrame, index: int, samples: np.ndarray | int) -> None:
-        """Puts samples of the format's own depth into one plane."""
+        """Writes samples of the format's own depth into one plane."""
         byte_order = ">" if self._format.is_big_endian else "<"
         _plane_view(frame, index, np.dtype(np.uint8) if self._bits == 8 else np.dtype(byte_order + "u2"))[:] = samples
 
@@ -264,7 +305,7 @@ class FromRGB:
         return frame
 
     def _luma_frame(self, image: np.ndarray) -> av.VideoFrame:
-        """Gray in a YUV format: luma by a table, which rounds exactly, and neutral chroma."""
+        """Gray in a YUV format: luma from an exactly rounded table, and neutral chroma."""
         luma, *others = self._format.components
         assert len({component.plane for component in others}) == len(others), f"{self._format.name} is not planar"
         step = 2 ** (self._bits - 8)
@@ -279,7 +320,7 @@ class FromRGB:
 
     def _yuv_frame(self, image: np.ndarray) -> av.VideoFrame:
         if self._bits == 8:
-            image = _rescale(image, 8)  # swscale would dither, by up to 3 of 255
+            image = _rescale(image, 8)  # swscale would dither, by up to 3/255
         filters = []
         if image.dtype == np.uint16:
             filters = [_stretch(_WHITE_OF_16_BITS, 65535), ("scale", ""), ("format", "pix_fmts=gbrp16le")]
@@ -327,7 +368,7 @@ class FromRGB:
 
 
 def _plane_view(frame: av.VideoFrame, index: int, dtype: np.dtype, channels: int = 1) -> np.ndarray:
-    """The samples of one plane, [H, W * channels], without the padding of its lines; writing changes the frame."""
+    """The samples of one plane, [H, W * channels], without line padding; a view, so writing changes the frame."""
     plane = frame.planes[index]
     samples = np.frombuffer(plane, dtype)  # pyright: ignore[reportCallIssue, reportArgumentType]
     lines = samples.reshape(-1, plane.line_size // dtype.itemsize)
@@ -342,6 +383,6 @@ def _rescale(samples: np.ndarray, bits: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=16)
 def _table(source: int, black: int, white: int) -> np.ndarray:
-    """Maps 0..`source` to black..white, rounded to nearest: uint8 if that is enough, else uint16."""
+    """A table that maps 0..`source` to black..white, rounded to nearest: uint8 where sufficient, else uint16."""
     table = np.rint(black + np.arange(source + 1) * ((white - black) / source))
     return table.astype(np.uint8 if white < 256 else np.uint16)

@@ -1,6 +1,6 @@
-"""Opening files in libav's terms: the container, its video stream, whether it can be searched, its texts and fractions.
+"""Opens files with libav: the container, its video stream, its metadata and fractions, and whether it can be seeked.
 
-Every file that is read is opened here, and here alone it matters which PyAV is installed.
+Every file that is read is opened here. Only this module depends on the PyAV version.
 """
 
 from collections.abc import Mapping
@@ -20,22 +20,42 @@ from ..machine.libav_log import silence_libav
 _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
 
 
-# Bytes of a text that are no UTF-8 become surrogates. PyAV 19 does nothing else, and has no argument for it.
+# Bytes that are not UTF-8 become surrogates. PyAV 19 always does that, and has no argument for it.
 _TEXTS: dict[str, Any] = {"metadata_errors": "surrogateescape"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def open_to_read(
     path: Path, options: dict[str, str] | None = None, hwaccel: HWAccel | None = None
 ) -> av.container.InputContainer:
-    """Opens any file for reading. Raises FFmpegError or OSError. options: of libav's demuxer."""
+    """Opens any file for reading.
+
+    Args:
+        path: The file.
+        options: Options of libav's demuxer.
+        hwaccel: The device that decodes; None: software.
+
+    Returns:
+        The open container, to be closed by the caller.
+
+    Raises:
+        FFmpegError: libav cannot open the file.
+        OSError: The file cannot be read.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> from pathlib import Path
+        >>> with core.open_to_read(Path("clip.mp4")) as container:
+        ...     stream = container.streams.video[0]
+    """
     silence_libav()  # again: a host program may have imported torchvision since
-    # an absolute name: libav takes what stands before a colon for a protocol
+    # an absolute path: in a relative one libav would parse text before a colon as a protocol
     return av.open(str(path.absolute()), "r", options=options, hwaccel=hwaccel, **_TEXTS)
 
 
 def texts(metadata: Mapping[str, str]) -> dict[str, str]:
-    """A file's titles and the like, all of them proper text. What is no UTF-8 is taken for Latin-1 as Windows has it:
-    libav does not tell the encoding."""
+    """A file's metadata (title and so on) as valid text. What is not UTF-8 is decoded as Windows-1252, because libav
+    does not report the encoding.
+    """
     return {_text(key): _text(value) for key, value in metadata.items()}
 
 
@@ -60,13 +80,27 @@ class _Ratio(Protocol):
 
 
 def known(value: _Ratio | None) -> Fraction | None:
-    """A rate, time base or aspect ratio of libav as a Fraction; None where it is not set, which PyAV before 19 gives as
-    None or 0, and later ones as a number of their own that counts as false."""
+    """A rate, time base or aspect ratio of libav as a Fraction.
+
+    Args:
+        value: What PyAV returns: a Fraction, its own AVRational, or None.
+
+    Returns:
+        The fraction, or None where it is not set. PyAV before 19 reports that as None or 0, later versions as a falsy
+        AVRational.
+
+    Example:
+        >>> import av
+        >>> from rvm_studio import core
+        >>> with av.open("clip.mp4") as container:
+        ...     core.known(container.streams.video[0].average_rate)
+        Fraction(25, 1)
+    """
     return Fraction(value.numerator, value.denominator) if value else None
 
 
 def open_container(path: Path) -> av.container.InputContainer:
-    """Raises StudioError for what is no video."""
+    """The open container. Raises StudioError if the file is not a video."""
     try:
         container = open_to_read(path)
     except av.error.FFmpegError as error:
@@ -75,23 +109,21 @@ def open_container(path: Path) -> av.container.InputContainer:
             f"{path} cannot be opened as a video ({error.strerror}; {size} bytes). Expected a complete video file such "
             "as .mp4, .mov, .mkv or .webm: check whether it plays elsewhere."
         ) from error
-    if container.format.name == "tty":  # libav's name for text, which it would draw as pictures
+    if container.format.name == "tty":  # libav's name for text, which it would render as pictures
         container.close()
         raise StudioError(f"{path} is a text file. Expected a video, a picture or a folder of pictures.")
     return container
 
 
 def is_indexed(container: av.container.InputContainer) -> bool:
-    """Whether it can be searched without losing packets of the time that is asked for."""
+    """Whether a seek cannot miss packets of the requested time."""
     return not _INDEXED.isdisjoint(container.format.name.split(","))
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The first that is no cover. Raises StudioError where there is none."""
+    """The first video stream that is not cover art. Raises StudioError if there is none."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # cover art of music
+        if not stream.disposition & Disposition.attached_pic:  # cover art of an audio file
             return stream
-    kinds = {"a cover" if stream.type == "video" else stream.type for stream in container.streams} or {"nothing"}
-    raise StudioError(
-        f"{path} has no video in it, only {', '.join(sorted(kinds))}. Expected a file with a video track."
-    )
+    kinds = {"cover art" if stream.type == "video" else stream.type for stream in container.streams} or {"nothing"}
+    raise StudioError(f"{path} contains no video, only {', '.join(sorted(kinds))}. Expected a file with a video track.")

@@ -1,4 +1,4 @@
-"""What every reader of frames gives: the clip's facts, its frames in order, and what was damaged."""
+"""The interface of all frame readers: a clip's properties, its frames in order, and the damage found."""
 
 # H, W height and width of the upright frame
 
@@ -19,36 +19,65 @@ NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known before reading. For sequences and stills `frame_rate` is what was asked for."""
+    """What is known about a clip before its frames are read.
+
+    Example:
+        >>> import rvm_studio
+        >>> with rvm_studio.open_reader("clip.mp4") as reader:
+        ...     info = reader.info
+        >>> (info.height, info.width, info.kind, info.bit_depth)
+        (48, 64, 'video', 8)
+    """
 
     path: Path
     kind: str  # "video", "sequence" or "still"
-    width: int  # upright, that is after rotation
-    height: int
-    frame_rate: Fraction  # best guess, frames per second; frames may come at varying intervals all the same
+    height: int  # pixels, of the upright picture, that is after rotation
+    width: int
+    frame_rate: (
+        Fraction  # frames per second: nominal for videos, whose intervals may vary; else as given to open_reader
+    )
     time_base: Fraction  # seconds per unit of SourceFrame.pts
     frame_count: int | None  # exact for sequences and stills, an estimate for videos, None if unknown
     bit_depth: int  # 8, or the source's real depth above 8 (10, 12, 16)
     tags: ColorTags
-    sample_aspect_ratio: Fraction  # width of a pixel / its height, upright
-    has_audio: bool
-    begins: Fraction = Fraction(0)  # seconds on the file's own clock at pts 0: not 0 where the clip is trimmed
-    ends: Fraction | None = None  # where on that clock a trimmed clip was asked to end
+    sample_aspect_ratio: Fraction  # width / height of a pixel of the upright picture
+    begins: Fraction = Fraction(0)  # file time of pts 0, in seconds: 0 unless the clip is trimmed
+    ends: Fraction | None = None  # requested file time of a trimmed clip's end, in seconds
 
 
 @dataclass
 class SourceFrame:
+    """One frame of a clip.
+
+    Example:
+        >>> import rvm_studio
+        >>> with rvm_studio.open_reader("clip.mp4") as reader:
+        ...     numbers = [frame.number for frame in reader]
+        >>> numbers[:3]
+        [0, 1, 2]
+    """
+
     image: np.ndarray  # [H, W, 3] uint8, or uint16 with white 65535 if ClipInfo.bit_depth > 8; full-range RGB
-    pts: int  # in ClipInfo.time_base, rising
-    number: int  # 0, 1, 2 ... for videos; the file's own number for a numbered sequence
+    pts: int  # in ClipInfo.time_base, strictly increasing
+    number: int  # 0, 1, 2 ... in videos; the number in the file name in numbered sequences
 
 
 class FrameReader:
-    """Iterate once over it for the frames, inside `with` or closed by hand. Made by `open_reader`.
+    """Yields a clip's frames once. Made by `open_reader`; a context manager that closes the file.
 
-    `info`: the ClipInfo. `damage`: one line per corrupt place met so far; reading went on after it. `skip`: so many
-    frames come first with an image of no rows, for a caller who only wants to be past them: it is several times as
-    fast. Set it before iterating.
+    Attributes:
+        info: The clip's properties (`ClipInfo`).
+        damage: One line for each corrupt place found so far; reading continues after it.
+        skip: Number of leading frames that are yielded with an empty image [0, 0, 3], several times faster than with
+            their pixels. Set it before iterating.
+
+    Example:
+        >>> import rvm_studio
+        >>> with rvm_studio.open_reader("clip.mp4") as reader:
+        ...     reader.skip = 10
+        ...     heights = [len(frame.image) for frame in reader]
+        >>> heights[9:]
+        [0, 48, 48]
     """
 
     info: ClipInfo
@@ -65,7 +94,7 @@ class FrameReader:
         return frames
 
     def close(self) -> None:
-        """Frees the file, whether all frames were read or not; may be called again."""
+        """Closes the file, whether or not all frames were read. May be called more than once."""
         self._frames = None
 
     def __enter__(self) -> "FrameReader":
@@ -76,12 +105,12 @@ class FrameReader:
 
 
 class Span:
-    """The part of a clip that is asked for, in seconds and (`ticks`) in units of its clock."""
+    """The requested part of a clip, in seconds and (`ticks`) in units of its time base."""
 
     def __init__(self, start: Fraction | float, duration: Fraction | float | None) -> None:
         if not 0 <= start < math.inf or (duration is not None and not 0 < duration < math.inf):
             raise StudioError(
-                f"The clip is to be trimmed to {duration} s from {start} s on: expected a start of at least 0 and a "
+                f"Cannot trim the clip to {duration} s from {start} s on: expected a start of at least 0 and a "
                 "duration above 0, or none."
             )
         self.start = start
@@ -89,8 +118,8 @@ class Span:
         self.is_whole = start == 0 and duration is None
 
     def ticks(self, time_base: Fraction) -> tuple[int | None, int | None]:
-        """First unit and the first one after the span; None where it is open."""
-        # a millionth more: as a float 0.3 s is a little less than three units of 0.1 s
+        """The first tick of the span and the first one after it; None where the span is open."""
+        # plus a millionth: as a float, 0.3 s is slightly less than three ticks of 0.1 s
         first, end = (None if x is None else math.floor(x / time_base + 1e-6) for x in (self.start, self.end))
         return (None if self.is_whole else first), end
 
@@ -103,7 +132,7 @@ def bit_depth_of(frame: av.VideoFrame, path: Path) -> int:
     depth = max(component.bits for component in frame.format.components)
     if depth > 16:
         raise StudioError(
-            f"{path} holds floating-point samples ({frame.format.name}). Expected 8 to 16 bits per channel: "
-            "convert it first."
+            f"{path} has floating-point samples ({frame.format.name}). Expected 8 to 16 bits per channel: convert it "
+            "first."
         )
     return max(8, depth)

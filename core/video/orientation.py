@@ -1,4 +1,4 @@
-"""How a stored picture is turned and flipped to stand upright: display matrices of videos, EXIF of stills."""
+"""The rotation and flip that make a stored picture upright: display matrices of videos, EXIF of stills."""
 
 import math
 from fractions import Fraction
@@ -11,19 +11,21 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from PIL import Image
 
 _EXIF_ORIENTATION = 0x0112
-# Decoders that give side data (the colour profile) a name. PyAV 14.2 to 19 frees that name with the side data, and then
-# again with the frame: the process crashes.
+# Decoders that name their side data (the colour profile). PyAV 14.2 to 19 frees that name twice, with the side data and
+# with the frame, which crashes the process.
 _NAMES_SIDE_DATA = {"png", "apng"}
 
 
 class Orientation(NamedTuple):
-    """Makes a stored picture upright: flip left and right if `mirrored`, then turn clockwise by `rotation` degrees."""
+    """Makes a stored picture upright: flip left and right if `mirrored`, then rotate clockwise by `rotation`
+    degrees.
+    """
 
     rotation: int  # 0, 90, 180 or 270
     mirrored: bool
 
 
-# value of the EXIF tag Orientation -> what to do
+# value of the EXIF tag Orientation -> the correction
 _EXIF_TURNS = {
     1: Orientation(0, False),
     2: Orientation(0, True),
@@ -37,29 +39,44 @@ _EXIF_TURNS = {
 
 
 def upright(frame: av.VideoFrame, orientation: Orientation, aspect: Fraction | None) -> tuple[int, int, Fraction]:
-    """-> (width, height, sample aspect ratio) of the frame made upright; no ratio counts as 1."""
+    """-> (height, width, sample aspect ratio) of the upright frame; a missing ratio counts as 1."""
     aspect = Fraction(aspect) if aspect else Fraction(1)
     if orientation.rotation in (90, 270):
-        return frame.height, frame.width, 1 / aspect
-    return frame.width, frame.height, aspect
+        return frame.width, frame.height, 1 / aspect
+    return frame.height, frame.width, aspect
 
 
 def display_orientation(frame: av.VideoFrame, codec: str) -> Orientation:
-    """From the display matrix that mov, mkv and others carry, to the nearest quarter turn.
+    """The orientation in a frame's display matrix, as in .mov and .mkv, rounded to the nearest quarter turn.
 
-    codec: name of the decoder. Of those in _NAMES_SIDE_DATA a flip is not seen."""
+    Args:
+        frame: A decoded frame.
+        codec: Name of its decoder. A flip cannot be read from `png` and `apng`, where PyAV would crash.
+
+    Returns:
+        The rotation (clockwise; 0, 90, 180 or 270 degrees) and whether to flip left and right before it.
+
+    Example:
+        >>> import av
+        >>> from rvm_studio import core
+        >>> with av.open("clip.mp4") as container:
+        ...     frame = next(container.decode(video=0))
+        ...     orientation = core.display_orientation(frame, container.streams.video[0].codec_context.name)
+        >>> (orientation.rotation, orientation.mirrored)
+        (0, False)
+    """
     if codec in _NAMES_SIDE_DATA:
         return _turn(frame)
     try:
-        # Not frame.side_data: the frame would keep what refers to it, and megabytes wait for Python's collector.
+        # Not frame.side_data, which makes a reference cycle: its megabytes would wait for the garbage collector.
         data = SideDataContainer(frame).get(Type.DISPLAYMATRIX)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    except ValueError:  # PyAV does not know the type of some side data (EXIF), and then shows none
+    except ValueError:  # PyAV does not know some side data types (EXIF), and then returns none at all
         return _turn(frame)
     return Orientation(0, False) if data is None else _matrix_orientation(np.frombuffer(bytes(data), np.int32))
 
 
 def _turn(frame: av.VideoFrame) -> Orientation:
-    """Without side data, which would tell a flip, too."""
+    """The rotation alone, without reading side data, which a flip needs."""
     return Orientation(-round(frame.rotation / 90) * 90 % 360, False)
 
 
@@ -73,10 +90,10 @@ def _matrix_orientation(matrix: np.ndarray) -> Orientation:
 
 
 def picture_orientation(path: Path, frame: av.VideoFrame, codec: str) -> Orientation:
-    """From EXIF, which libav does not read from all formats, else from the frame."""
+    """The orientation in EXIF, which libav does not read from all formats, else that of the frame."""
     try:
         with Image.open(path) as image:
             value = image.getexif().get(_EXIF_ORIENTATION)
-    except (OSError, SyntaxError, ValueError):  # a format or a fault that Pillow does not know, and libav does
+    except (OSError, SyntaxError, ValueError):  # a format or fault that libav handles and Pillow does not
         value = None
     return _EXIF_TURNS[value] if value in _EXIF_TURNS else display_orientation(frame, codec)

@@ -1,10 +1,10 @@
-"""The files behind a FrameWriter: one video file with its copied tracks, or numbered pictures.
+"""The files that a FrameWriter writes: one video file with its copied tracks, or numbered pictures.
 
-What is being written has a `.partial` name beside the target and gets its final name in the last step.
+An unfinished output has a `.partial` name beside the target and gets its final name in the last step.
 
-What a stopped run has left can be gone on with: pictures stay where they are, and the packets of a file are copied as
-they are into a new one, which stands beside the old until it is complete. For that every frame must decode the same
-whatever was encoded before it: so do those of ProRes, FFV1 and PNG, and of VP9 without loss.
+The partial output of a stopped run can be resumed: pictures stay where they are, and the packets of a file are copied
+unchanged into a new file beside it, which replaces it when complete. This requires frames that decode independently of
+what was encoded before them: those of ProRes, FFV1, PNG and lossless VP9.
 """
 
 import contextlib
@@ -30,20 +30,23 @@ from .output_formats import Encoding, OutputFormat, format_for
 from .track_copy import TrackCopy
 
 _NUMBER = re.compile(r"%0?(\d*)d")
-_MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture a thread
+_MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture per thread
 _FRAME_THREADS = 1 << 12  # AV_CODEC_CAP_FRAME_THREADS
 _ALPHA_REMARK = "alpha: "
-_ALONE = {"prores_ks", "ffv1", "png"}  # codecs whose frames depend on none before
+_ALONE = {"prores_ks", "ffv1", "png"}  # codecs whose frames do not depend on earlier ones
 
 
-class NotResumable(Exception):  # noqa: N818 - the work begins anew, and a note says why
-    """What an earlier run has left cannot be gone on with: why, for people."""
+class NotResumable(Exception):  # noqa: N818 - the work starts over, and a note says why
+    """The earlier output cannot be resumed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What an unfinished output holds. first_pts: as it was given, last_pts: as it was written. number: of the last
-    picture. repeated_times: frames whose pts was moved. size: of the file in bytes; 0 of pictures."""
+    """What an unfinished output contains.
+
+    first_pts: as passed to the writer. last_pts: as written. number: that of the last picture. repeated_times: the
+    count of frames whose pts was moved. size: of the file in bytes; 0 for pictures.
+    """
 
     frames: int
     first_pts: int
@@ -54,12 +57,14 @@ class Written:
 
 
 class OutputFile(Protocol):
-    """What a FrameWriter needs of its file; faults come as OSError or FFmpegError. complete: not False, where `abandon`
-    could not save every frame that was written."""
+    """The interface between a FrameWriter and its file. Errors are raised as OSError or FFmpegError.
+
+    complete: False after an `abandon` that could not save every written frame.
+    """
 
     complete: bool
 
-    def take_earlier(self, stopped: Callable[[], bool]) -> bool: ...
+    def copy_resumed(self, stopped: Callable[[], bool]) -> bool: ...
 
     def write(self, frame: av.VideoFrame, number: int) -> None: ...
 
@@ -69,14 +74,14 @@ class OutputFile(Protocol):
 
 
 class EncoderSetup:
-    """Everything an encoder must be told, applied to the context of a stream or to a bare one."""
+    """All settings of an encoder, applied to the context of a stream or to a standalone one."""
 
     def __init__(
         self,
         encoding: Encoding,
         pixel_format: str,
-        width: int,
         height: int,
+        width: int,
         frame_rate: Fraction,
         time_base: Fraction,
         tags: ColorTags,
@@ -90,7 +95,7 @@ class EncoderSetup:
         self.nominal_duration = max(1, round(1 / (frame_rate * time_base)))
         self._encoding = encoding
         self._pixel_format = pixel_format
-        self._size = (width, height)
+        self._size = (height, width)
         self._tags = tags
         self._sample_aspect_ratio = sample_aspect_ratio
         self._options = options
@@ -101,8 +106,8 @@ class EncoderSetup:
             self._threads = min(threads or os.cpu_count() or 1, _MAX_PNG_THREADS)
 
     def apply(self, context: VideoCodecContext) -> None:
-        silence_libav()  # encoders have threads, too
-        context.width, context.height = self._size
+        silence_libav()  # encoders have threads too
+        context.height, context.width = self._size
         context.pix_fmt = self._pixel_format
         context.time_base = self.time_base
         context.framerate = self.frame_rate
@@ -125,11 +130,11 @@ class EncoderSetup:
 
 
 def drain(context: VideoCodecContext | None) -> None:
-    """Takes the last packets out of an encoder that is not finished, before it is freed.
+    """Takes the remaining packets out of an unfinished encoder before it is freed, to prevent a deadlock.
 
-    PyAV frees an encoder with Python's lock held, and that waits for the encoder's threads. One that works on a frame
-    in numpy's memory needs the lock to let go of it: neither would ever continue. A drained encoder holds no frame.
-    Only libav's own frame threads keep frames; what other encoders hold back would take long to encode.
+    PyAV holds Python's lock while it frees an encoder, which waits for the encoder's threads. A thread that works on a
+    frame in numpy memory needs the lock to release it. A drained encoder holds no frames. Only libav's own frame
+    threads hold frames; other encoders are not drained, as encoding their delayed frames would take long.
     """
     if context is not None and context.is_open and int(context.codec.capabilities) & _FRAME_THREADS:
         with contextlib.suppress(OSError, FFmpegError):  # drained already, or broken
@@ -137,7 +142,7 @@ def drain(context: VideoCodecContext | None) -> None:
 
 
 class ContainerFile:
-    """One video file, written beside its target as `name.partial.suffix`."""
+    """Writes one video file, beside its target as `name.partial.suffix`."""
 
     def __init__(
         self,
@@ -147,7 +152,7 @@ class ContainerFile:
         tracks: TrackCopy | None,
         alpha: str | None,
         overwrite: bool,
-        earlier: Written | None = None,
+        resumed: Written | None = None,
     ) -> None:
         if path.is_dir():
             raise StudioError(f"The output {path} is a folder: give the name of a file.")
@@ -156,17 +161,17 @@ class ContainerFile:
         self.complete = True
         self._path = path
         self._partial = partial_path(path)
-        self._earlier = earlier
-        self._working = self._partial  # the old partial file stays until the new one takes its place
-        if earlier is not None:
+        self._resumed = resumed
+        self._working = self._partial  # when resuming, the old partial file stays until the new one replaces it
+        if resumed is not None:
             self._working = path.with_name(f"{path.stem}.resumed.partial{path.suffix}")
         self._format = format
         self._setup = setup
         self._tracks = tracks
-        self._moved: int | None = None  # added to every pts, known from the first frame on
+        self._moved: int | None = None  # added to every pts; known from the first frame on
         self._end = Fraction(0)  # of the picture, in seconds
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._working.open("wb").close()  # tells at once whether the folder can be written to
+        self._working.open("wb").close()  # fails at once if the folder is not writable
         self._container: OutputContainer | None = None
         self._context: VideoCodecContext | None = None
         try:
@@ -180,12 +185,12 @@ class ContainerFile:
         setup, time_base = self._setup, self._setup.time_base
         options = dict(self._format.container_options)
         if self._tracks is not None:
-            # libav holds packets back while a track has none: not 10 s of pictures, its default, once the audio is over
+            # libav holds packets back while a track has none; by default, 10 s of pictures after the end of the audio
             options["max_interleave_delta"] = "200000"  # microseconds
         if self._format.container in ("mov", "mp4"):
             timescale = self._tracks.movie_timescale(time_base) if self._tracks else time_base.denominator
             options |= {"video_track_timescale": f"{time_base.denominator}", "movie_timescale": f"{timescale}"}
-        # an absolute name: libav takes what stands before a colon for a protocol
+        # an absolute path: in a relative one libav would parse text before a colon as a protocol
         name = str(self._working.absolute())
         container = self._container = av.open(name, "w", format=self._format.container, container_options=options)
         try:
@@ -205,52 +210,52 @@ class ContainerFile:
         if alpha is not None:
             remarks.append(_ALPHA_REMARK + alpha)
             if setup.codec == "libvpx-vp9":
-                stream.metadata["alpha_mode"] = "1"  # what browsers look for
+                stream.metadata["alpha_mode"] = "1"  # read by browsers
         if remarks:
             container.metadata["comment"] = "; ".join(remarks)
         container.start_encoding()
         return container
 
-    def take_earlier(self, stopped: Callable[[], bool]) -> bool:
-        """Copies the packets of `earlier`; False where `stopped` ended it. Raises NotResumable where the old file does
-        not hold them."""
-        earlier = self._earlier
-        assert earlier is not None
-        self._begin(earlier.first_pts)
+    def copy_resumed(self, stopped: Callable[[], bool]) -> bool:
+        """Copies the packets of the resumed file. Returns False if `stopped` ended it; raises NotResumable if the old
+        file does not contain them."""
+        resumed = self._resumed
+        assert resumed is not None
+        self._begin(resumed.first_pts)
         assert self._moved is not None
         count = 0
-        for packet in self._earlier_packets(earlier):
+        for packet in self._resumed_packets(resumed):
             if stopped():
                 return False
             self._mux([packet])
             count += 1
-        if count != earlier.frames:
-            raise NotResumable(f"{self._partial} holds {count} frames instead of {earlier.frames}")
-        self._end = self._end_of(earlier.last_pts + self._moved)
+        if count != resumed.frames:
+            raise NotResumable(f"{self._partial} contains {count} frames instead of {resumed.frames}")
+        self._end = self._end_of(resumed.last_pts + self._moved)
         return True
 
-    def _earlier_packets(self, earlier: Written) -> Iterator[av.Packet]:
-        """Those of the old file, made out for the new one."""
+    def _resumed_packets(self, resumed: Written) -> Iterator[av.Packet]:
+        """The packets of the old file, readdressed to the new one."""
         try:
-            if self._partial.stat().st_size != earlier.size:
-                raise NotResumable(f"{self._partial} was changed")
+            if self._partial.stat().st_size != resumed.size:
+                raise NotResumable(f"{self._partial} has changed")
             with open_to_read(self._partial) as container:
                 source = container.streams.video[0]
                 ours, theirs = self._stream.codec_context.extradata, source.codec_context.extradata
-                # FFmpeg 7 ends Matroska's with a zero more
+                # FFmpeg 7 appends a zero to Matroska's
                 if ours and (theirs or b"").rstrip(b"\0") != ours.rstrip(b"\0"):
-                    raise NotResumable(f"{self._partial} was encoded in another way")
+                    raise NotResumable(f"{self._partial} was encoded with other settings")
                 packets = container.demux(source)
                 while (packet := next(packets, None)) is not None and packet.size:
                     duration = self._setup.nominal_duration * self._setup.time_base / packet.time_base
                     packet.duration = int(duration + Fraction(1, 2))
                     packet.stream = self._stream
-                    yield packet  # what goes wrong while it is written is raised there, not here
+                    yield packet  # errors while writing it are raised there, not here
         except (OSError, FFmpegError, IndexError) as error:
             raise NotResumable(f"{self._partial} cannot be read ({error})") from error
 
     def _begin(self, first_pts: int) -> None:
-        starts_at_zero = first_pts < 0 or not self._format.carries_audio  # the latter know delays only
+        starts_at_zero = first_pts < 0 or not self._format.carries_audio  # such formats store only delays
         self._moved = -first_pts if starts_at_zero else 0
         if self._tracks is not None:
             self._tracks.move(self._moved * self._setup.time_base)
@@ -273,7 +278,7 @@ class ContainerFile:
             if not packet.duration:
                 packet.duration = self._setup.nominal_duration
             if self._tracks is not None and packet.dts is not None:
-                # before the picture: libav holds packets back until every track has one
+                # audio first: libav holds packets back until every track has one
                 self._tracks.copy_until(packet.dts * packet.time_base)
             self._container.mux(packet)
 
@@ -286,10 +291,10 @@ class ContainerFile:
         _sync(self._working)
 
     def _close(self) -> None:
-        """Lets go of both files, whatever state they are in."""
+        """Closes both files, whatever state they are in."""
         if self._container is not None:
             drain(self._context)
-            with contextlib.suppress(OSError, FFmpegError):  # the fault was reported where it first showed
+            with contextlib.suppress(OSError, FFmpegError):  # the error was already reported where it first occurred
                 self._container.close()
             self._container = None
         if self._tracks is not None:
@@ -303,7 +308,7 @@ class ContainerFile:
         self._complete(None)
         self._close()
         os.replace(self._working, self._path)
-        if self._earlier is not None:
+        if self._resumed is not None:
             self._partial.unlink(missing_ok=True)
         return self._path
 
@@ -313,7 +318,7 @@ class ContainerFile:
                 self._complete(self._end)
             except (OSError, FFmpegError):
                 self.complete = False
-                keep = self._format.container in ("matroska", "webm")  # play without an end; the others do not
+                keep = self._format.container in ("matroska", "webm")  # these play without a trailer; others do not
         self._close()
         if not keep:
             self._working.unlink(missing_ok=True)
@@ -323,10 +328,11 @@ class ContainerFile:
 
 
 class PictureFiles:
-    """Numbered PNG files in a `.partial` folder, or one picture (a %05d in its name: the frame's number)."""
+    """Writes numbered PNG files in a `.partial` folder, or one picture (%05d in its name becomes the frame's
+    number)."""
 
     def __init__(
-        self, path: Path, setup: EncoderSetup, overwrite: bool, single: bool, earlier: Written | None = None
+        self, path: Path, setup: EncoderSetup, overwrite: bool, single: bool, resumed: Written | None = None
     ) -> None:
         self.complete = True
         self._single = single
@@ -342,28 +348,29 @@ class PictureFiles:
         self._context = setup.context()
         self._partial = folder if single else partial_path(path)
         self._partial.mkdir(parents=True, exist_ok=True)
-        self._expected = earlier
-        self._earlier: list[Path] = []
-        if not single and earlier is None:
+        self._expected = resumed
+        self._resumed: list[Path] = []
+        if not single and resumed is None:
             for leftover in self._matches(self._partial).values():
                 leftover.unlink()
         self._numbers: list[int] = []  # of pictures inside the encoder
         self._written: list[Path] = []
 
-    def take_earlier(self, stopped: Callable[[], bool]) -> bool:
-        """Counts the pictures of `earlier`, and removes any later ones."""
+    def copy_resumed(self, stopped: Callable[[], bool]) -> bool:
+        """Finds the pictures of the resumed run, and removes any later ones. Raises NotResumable if some are
+        missing."""
         assert self._expected is not None
         last, found = self._expected.number, self._matches(self._partial)
-        self._earlier = [path for number, path in found.items() if number <= last]
-        if len(self._earlier) != self._expected.frames:
-            raise NotResumable(f"{self._partial} holds {len(self._earlier)} pictures of {self._expected.frames}")
+        self._resumed = [path for number, path in found.items() if number <= last]
+        if len(self._resumed) != self._expected.frames:
+            raise NotResumable(f"{self._partial} contains {len(self._resumed)} of {self._expected.frames} pictures")
         for number, path in found.items():
             if number > last:
                 path.unlink()
         return True
 
     def _matches(self, folder: Path) -> dict[int, Path]:
-        """Files of `folder` that this sequence's pattern could name, by their numbers."""
+        """The files in `folder` that match this sequence's pattern, by number."""
         before, after = _NUMBER.split(self._target.name)[0], _NUMBER.split(self._target.name)[-1]
         name = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
         hits = [(name.fullmatch(file.name), file) for file in sorted(folder.glob("*"))]
@@ -376,7 +383,9 @@ class PictureFiles:
 
     def write(self, frame: av.VideoFrame, number: int) -> None:
         if self._single and (self._numbers or self._written):
-            raise StudioError(f"A second frame for the single picture {self._target}: name a sequence (%05d) instead.")
+            raise StudioError(
+                f"Cannot write a second frame to the single picture {self._target}: use a sequence (%05d)."
+            )
         if self._single and _NUMBER.search(self._target.name):
             self._target = self._target.with_name(_numbered(self._target.name, number))
             if self._target.exists() and not self._overwrite:
@@ -398,19 +407,19 @@ class PictureFiles:
 
     def finish(self) -> Path:
         self._save(self._context.encode(None))
-        written = [*self._earlier, *self._written]
+        written = [*self._resumed, *self._written]
         for path in written:
             _sync(path)
         if self._single:
             os.replace(written[0], self._target)
             return self._target
         folder = self._target.parent
-        folder.mkdir(parents=True, exist_ok=True)  # another sequence may have made it meanwhile
-        for old in self._old:  # overwritten: a longer old sequence must not show through
+        folder.mkdir(parents=True, exist_ok=True)  # another sequence may have created it meanwhile
+        for old in self._old:  # the rest of a longer old sequence must not remain
             old.unlink(missing_ok=True)
         for path in written:
             os.replace(path, folder / path.name)
-        with contextlib.suppress(OSError):  # a file browser may have left something there
+        with contextlib.suppress(OSError):  # a file manager may have left a file there
             self._partial.rmdir()
         return folder
 
@@ -422,9 +431,9 @@ class PictureFiles:
             try:
                 self._save(self._context.encode(None))
             except (OSError, FFmpegError):
-                self.complete = False  # what was saved before stays
+                self.complete = False  # pictures saved before are kept
         drain(self._context)
-        if keep and (self._written or self._earlier):
+        if keep and (self._written or self._resumed):
             return self._written[0] if self._single else self._partial
         for path in self._written:
             path.unlink(missing_ok=True)
@@ -434,10 +443,11 @@ class PictureFiles:
 
 
 def partial_path(path: Path) -> Path:
-    """The name of an output while it is unfinished: of a file, or of the folder that an image sequence is written to.
+    """The temporary name of an unfinished output: a file, or the folder of an image sequence.
 
-    A sequence's name has another one for every other pattern, without its % (which programs would fill in): two
-    sequences into one folder must not share what is partial."""
+    A sequence's name includes its pattern, so that two sequences in one folder do not share partial files, but without
+    the %, which other programs would expand.
+    """
     if format_for(path).container:
         return path.with_name(f"{path.stem}.partial{path.suffix}")
     pattern = _pattern(path)

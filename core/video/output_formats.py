@@ -1,8 +1,9 @@
-"""The file formats that can be written: one table, chosen by the file name's suffix.
+"""The table of file formats that can be written; the file name's suffix selects one.
 
-Speeds behind the defaults, in frames a second at 1080p on 2 cores (codec alone, PyAV 18): ProRes 4444 with its own rate
-control 6, with a fixed quantiser 20; VP9 with alpha, lossless and realtime 20; FFV1 8 bit with Golomb-Rice coding 20,
-with range coding 14; PNG with the mixed predictor 18, without prediction 7; APNG 3; lossless WebP at effort 0 6.
+The defaults are based on these speeds (frames per second at 1080p on 2 cores, codec alone, PyAV 18): ProRes 4444 with
+its own rate control 6, with a fixed quantiser 20; VP9 with alpha, lossless and realtime 20; 8-bit FFV1 with Golomb-Rice
+coding 20, with range coding 14; PNG with the mixed predictor 18, without prediction 7; APNG 3; lossless WebP at effort
+0: 6.
 """
 
 from collections.abc import Mapping
@@ -16,40 +17,40 @@ from ..machine.process_tuning import LARGE_PICTURE
 
 Content = Literal["rgba", "rgb", "gray"]
 
-_FFV1_SLICED_SIZE = 16  # 12 slices are 4 columns by 3 rows, and FFV1 refuses one without pixels
+_FFV1_SLICED_SIZE = 16  # 12 slices are 4 columns by 3 rows, and FFV1 refuses empty ones
 _FF_QP2LAMBDA = 118  # libav's global_quality is this times the quantiser
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How one kind of content is coded in one container."""
+    """How one kind of content is encoded in one container."""
 
     codec: str  # libav's name of the encoder
-    pixel_formats: tuple[tuple[int, str], ...]  # (bits a sample, libav's name), ascending
+    pixel_formats: tuple[tuple[int, str], ...]  # (bits per sample, libav's name), ascending
     options: Mapping[str, str]
-    quality: Literal["crf", "vp9", "quantiser"] | None = None  # what a quality number means; None: lossless, no choice
+    quality: Literal["crf", "vp9", "quantiser"] | None = None  # what the quality means; None: lossless
     default_quality: float = 0
     thread_type: Literal["SLICE", "FRAME", "AUTO"] = "SLICE"
     codec_tag: str | None = None
-    even_size: bool = False  # the codec refuses odd sizes: pad
+    even_size: bool = False  # the codec refuses odd sizes, so frames are padded
 
     def pixel_format_for(self, bit_depth: int) -> tuple[int, str]:
-        """(bits, name) of the smallest pixel format that holds `bit_depth` bits, else of the largest there is."""
+        """(bits, name) of the smallest pixel format that holds `bit_depth` bits, else of the largest."""
         return next((entry for entry in self.pixel_formats if entry[0] >= bit_depth), self.pixel_formats[-1])
 
-    def options_for(self, quality: float | None, width: int, height: int) -> dict[str, str]:
-        """The encoder's options with `quality` (None: the default) in. Lossless codecs ignore it."""
+    def options_for(self, quality: float | None, height: int, width: int) -> dict[str, str]:
+        """The encoder's options, including `quality` (None: the default). Lossless codecs ignore it."""
         value = self.default_quality if quality is None else quality
         options = dict(self.options)
-        if self.codec == "ffv1" and min(width, height) == 1:
-            # FFmpeg 7 does not read a single row or column in version 3 of FFV1. A checksum would make it version 3.
+        if self.codec == "ffv1" and min(height, width) == 1:
+            # FFmpeg 7 cannot read a single row or column in FFV1 version 3. A checksum would imply version 3.
             options = {name: option for name, option in options.items() if name not in ("slices", "slicecrc")}
             options["level"] = "1"
-        elif self.codec == "ffv1" and min(width, height) < _FFV1_SLICED_SIZE:
+        elif self.codec == "ffv1" and min(height, width) < _FFV1_SLICED_SIZE:
             options["slices"] = "1"
-        if self.codec == "libx264" and width * height > LARGE_PICTURE:
-            # Each picture that x264 looks ahead to, keeps for B frames, or codes in a thread of its own takes 25 to
-            # 40 MB at 4K. One B frame in a row instead of three takes 4/5 of the time; size and quality hardly change.
+        if self.codec == "libx264" and height * width > LARGE_PICTURE:
+            # Each picture that x264 holds for lookahead, for B frames or in a thread takes 25 to 40 MB at 4K. One B
+            # frame in a row instead of three takes 4/5 of the time; size and quality hardly change.
             options |= {"rc-lookahead": "2", "x264-params": "sync-lookahead=0:sliced-threads=1:bframes=1"}
         if self.quality == "crf":
             options["crf"] = f"{value:g}"
@@ -62,20 +63,26 @@ class Encoding:
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """One row of the table."""
+    """One row of the table of output formats.
 
-    name: str  # for people
+    Example:
+        >>> from rvm_studio import core
+        >>> [row.suffix for row in core.OUTPUT_FORMATS if row.carries_alpha]
+        ['.mov', '.webm', '.mkv', '.png', '.apng', '.webp']
+    """
+
+    name: str  # as shown to users
     suffix: str
-    container: str  # libav's muxer; "" for single pictures
+    container: str  # libav's muxer; "" for numbered pictures
     carries_alpha: bool
     carries_audio: bool
-    carries_pixel_shape: bool  # sample aspect ratio; Matroska could, but PyAV cannot tell it
-    carries_comment: bool  # text, such as what kind of alpha it is
-    held_in_memory: bool  # libav's encoder keeps the whole clip, packed, until the end
+    carries_pixel_shape: bool  # sample aspect ratio; Matroska could, but PyAV cannot set it there
+    carries_comment: bool  # text, such as the kind of alpha
+    held_in_memory: bool  # libav's encoder keeps the whole compressed clip until the end
     encodings: Mapping[Content, Encoding]
-    hdr_encodings: Mapping[Content, Encoding]  # instead, where the transfer is PQ or HLG
+    hdr_encodings: Mapping[Content, Encoding]  # used instead where the transfer is PQ or HLG
     container_options: Mapping[str, str]
-    audio_codecs: frozenset[str] | None  # copied as they are; None: whatever the muxer takes
+    audio_codecs: frozenset[str] | None  # copied unchanged; None: all that the muxer accepts
     audio_fallback: str  # encoder for all others
 
     def encoding_for(self, content: Content, transfer: int) -> Encoding:
@@ -116,11 +123,10 @@ def _row(
 
 
 def _prores(profile: str, pixel_format: str) -> Encoding:
-    # The encoder's own rate control searches a quantiser for every slice; a fixed one of 2 is three times as fast, with
-    # the same alpha and a mean colour error of 0.26/255. Alpha is run-length coded without loss, in the file 16 bits,
-    # but the encoder is given 10, the most it takes: decoded, an 8-bit alpha comes back exactly, a 16-bit one in 1024
-    # levels (off by up to 0.17/255; measured).
-    # profile: 3 is 422 HQ, 4 is 4444 (older versions of libav know no names)
+    # The encoder's own rate control searches for a quantiser in every slice; a fixed one of 2 is three times as fast,
+    # with the same alpha and a mean colour error of 0.26/255. Alpha is stored losslessly with 16 bits, but the encoder
+    # accepts at most 10: an 8-bit alpha is decoded exactly, a 16-bit one in 1024 levels (error up to 0.17/255;
+    # measured). profile: 3 is 422 HQ, 4 is 4444 (older versions of libav accept no names)
     options = {"profile": profile, "vendor": "apl0"}
     if pixel_format.startswith("yuva"):
         options["alpha_bits"] = "16"
@@ -128,9 +134,9 @@ def _prores(profile: str, pixel_format: str) -> Encoding:
 
 
 def _vp9(pixel_format: str, default_quality: float) -> Encoding:
-    # libvpx codes colour and alpha with one setting. Only the lossless one keeps alpha within 1/255 (crf 4: up to 9).
+    # libvpx encodes colour and alpha with one setting. Only lossless keeps alpha within 1/255 (crf 4: up to 9).
     options = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "tile-columns": "2"}
-    options |= {"lag-in-frames": "0", "auto-alt-ref": "0"}  # hold no frames back
+    options |= {"lag-in-frames": "0", "auto-alt-ref": "0"}  # no delayed frames
     return Encoding("libvpx-vp9", ((8, pixel_format),), options, "vp9", default_quality)
 
 
@@ -160,7 +166,7 @@ _HEVC_10 = Encoding(
     "crf",
     default_quality=16,
     thread_type="AUTO",
-    codec_tag="hvc1",  # the tag that Apple's players ask for
+    codec_tag="hvc1",  # the tag that Apple's players require
     even_size=True,
 )
 
@@ -186,7 +192,7 @@ FORMATS = (
         ".webm",
         "webm",
         {"rgba": _vp9("yuva420p", 0), "rgb": _vp9("yuv420p", 18), "gray": _vp9("yuv420p", 0)},
-        # blocks before time zero (encoder delay of audio) stay there; else libav moves every track, the picture too
+        # keeps blocks before time zero (encoder delay of audio); otherwise libav moves every track, also the picture
         container_options={"avoid_negative_ts": "disabled"},
         audio_codecs=frozenset(["opus", "vorbis"]),
         audio_fallback="libopus",
@@ -222,20 +228,20 @@ FORMATS = (
             "rgb": _png((8, "rgb24"), codec="apng"),
             "gray": _png((8, "gray"), codec="apng"),
         },
-        container_options={"plays": "0"},  # for ever
+        container_options={"plays": "0"},  # endlessly
     ),
     _row(
         "animated WebP",
         ".webp",
         "webp",
         {"rgba": _webp(), "rgb": _webp(), "gray": _webp()},
-        container_options={"loop": "0"},  # for ever
+        container_options={"loop": "0"},  # endlessly
     ),
     _row(
         "MP4",
         ".mp4",
         "mp4",
-        {"rgb": _h264(18), "gray": _h264(4)},  # a matte at 18 is off by 10/255 at soft edges, at 4 by 3
+        {"rgb": _h264(18), "gray": _h264(4)},  # crf 18 changes soft edges of a matte by 10/255, crf 4 by 3
         hdr_encodings={"rgb": _HEVC_10},
         container_options={"movflags": "+faststart"},
         audio_codecs=_MP4_AUDIO,
@@ -245,10 +251,26 @@ FORMATS = (
 
 
 def format_for(path: Path) -> OutputFormat:
-    """The format that belongs to the suffix of `path` (any case). Raises StudioError for an unknown one."""
+    """The output format that the suffix of a path selects.
+
+    Args:
+        path: A file name; the case of its suffix does not matter.
+
+    Returns:
+        The row of `OUTPUT_FORMATS`.
+
+    Raises:
+        StudioError: No format has this suffix.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> from pathlib import Path
+        >>> core.format_for(Path("cut.mov")).name
+        'ProRes'
+    """
     for row in FORMATS:
         if row.suffix == path.suffix.lower():
             return row
     known = ", ".join(f"{row.suffix} ({row.name})" for row in FORMATS)
     found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-    raise StudioError(f"The output {path} has {found}, which names no known format: use one of {known}.")
+    raise StudioError(f"The output {path} has {found}, which is not a known format: use one of {known}.")

@@ -1,4 +1,4 @@
-"""Frames of a still or a sequence of pictures."""
+"""Reads a still or an image sequence as frames."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,7 +17,7 @@ from .picture_sequence import Picture
 
 
 class _Decoded(NamedTuple):
-    place: int  # in the sequence
+    place: int  # index in the sequence
     picture: Picture
     frame: av.VideoFrame
     orientation: Orientation
@@ -25,7 +25,9 @@ class _Decoded(NamedTuple):
 
 
 class PictureReader(FrameReader):
-    """One picture or many, a file each. An unreadable one is noted and left out; its time stays free."""
+    """Reads one or more picture files. An unreadable one is reported in `damage` and skipped; later frames keep their
+    pts.
+    """
 
     def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction, span: Span) -> None:
         super().__init__()
@@ -34,30 +36,29 @@ class PictureReader(FrameReader):
         pictures = pictures[first_tick:end_tick]
         if not pictures:
             raise StudioError(
-                f"{path} holds no picture {span}: its {total} end at {float(total / rate):g} s, at {float(rate):g} a "
-                "second. Trim it to a span in which it has some."
+                f"{path} has no picture {span}: its {total} pictures end at {float(total / rate):g} s (at "
+                f"{float(rate):g} fps). Trim it to a span that contains pictures."
             )
         decoded = self._decode(pictures)
         first = next(decoded, None)
         if first is None:
             raise StudioError(
-                f"{path} holds no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
+                f"{path} has no readable picture: {self.damage[0]}. Expected pictures such as .png, .jpg or .tif."
             )
         frame = first.frame
-        self._zero = 0 if span.is_whole else first.place  # of the pts given out
-        width, height, aspect = upright(frame, first.orientation, first.aspect)
+        self._zero = 0 if span.is_whole else first.place  # subtracted from every pts
+        height, width, aspect = upright(frame, first.orientation, first.aspect)
         self.info = ClipInfo(
             path=path,
             kind=kind,
-            width=width,
             height=height,
+            width=width,
             frame_rate=rate,
             time_base=1 / rate,
             frame_count=len(pictures),
             bit_depth=bit_depth_of(frame, first.picture.path),
             tags=resolve_tags(frame, frame.height),
             sample_aspect_ratio=aspect,
-            has_audio=False,
         )
         self._frames = self._convert(first, decoded)
 
@@ -77,11 +78,12 @@ class PictureReader(FrameReader):
         item, number = first, 0
         while item is not None:
             place, picture, frame, orientation, _ = item
-            width, height, _ = upright(frame, orientation, None)
-            if (width, height) != (info.width, info.height):
+            height, width, _ = upright(frame, orientation, None)
+            if (height, width) != (info.height, info.width):
                 raise StudioError(
                     f"{picture.path} is {width}x{height}, but {first.picture.path}, the first of the sequence, is "
-                    f"{info.width}x{info.height}. Expected pictures of one size: scale them, or give them separately."
+                    f"{info.width}x{info.height}. Expected pictures of equal size: scale them, or matte them "
+                    "separately."
                 )
             image = NO_IMAGE
             if number >= self.skip:
@@ -93,11 +95,11 @@ class PictureReader(FrameReader):
 
 
 def _decode_picture(path: Path) -> tuple[av.VideoFrame, Orientation, Fraction | None]:
-    """-> the first frame, how it stands upright, and its sample aspect ratio, if the file tells one."""
-    # without pattern_type a "%" in the name would be taken for a pattern
+    """-> the first frame, its orientation, and its sample aspect ratio if the file has one."""
+    # without pattern_type, libav would treat a "%" in the name as a pattern
     with open_to_read(path, options={"pattern_type": "none"}) as container:
         stream = container.streams.video[0]
         for frame in container.decode(stream):
             orientation = picture_orientation(path, frame, stream.codec_context.name)
             return frame, orientation, known(stream.sample_aspect_ratio)
-    raise av.error.InvalidDataError(0, "no picture in it", str(path))
+    raise av.error.InvalidDataError(0, "it contains no picture", str(path))

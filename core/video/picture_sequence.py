@@ -1,4 +1,4 @@
-"""Which pictures a path means: one picture, a folder, a glob or a numbered pattern; their order and their numbers."""
+"""Finds the pictures that a path denotes (a file, folder, glob or numbered pattern), with their order and numbers."""
 
 import glob
 import itertools
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..errors import StudioError
 
-# what libav decodes to integer RGB or YUV, one picture a file; .gif and .apng may move and are read as videos
+# formats that libav decodes to integer RGB or YUV, one picture a file; .gif and .apng may be animated: read as videos
 _COMMON_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _RARE_SUFFIXES = (".dpx", ".tga", ".ppm", ".pgm", ".pnm", ".pbm", ".jp2", ".jxl", ".avif")
 PICTURE_SUFFIXES = frozenset((*_COMMON_SUFFIXES, *_RARE_SUFFIXES))
-# what a folder's other entries must end in to be taken for clips
+# suffixes of files in a folder that count as clips
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv".split())  # noqa: SIM905
 _PATTERN = re.compile(r"%(0?)(\d*)d")
 
@@ -20,24 +20,38 @@ _PATTERN = re.compile(r"%(0?)(\d*)d")
 @dataclass(frozen=True)
 class Picture:
     path: Path
-    number: int  # from the file's name where the names are numbered, else its place in the order
+    number: int  # from the file name where the names are numbered, else its index
 
 
 def is_picture(path: Path) -> bool:
+    """Whether the suffix is that of a still picture, in any case; the file need not exist.
+
+    Args:
+        path: A file name.
+
+    Returns:
+        True for .png, .jpg, .tif and so on; False for videos, .gif and .apng.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> from pathlib import Path
+        >>> core.is_picture(Path("portrait.JPG")), core.is_picture(Path("clip.mp4"))
+        (True, False)
+    """
     return path.suffix.lower() in PICTURE_SUFFIXES
 
 
 def find_pictures(path: Path) -> list[Picture] | None:
     """Pictures of a folder, glob ("shots/*.png") or pattern ("shot_%05d.png"), in natural order; None for other paths.
 
-    A name that exists is taken as it stands, whatever signs are in it. Raises StudioError if nothing is found.
+    The name of an existing file is never interpreted as a glob or pattern. Raises StudioError if nothing is found.
     """
     if path.is_dir():
         found = [entry for entry in path.iterdir() if _is_visible_picture(entry)]
         if not found:
             raise StudioError(
-                f"The folder {path} holds no pictures ({len(list(path.iterdir()))} other entries). Expected files such "
-                "as .png, .jpg or .tif: give a folder of pictures or a video file."
+                f"The folder {path} contains no pictures ({len(list(path.iterdir()))} other entries). Expected files "
+                "such as .png, .jpg or .tif: give a folder of pictures or a video file."
             )
         return _numbered(found)
     if path.exists():
@@ -50,7 +64,7 @@ def find_pictures(path: Path) -> list[Picture] | None:
         if not found:
             raise StudioError(
                 f"No picture matches {path} ({len(matches)} other files do). Expected files such as .png, .jpg or "
-                ".tif: check the folder and the ending."
+                ".tif: check the folder and the suffix."
             )
         return _numbered(found)
     return None
@@ -61,7 +75,7 @@ def _is_visible_picture(path: Path) -> bool:
 
 
 def _match_pattern(path: Path) -> list[Picture]:
-    """printf's rule: %05d has at least five digits filled up with zeros, %d has no leading zeros."""
+    """printf's rule: %05d is padded with zeros to at least five digits, %d has no leading zeros."""
     match = _PATTERN.search(path.name)
     assert match is not None
     width = int(match[2] or 1)
@@ -83,13 +97,13 @@ def _match_pattern(path: Path) -> list[Picture]:
 
 
 def _natural_key(path: Path) -> list[tuple[int, int | str]]:
-    """Splits digits off, so that shot_2 comes before shot_10."""
+    """A sort key with the digits as numbers, so that shot_2 comes before shot_10."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(1, int(part)) if part.isdigit() else (0, part) for part in parts]
 
 
 def _numbered(paths: list[Path]) -> list[Picture]:
-    """In natural order. The last number in the names counts if it alone tells the files apart, and rises."""
+    """The pictures in natural order, numbered by the last number in their names if that is strictly increasing."""
     paths = sorted(paths, key=lambda path: (_natural_key(path), path.name))
     numbers = [re.findall(r"\d+", path.stem) for path in paths]
     if all(numbers):

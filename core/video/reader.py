@@ -1,7 +1,7 @@
 """Frames of a video, a picture sequence or a still: upright full-range RGB with the file's own timestamps.
 
-Everything is decoded by libav; pixels are converted in video_color. Interlaced frames and HDR signals (PQ, HLG) pass as
-they are, their tags are in `ClipInfo.tags`. Only the decoder's own few frames are held in memory.
+libav decodes everything; color.py converts the pixels. Interlaced frames and HDR signals (PQ, HLG) are passed through
+unchanged, with their tags in `ClipInfo.tags`. Only the decoder's own few frames are held in memory.
 """
 
 # H, W height and width of the upright frame
@@ -32,7 +32,7 @@ from .picture_sequence import Picture, find_pictures, is_picture
 
 DEFAULT_FRAME_RATE = Fraction(25)
 _MAX_DECODER_THREADS, _MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
-_MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot find its way again would go on for ever
+_MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot resynchronise would never end
 
 __all__ = ["ClipInfo", "FrameReader", "SourceFrame", "check_source", "given_rate", "open_reader"]
 
@@ -47,21 +47,33 @@ def open_reader(
     duration: Fraction | float | None = None,
     hwaccel: str = "none",
 ) -> FrameReader:
-    """Opens a video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern ("shot_%05d.png").
+    """Opens a video, a picture or an image sequence for reading. Decodes the first frame.
 
-    The first frame is decoded here, so a file without any raises here. `frame_rate` is for sequences and stills
-    (default 25); a video has its own timestamps and ignores it.
-    start, duration: only the frames from `start` on, and before start + duration (None or 0: to the end), in seconds
-    on the file's own clock (a video's timestamps; 0 is a sequence's first picture), both rounded down to its unit, as
-    ComfyUI trims a video. The pts of a trimmed clip begin at 0.
-    Raises StudioError for whatever cannot be read as one of these, and a span without frames.
+    The pts of a trimmed clip begin at 0. `start` and `start + duration` are rounded down to the clip's time base, as
+    ComfyUI trims a video.
 
-    >>> import rvm_studio
-    >>> with rvm_studio.open_reader("clip.mp4") as reader:
-    ...     width, height = reader.info.width, reader.info.height
-    ...     images = [frame.image for frame in reader]  # [H, W, 3] uint8; uint16 where the clip has more than 8 bits
-    >>> len(images), images[0].shape == (height, width, 3), images[0].dtype.name
-    (12, True, 'uint8')
+    Args:
+        path: A video file, a still picture, a folder of pictures, a glob ("shots/*.png") or a pattern
+            ("shot_%05d.png").
+        frame_rate: Frames per second of a sequence or still (default 25). Ignored for videos, which have timestamps.
+        start: File time of the first frame to read, in seconds; 0 is a sequence's first picture.
+        duration: Length of the part to read, in seconds; None or 0: to the end.
+        hwaccel: Decode on a device: "none", "auto", "cuda", "videotoolbox", "d3d11va" or "vaapi". Falls back to
+            software.
+
+    Returns:
+        A reader, to be closed or used as a context manager.
+
+    Raises:
+        StudioError: The path cannot be read as any of these, or the requested part has no frames.
+
+    Example:
+        >>> import rvm_studio
+        >>> with rvm_studio.open_reader("clip.mp4") as reader:
+        ...     width, height = reader.info.width, reader.info.height
+        ...     images = [frame.image for frame in reader]  # [H, W, 3] uint8, or uint16 above 8 bits
+        >>> len(images), images[0].shape == (height, width, 3), images[0].dtype.name
+        (12, True, 'uint8')
     """
     path = given_path(path)
     rate = DEFAULT_FRAME_RATE if frame_rate is None else given_rate(frame_rate)
@@ -78,8 +90,18 @@ def open_reader(
 
 
 def check_source(path: str | os.PathLike[str]) -> None:
-    """Raises StudioError, as `open_reader`, for what is not there or no clip. It decodes nothing, which takes
-    milliseconds: for callers who would load a network before they open the reader."""
+    """Checks within milliseconds whether a path can be opened, so that callers need not load a network first.
+
+    Args:
+        path: As for `open_reader`. Nothing is decoded.
+
+    Raises:
+        StudioError: The path does not exist or is not a clip, as from `open_reader`.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> core.check_source("clip.mp4")
+    """
     path = given_path(path)
     if find_pictures(path) is None:
         _refuse_missing(path)
@@ -89,7 +111,7 @@ def check_source(path: str | os.PathLike[str]) -> None:
 
 
 def given_rate(frame_rate: Fraction | float) -> Fraction:
-    """A frame rate as it was written: 29.97 is 2997/100. Raises StudioError for what is none."""
+    """A frame rate as its exact decimal value: 29.97 is 2997/100. Raises StudioError unless it is above 0."""
     try:
         rate = Fraction(str(frame_rate))
     except (ValueError, ZeroDivisionError):
@@ -123,7 +145,7 @@ class _VideoReader(FrameReader):
                 where = "" if span.is_whole else f" {span}"
                 found = f" ({self.damage[0]})" if self.damage else ""
                 raise StudioError(
-                    f"{path} holds no frame that can be decoded{where}{found}. Expected a video with pictures in it."
+                    f"{path} has no frame that can be decoded{where}{found}. Expected a video that contains frames."
                 )
             self._prepare(path, *first)
             if hwaccel != "none":
@@ -148,25 +170,25 @@ class _VideoReader(FrameReader):
         assert time_base is not None  # libav gives every stream one
         self._time_base = time_base
         self._rate = known(stream.average_rate) or known(stream.guessed_rate) or DEFAULT_FRAME_RATE
-        self._step = max(1, round(1 / (self._rate * self._time_base)))  # from one frame to the next, where pts lack
+        self._step = max(1, round(1 / (self._rate * self._time_base)))  # frame spacing where pts are missing
 
     def _go_to_start(self) -> None:
-        """Of the span, or of the file."""
+        """Seeks to the start of the span, or of the file."""
         if self._first_tick and not self._seek_before(self._first_tick):
-            self._begin_again()
+            self._restart_in_software()
 
-    def _begin_again(self) -> None:
-        """In software, at the file's beginning."""
+    def _restart_in_software(self) -> None:
+        """Reopens the file at its beginning, in software."""
         self._container.close()
         self._container = open_container(self._path)
         self._begin_stream()
 
     def _seek_before(self, tick: int) -> bool:
-        """Goes to a key frame at or before `tick`, from which on decoding gives what it gives from the beginning.
-        False where there is none to be found; the file is then somewhere else."""
+        """Seeks to a key frame at or before `tick`; decoding from there gives the same frames as from the beginning.
+        Returns False if none is found; the position in the file is then undefined."""
         if not is_indexed(self._container):
             return False
-        # an index is sorted by decoding times, a little before those of display: the frame found may be too late
+        # an index is sorted by dts, slightly before pts: the key frame found may be too late
         for early in (0, self._step * 16, self._step * 256):
             try:
                 self._container.seek(tick - early, stream=self._stream)
@@ -181,34 +203,33 @@ class _VideoReader(FrameReader):
     def _prepare(self, path: Path, first_pts: int, first: av.VideoFrame) -> None:
         stream, rate = self._stream, self._rate
         self._orientation = display_orientation(first, stream.codec_context.name)
-        self._stored_size = first.width, first.height
-        seconds = None  # may be the audio's, where the container does not tell the video's
+        self._stored_size = first.height, first.width
+        seconds = None  # may be the audio's, where the container has no video duration
         if stream.duration:
             seconds = stream.duration * self._time_base
         elif self._container.duration:
             seconds = Fraction(self._container.duration, av.time_base)
         self._declared_seconds = seconds
         count = stream.frames or (round(seconds * rate) if seconds else 0)
-        self._zero, ends = 0, None  # of the pts given out
+        self._zero, ends = 0, None  # zero: subtracted from every pts
         if not self._span.is_whole:
             self._zero, ends = first_pts, self._span.end
             left = seconds and seconds - (first_pts - (stream.start_time or 0)) * self._time_base
             lengths = [length for length in (left, ends and ends - first_pts * self._time_base) if length is not None]
             part = max(1, round(min(lengths) * rate)) if lengths else 0
             count = min(part, count or part)
-        width, height, aspect = upright(first, self._orientation, known(stream.sample_aspect_ratio))
+        height, width, aspect = upright(first, self._orientation, known(stream.sample_aspect_ratio))
         self.info = ClipInfo(
             path=path,
             kind="video",
-            width=width,
             height=height,
+            width=width,
             frame_rate=rate,
             time_base=self._time_base,
             frame_count=count or None,
             bit_depth=bit_depth_of(first, path),
             tags=self._tags(first),
             sample_aspect_ratio=aspect,
-            has_audio=bool(self._container.streams.audio),
             begins=self._zero * self._time_base,
             ends=None if ends is None else Fraction(ends),
         )
@@ -217,7 +238,7 @@ class _VideoReader(FrameReader):
         tags = resolve_tags(frame, frame.height)
         if hasattr(frame, "color_primaries"):
             return tags
-        context = self._stream.codec_context  # PyAV below 17 has these two here only
+        context = self._stream.codec_context  # PyAV below 17 has these two only here
         primaries, transfer = int(context.color_primaries), int(context.color_trc)
         return replace(
             tags,
@@ -226,9 +247,9 @@ class _VideoReader(FrameReader):
         )
 
     def _packets(self) -> Iterator[tuple[av.Packet | None, float]]:
-        """Packets with their time in seconds, and a None at last, which makes the decoder give what it still holds.
+        """Packets with their time in seconds, and finally None, which flushes the decoder.
 
-        A cut-off last packet is left out: its error would cost the frames that other decoder threads are still at.
+        A truncated last packet is skipped: its error would discard the frames of other decoder threads.
         """
         packets = self._container.demux(self._stream)
         held: tuple[av.Packet, float] | None = None
@@ -255,7 +276,7 @@ class _VideoReader(FrameReader):
         yield None, seconds
 
     def _reach(self, packet: av.Packet, seconds: float) -> float:
-        """The packet's time in seconds; `seconds` where it tells none."""
+        """The packet's time in seconds; `seconds` where it has none."""
         time = packet.dts if packet.pts is None else packet.pts
         if time is None or not packet.time_base:
             return seconds
@@ -263,11 +284,11 @@ class _VideoReader(FrameReader):
         return float(time * packet.time_base)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        """All frames the decoder can make; what it cannot is noted in `damage`."""
+        """All frames that can be decoded; errors are reported in `damage`."""
         for packet, seconds in self._packets():
             try:
                 frames = self._stream.codec_context.decode(packet)
-            except av.error.FFmpegError as error:  # frame threads tell it some packets late
+            except av.error.FFmpegError as error:  # frame threads report it some packets late
                 self.damage.append(f"packet near {seconds:.2f} s could not be decoded ({error.strerror})")
                 continue
             for frame in frames:
@@ -277,7 +298,7 @@ class _VideoReader(FrameReader):
     def _on_device(
         self, hwaccel: str, first: tuple[int, av.VideoFrame], kept: Iterator[tuple[int, av.VideoFrame]]
     ) -> tuple[tuple[int, av.VideoFrame], Iterator[tuple[int, av.VideoFrame]]]:
-        """The same frames from a device; as they are where no device decodes them, or not to the same first frame."""
+        """The same frames from a device, or those given if no device decodes them to the same first frame."""
         software = self._container, self._stream
         try:
             if self.damage:
@@ -291,9 +312,9 @@ class _VideoReader(FrameReader):
             frames = self._within_span(self._timed(self._decode_on_device(device)))
             found = next(frames, None)
             if found is None or found[0] != first[0] or not np.array_equal(self._rgb(found[1]), self._rgb(first[1])):
-                raise DeviceTrouble(f"{device} gives another first frame")
+                raise DeviceTrouble(f"{device} decodes a different first frame")
         except (DeviceTrouble, av.error.FFmpegError) as trouble:
-            log.warning("%s is decoded by software: %s.", self._path.name, trouble)
+            log.warning("%s is decoded in software: %s.", self._path.name, trouble)
             if self._container is not software[0]:
                 self._container.close()
             self._container, self._stream = software
@@ -303,7 +324,7 @@ class _VideoReader(FrameReader):
         return found, frames
 
     def _decode_on_device(self, device: str) -> Iterator[av.VideoFrame]:
-        """As `_decode`, on the device as long as that goes well; then software decodes the rest."""
+        """Like `_decode`, on the device until an error; then software decodes the rest."""
         given, last, rising = 0, None, True
         try:
             for packet in self._container.demux(self._stream):
@@ -313,23 +334,25 @@ class _VideoReader(FrameReader):
                 for frame in self._stream.codec_context.decode(packet if packet.size else None):
                     assert isinstance(frame, av.VideoFrame)
                     if frame.is_corrupt or frame.format.name not in hardware_decoding.FORMATS.values():
-                        raise DeviceTrouble("a frame is damaged, or in another form than those before")
+                        raise DeviceTrouble("a frame is damaged, or its format has changed")
                     rising = rising and frame.pts is not None and (last is None or frame.pts > last)
                     given, last = given + 1, frame.pts
                     yield frame
             return
         except (DeviceTrouble, av.error.FFmpegError) as trouble:
-            log.warning("%s: %s went no further after frame %d: %s.", self._path.name, device, given, trouble)
-        self._begin_again()
+            log.warning(
+                "%s: %s failed after frame %d, falling back to software: %s.", self._path.name, device, given, trouble
+            )
+        self._restart_in_software()
         if rising and last is not None and self._seek_before(last):
             yield from (frame for frame in self._decode() if frame.pts is None or frame.pts > last)
             return
-        self._begin_again()
+        self._restart_in_software()
         self._go_to_start()
         yield from islice(self._decode(), given, None)
 
     def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Each frame with its pts, which rise even where the file's do not."""
+        """Each frame with a pts; the pts increase strictly even where the file's do not."""
         last: int | None = None
         for number, frame in enumerate(decoded):
             pts = frame.pts
@@ -338,8 +361,8 @@ class _VideoReader(FrameReader):
                 pts = expected
             elif last is not None and pts <= last:
                 self.damage.append(
-                    f"frame {number} at {float(last * self._time_base):.2f} s has a time before its predecessor's; "
-                    "it follows it by one frame now"
+                    f"frame {number} at {float(last * self._time_base):.2f} s is not later than the frame before; it "
+                    "was moved to one frame after it"
                 )
                 pts = expected
             yield pts, frame
@@ -354,7 +377,7 @@ class _VideoReader(FrameReader):
 
     def _rgb(self, frame: av.VideoFrame) -> np.ndarray:
         """Upright [H, W, 3] of the clip's size and depth."""
-        size = self._stored_size if (frame.width, frame.height) != self._stored_size else None
+        size = self._stored_size if (frame.height, frame.width) != self._stored_size else None
         turn = self._orientation
         return self._to_rgb(frame, self._tags(frame), turn.rotation, self.info.bit_depth, turn.mirrored, size)
 
@@ -371,11 +394,11 @@ class _VideoReader(FrameReader):
             seconds = float(pts * info.time_base)
             if frame.is_corrupt:
                 self.damage.append(f"frame {number} at {seconds:.2f} s is damaged")
-            if (frame.width, frame.height) != size:
-                size = frame.width, frame.height
+            if (frame.height, frame.width) != size:
+                size = frame.height, frame.width
                 self.damage.append(
-                    f"from {seconds:.2f} s the frames are {size[0]}x{size[1]} instead of "
-                    f"{self._stored_size[0]}x{self._stored_size[1]}; they are scaled to the first size"
+                    f"from {seconds:.2f} s on the frames are {size[1]}x{size[0]} instead of "
+                    f"{self._stored_size[1]}x{self._stored_size[0]}; they are scaled to the first size"
                 )
             image = NO_IMAGE
             if number >= self.skip:
@@ -388,5 +411,5 @@ class _VideoReader(FrameReader):
         if is_to_the_end and length < 0.95 * float(self._declared_seconds or 0) - 0.25:
             self.damage.append(
                 f"the video ends after {length:.2f} s, but its header says {float(self._declared_seconds or 0):.2f} s; "
-                "the file may be cut off"
+                "the file may be truncated"
             )

@@ -1,10 +1,10 @@
-"""What goes from the source file into the output besides the picture: audio, chapters, titles.
+"""Copies everything but the picture from the source file to the output: audio, chapters, metadata.
 
 The source is opened a second time, and its audio packets are copied bit for bit while the video is written. Where the
-output's container cannot hold a codec (AAC in WebM, PCM in MP4), that track alone is decoded and encoded again, and a
-note says so. Of a trimmed clip those packets are copied that sound within it, the first of them from a little before
-its start on: times stay exact, the cut is so to a packet (some 20 ms). Subtitles, data tracks, attachments and timecode
-tracks are not copied; chapters are where PyAV gives access to them (18 does, 14.2 does not).
+output's container cannot hold a codec (AAC in WebM, PCM in MP4), that track alone is re-encoded, and a note says so.
+From a trimmed clip, all packets that overlap it are copied: times stay exact, and the cut is accurate to one packet
+(about 20 ms). Subtitles, data tracks, attachments and timecode tracks are not copied. Chapters are copied where PyAV
+gives access to them (18 does, 14.2 does not).
 """
 
 import errno
@@ -23,19 +23,19 @@ from ..errors import StudioError
 from .container import is_indexed, open_to_read, texts
 from .output_formats import OutputFormat
 
-# Tags that describe the old file, not the work: the new file gets its own. A timecode tag makes libav's MOV writer add
-# a track, which fails for frame rates that it does not know.
+# Tags that describe the source file rather than its content: the output gets its own. A timecode tag makes libav's MOV
+# muxer add a track, which fails for frame rates that it does not know.
 _OWN_TAGS = {
     "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "handler_name", "vendor_id",
     "timecode", "bps", "number_of_bytes", "number_of_frames",
 }  # fmt: skip
-# QuickTime's table of languages has the older codes of ISO 639-2
+# QuickTime's language table has the older ISO 639-2 codes
 _MOV_LANGUAGES = {"deu": "ger", "nld": "dut", "ell": "gre", "isl": "ice", "zho": "chi", "sqi": "alb"}
-_MAX_READ_ERRORS = 100  # in a row; then the rest of the source counts as lost
+_MAX_READ_ERRORS = 100  # in a row; then the rest of the source is given up
 _OPUS_RATE = 48000
 USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _MAX_TIMESCALE = 2**31 - 1
-_SEEK_EARLY = 10  # seconds: sound may lie that far before the picture of its time
+_SEEK_EARLY = 10  # seconds: audio may be stored that far before the picture of the same time
 
 
 def _travels(key: str) -> bool:
@@ -43,10 +43,10 @@ def _travels(key: str) -> bool:
 
 
 class _CopiedTrack:
-    """Packets pass as they are."""
+    """Passes packets on unchanged."""
 
     def __init__(self, source: AudioStream, output: OutputContainer) -> None:
-        # opaque: parameters are taken over without an encoder, which some codecs do not have
+        # opaque: copies the parameters without an encoder, which some codecs do not have
         self.output = output.add_stream_from_template(source, opaque=True)
 
     def packets(self, packet: av.Packet) -> list[av.Packet]:
@@ -58,13 +58,13 @@ class _CopiedTrack:
 
 
 class _EncodedTrack:
-    """Decoded and encoded again; the encoder context resamples and cuts into its own frame size."""
+    """Re-encodes a track; the encoder context resamples and splits into its own frame size."""
 
     def __init__(self, source: AudioStream, output: OutputContainer, codec: str) -> None:
         self._source = source
         rate = _OPUS_RATE if codec == "libopus" else source.codec_context.sample_rate
         layout = source.codec_context.layout.name
-        if layout.endswith(" channels"):  # a file that tells their number alone, as most WAV do
+        if layout.endswith(" channels"):  # the file has only a number of channels, like most WAV files
             layout = USUAL_LAYOUTS.get(source.codec_context.layout.nb_channels, layout)
         if not _encodes(codec, rate, layout):
             layout = "stereo"
@@ -99,12 +99,12 @@ def _encodes(codec: str, rate: int, layout: str) -> bool:
 
 
 class TrackCopy:
-    """Copies audio, chapters and tags of `source` into an output container.
+    """Copies audio, chapters and metadata of `source` into an output container.
 
-    Order of calls: construct, `add_to` once before the container's header is written, `copy_until` with rising times
-    between the video packets, `finish`, `close`. `notes` receives one line for everything that was not copied as it is.
-    begins, ends: the part of the source that is copied, in seconds on its clock; `begins` is 0 on the output's.
-    audio: whether to copy it too.
+    Order of calls: construct, `add_to` once before the container's header is written, `copy_until` with increasing
+    times between the video packets, `finish`, `close`. `notes` gets one line for everything that is not copied
+    unchanged. begins, ends: the part of the source to copy, in seconds of its time; `begins` becomes 0 in the output.
+    audio: whether to copy the audio.
     """
 
     def __init__(
@@ -125,16 +125,18 @@ class TrackCopy:
             self._source: InputContainer = open_to_read(source)
         except (FFmpegError, OSError) as error:
             raise StudioError(
-                f"The audio of {source} cannot be read ({error}): check the file, or leave the audio out."
+                f"The audio of {source} cannot be read ({error}): check the file, or omit the audio."
             ) from error
         self._inputs: list[AudioStream] = []
         if format.carries_audio and audio:
             self._inputs = [s for s in self._source.streams.audio if s.codec_context is not None]
         if audio and len(self._source.streams.audio) > len(self._inputs):
             what = (
-                "has an audio codec that is unknown here" if format.carries_audio else f"{format.name} holds no sound"
+                "its codec is not supported by this libav"
+                if format.carries_audio
+                else f"{format.name} cannot hold audio"
             )
-            self._notes.append(f"audio was left out: {what}")
+            self._notes.append(f"the audio is not copied: {what}")
         if self._source.streams.subtitles:
             self._notes.append("subtitles are not copied")
         self._tracks: dict[int, _CopiedTrack | _EncodedTrack] = {}
@@ -143,15 +145,15 @@ class TrackCopy:
         self._waiting: av.Packet | None = None
 
     def movie_timescale(self, time_base: Fraction) -> int:
-        """Ticks a second in which the start of every track is a whole number (for MOV and MP4's edit lists)."""
+        """The ticks per second in which every track's start is an integer (for edit lists of MOV and MP4)."""
         denominators = [stream.time_base.denominator for stream in self._inputs if stream.time_base]
         timescale = math.lcm(time_base.denominator, *denominators)
         return timescale if timescale <= _MAX_TIMESCALE else time_base.denominator
 
     def add_to(self, output: OutputContainer) -> None:
-        """Adds the audio tracks, chapters and tags to `output`, whose header is not yet written."""
+        """Adds the audio tracks, chapters and metadata to `output`, before its header is written."""
         self._output = output
-        # Matroska returns its tags in capitals
+        # Matroska returns its keys in capitals
         output.metadata.update({k.lower(): v for k, v in texts(self._source.metadata).items() if _travels(k)})
         for source in self._inputs:
             codec = source.codec_context.codec.canonical_name
@@ -161,14 +163,14 @@ class TrackCopy:
                 track = _EncodedTrack(source, output, self._format.audio_fallback)
                 self._notes.append(
                     f"audio track {len(self._tracks) + 1}: {self._format.suffix} cannot hold {codec}, "
-                    f"encoded again as {track.output.codec_context.codec.canonical_name}"
+                    f"re-encoded as {track.output.codec_context.codec.canonical_name}"
                 )
             tags = texts(source.metadata)
             track.output.metadata.update({k: v for k, v in tags.items() if _travels(k)})
             language = tags.get("language")
             if self._format.container == "mov" and language in _MOV_LANGUAGES:
                 track.output.metadata["language"] = _MOV_LANGUAGES[language]
-            # an enum that is no int in older PyAV, an int in newer
+            # an enum in older PyAV, an int in newer
             track.output.disposition = getattr(source.disposition, "value", source.disposition)
             self._tracks[source.index] = track
         self._add_chapters(output)
@@ -179,7 +181,7 @@ class TrackCopy:
         return codec in output.supported_codecs
 
     def _add_chapters(self, output: OutputContainer) -> None:
-        # older PyAV has no access to chapters, and so cannot even tell whether there are any
+        # older PyAV has no access to chapters, not even to whether there are any
         if not self._format.carries_audio or not hasattr(output, "set_chapters"):
             return
         chapters = []
@@ -194,7 +196,7 @@ class TrackCopy:
         output.set_chapters(chapters)
 
     def _read(self) -> Iterator[av.Packet]:
-        """Audio packets in the source's order, going on behind places that cannot be read."""
+        """Audio packets in the source's order, continuing after places that cannot be read."""
         errors = 0
         running = {stream.index for stream in self._inputs}  # not yet past the end
         if running and self._begins > _SEEK_EARLY and is_indexed(self._source):
@@ -221,13 +223,13 @@ class TrackCopy:
                 self._damaged += 1
 
     def move(self, seconds: Fraction) -> None:
-        """Makes all audio later by `seconds`; before the first `copy_until`."""
+        """Delays all audio by `seconds`. Call it before the first `copy_until`."""
         self._moved = seconds - self._begins
 
     def copy_until(self, time: Fraction | None) -> None:
-        """Writes the packets that begin before `time` (seconds on the output's clock); None: all that are left.
+        """Writes the packets that begin before `time` (seconds of the output's time); None: all remaining ones.
 
-        Raises av.FFmpegError or OSError where the output cannot be written.
+        Raises av.FFmpegError or OSError if the output cannot be written.
         """
         while True:
             packet = self._waiting or next(self._packets, None)
@@ -254,15 +256,15 @@ class TrackCopy:
             except FFmpegError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._damaged += 1  # libav refuses times that run backwards
+                self._damaged += 1  # libav refuses decreasing times
 
     def finish(self, end: Fraction | None) -> None:
-        """Writes what is left, up to `end` seconds (None: all), and notes how many packets were unusable."""
+        """Writes the rest, up to `end` seconds (None: all), and notes how many packets were unusable."""
         self.copy_until(end)
         for track in self._tracks.values():
             self._mux(track.flush())
         if self._damaged:
-            self._notes.append(f"{self._damaged} damaged audio packets were left out")
+            self._notes.append(f"{self._damaged} damaged audio packets were skipped")
 
     def close(self) -> None:
         self._source.close()

@@ -1,21 +1,21 @@
-"""Frames in, a finished file out: every format of output_formats, exact times, colour tags, audio of the source.
+"""Writes frames to a file in any of the output formats, with exact times, colour tags and the source's audio.
 
-What is being written has a `.partial` name beside the target and gets its final name in the last step.
+An unfinished output has a `.partial` name beside the target and gets its final name in the last step.
 
-Times. `pts` values are kept exactly, in the source's own time base, by MOV and MP4 (also the offset between audio and
-picture, through edit lists). Matroska and WebM round to their unit of 1 ms. APNG and WebP know delays only: they start
-at zero, and the last delay is a guess; WebP rounds to 1 ms. Variable frame rates stay variable everywhere. Where the
-picture begins before zero, which players would cut off, picture and audio move together so that it begins at zero.
+Times. MOV and MP4 keep `pts` exactly, in the source's own time base (and the offset between audio and picture, through
+edit lists). Matroska and WebM round to 1 ms. APNG and WebP store only delays: they start at zero, and the last delay is
+estimated; WebP rounds to 1 ms. Variable frame rates are kept in all formats. Where the picture begins before zero,
+which players would cut off, picture and audio are shifted together so that it begins at zero.
 
-Sizes. H.264 and HEVC need even sizes: an odd picture is padded by repeating its last column or row. All others keep odd
-sizes.
+Sizes. H.264 and HEVC require even sizes: an odd picture is padded by repeating its last column or row. All other
+formats keep odd sizes.
 
-Memory. One frame after the other goes to the disk, except in WebP: libav's encoder keeps the whole animation until the
+Memory. Frames are written to the disk one by one, except for WebP: libav's encoder keeps the whole animation until the
 end, so its memory grows with the clip.
 
-What is lost. APNG, WebP and PNG hold no audio, no titles and no word about premultiplied colours. WebP changes colours
-under alpha 0 and joins equal frames. Pixels that are not square are told by MOV, MP4 and PNG only. HDR mastering data
-(brightness of the display and so on) is not carried; transfer and primaries are.
+Limits. APNG, WebP and PNG hold no audio, no metadata and no mark for premultiplied colours. WebP changes the colours of
+fully transparent pixels and merges equal frames. Only MOV, MP4 and PNG store a pixel aspect ratio. HDR mastering
+metadata (such as the display's brightness) is not written; transfer and primaries are.
 """
 
 # H, W height and width; C channels (1 gray, 3 RGB, 4 RGBA)
@@ -40,34 +40,59 @@ from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
 _CHANNELS: dict[Content, int] = {"rgba": 4, "rgb": 3, "gray": 1}
-_WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files: their YUV is written as BT.709
+_WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files; their YUV is written as BT.709
 _FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 class FrameWriter:
-    """Writes one output. Use: construct, `write` every frame, then `finish`, or `abandon` after a fault or stop.
+    """Writes one output: construct it, `write` every frame, then `finish`, or `abandon` after an error or stop.
 
-    path: the suffix chooses the format. For PNG, `folder/name_%05d.png` is a sequence; a plain `matte.png` stands for
-        `matte/%05d.png`. With `single` it is one file, with the frame's number in place of a `%05d`. `.webp` is for
-        short clips: the animation is held in memory until the end.
-    content: "rgba", "rgb" or "gray".  width, height: of the images.  frame_rate: the nominal one.
-    time_base: unit of `pts`, in seconds.
-    tags: the source's colour. Limited-range YUV keeps its matrix (BT.601, 709, 2020), RGB formats have none;
-        primaries and transfer are kept.
-    bit_depth: what the caller has; the property `bit_depth` says what `write` takes.
-    premultiplied: what the colours are; pixels are written as they come. MOV, WebM and MKV say it (`comment`:
-        "alpha: premultiplied"); PNG, APNG and WebP cannot, they are straight by definition: a line in `notes` says so.
-    copy_from: file whose audio (unless `copy_audio` is False), chapters and tags go into the output, from copy_span[0]
-        to copy_span[1] (None: its end) in seconds on its clock; the former is 0 on the output's.
-    quality: None for the format's default; crf for H.264, HEVC and VP9 (0: lossless), the quantiser for ProRes;
-        ignored by lossless formats.
-    threads: of the encoder; None: as many as it likes.
-    overwrite: replace an existing output; otherwise it is an error.
-    earlier: what an earlier run has left under the `.partial` name, to go on with it: call `take_earlier` before the
-        first `write`. All other arguments must be as they were.
+    MOV, WebM and MKV state in their `comment` whether the alpha is straight or premultiplied.
 
-    Raises StudioError for anything that keeps the output from being written. `notes` holds a line for everything that
-    is not in the output as it was in the source.
+    Args:
+        path: The output; its suffix selects the format. For PNG, `folder/name_%05d.png` is a sequence, and a plain
+            `matte.png` stands for `matte/%05d.png` (see `single`). An animated `.webp` is held in memory until the end.
+        content: "rgba", "rgb" or "gray".
+        width, height: Size of the images, in pixels.
+        frame_rate: The nominal frame rate, in frames per second.
+        time_base: The unit of `pts`, in seconds.
+        tags: The source's colour tags. Limited-range YUV keeps its matrix (BT.601, 709, 2020), and all formats keep
+            primaries and transfer.
+        bit_depth: The bit depth of the source; the property `bit_depth` is the one that `write` expects.
+        sample_aspect_ratio: Width / height of a pixel.
+        premultiplied: Whether the colours are premultiplied. This only labels them; pixels are written unchanged. PNG,
+            APNG and WebP are straight by definition and cannot be labelled.
+        copy_from: File from which audio, chapters and metadata are copied.
+        copy_span: The (start, end) of the part of `copy_from` to copy, in seconds of its time; end None: all. The start
+            becomes 0 in the output.
+        copy_audio: Whether to copy the audio of `copy_from`.
+        quality: crf for H.264, HEVC and VP9 (0: lossless), quantiser for ProRes; None: the format's default. Ignored by
+            lossless formats.
+        threads: Threads of the encoder; None: its own choice.
+        overwrite: Whether to replace an existing output instead of raising an error.
+        single: Write one PNG instead of a sequence; a `%05d` in its name becomes the frame's number.
+        resumed: What an earlier run left under the `.partial` name, to be resumed: call `copy_resumed` before the first
+            `write`. All other arguments must be the same as in that run.
+
+    Attributes:
+        notes: One line for everything that differs between the source and the output.
+        resumable: Whether a later run can resume what `abandon` leaves, with the same result.
+
+    Raises:
+        StudioError: The output cannot be written.
+
+    Example:
+        >>> import numpy as np
+        >>> from fractions import Fraction
+        >>> from rvm_studio import core
+        >>> writer = core.FrameWriter(
+        ...     "cut.mov", content="rgba", width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25),
+        ...     tags=core.ColorTags(matrix=1, range=1, primaries=1, transfer=1),
+        ... )
+        >>> for number in range(3):
+        ...     writer.write(np.zeros((48, 64, 4), np.uint8), pts=number, number=number)
+        >>> writer.finish().name
+        'cut.mov'
     """
 
     def __init__(
@@ -90,17 +115,17 @@ class FrameWriter:
         threads: int | None = None,
         overwrite: bool = False,
         single: bool = False,
-        earlier: Written | None = None,
+        resumed: Written | None = None,
     ) -> None:
         self.path = Path(path)
         self.notes: list[str] = []
         self._shape = (height, width, _CHANNELS[content])
-        self._frames = earlier.frames if earlier else 0
-        self._first_pts = earlier.first_pts if earlier else 0
-        self._last_pts = earlier.last_pts if earlier else None
-        self._number = earlier.number if earlier else 0  # of the last picture
-        self._repeated_times = earlier.repeated_times if earlier else 0
-        self._failure: StudioError | None = None  # of a write
+        self._frames = resumed.frames if resumed else 0
+        self._first_pts = resumed.first_pts if resumed else 0
+        self._last_pts = resumed.last_pts if resumed else None
+        self._number = resumed.number if resumed else 0  # number of the last picture
+        self._repeated_times = resumed.repeated_times if resumed else 0
+        self._failure: StudioError | None = None  # of an earlier write
 
         format = format_for(self.path)
         encoding = format.encoding_for(content, tags.transfer)
@@ -111,19 +136,19 @@ class FrameWriter:
         self._to_frame = FromRGB(pixel_format, tags, pad_to_even=encoding.even_size)
 
         if sample_aspect_ratio != 1 and not format.carries_pixel_shape:
-            self.notes.append(f"{format.suffix} is written without the pixels' shape of {sample_aspect_ratio}")
+            self.notes.append(f"{format.suffix} cannot store the pixel aspect ratio {sample_aspect_ratio}")
         if premultiplied and content == "rgba" and not format.carries_comment:
             self.notes.append(
-                f"{format.suffix} cannot say that its colours are premultiplied: most programs take them for straight"
+                f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
+                "straight"
             )
         if encoding.even_size:
             width, height = width + width % 2, height + height % 2
         codec = EncoderSetup(
-            encoding, pixel_format, width, height, frame_rate, time_base, self._to_frame.tags, sample_aspect_ratio,
-            encoding.options_for(quality, width, height), threads,
+            encoding, pixel_format, height, width, frame_rate, time_base, self._to_frame.tags, sample_aspect_ratio,
+            encoding.options_for(quality, height, width), threads,
         )  # fmt: skip
-        self.can_go_on = codec.frames_stand_alone and not single
-        """Whether a later run can go on with what `abandon` leaves, to the same result."""
+        self.resumable = codec.frames_stand_alone and not single
         self._time_base = time_base
         self._held_in_memory = format.held_in_memory
         tracks = None
@@ -136,9 +161,9 @@ class FrameWriter:
                 alpha = None
                 if content == "rgba":
                     alpha = "premultiplied" if premultiplied else "straight"
-                self._file: OutputFile = ContainerFile(self.path, format, codec, tracks, alpha, overwrite, earlier)
+                self._file: OutputFile = ContainerFile(self.path, format, codec, tracks, alpha, overwrite, resumed)
             else:
-                self._file = PictureFiles(self.path, codec, overwrite, single, earlier)
+                self._file = PictureFiles(self.path, codec, overwrite, single, resumed)
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
         finally:
@@ -147,7 +172,7 @@ class FrameWriter:
 
     @property
     def frames(self) -> int:
-        """How many were written, those of an earlier run included."""
+        """The number of frames written, including those of a resumed run."""
         return self._frames
 
     @property
@@ -155,21 +180,38 @@ class FrameWriter:
         """8: `write` takes uint8; 16: uint16 with white at 65535."""
         return self._bit_depth
 
-    def take_earlier(self, stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Takes over the frames of `earlier`; False where `stopped`, asked for every frame, ended it. Whatever becomes
-        of the new output, the old one stays until the new is finished, or kept by `abandon`.
+    def copy_resumed(self, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Copies the frames of `resumed`. The old output stays until the new one is finished, or kept by `abandon`.
 
-        Raises NotResumable where the frames are not there."""
+        Args:
+            stopped: Called for every frame; True ends the copying.
+
+        Returns:
+            False if `stopped` ended it.
+
+        Raises:
+            NotResumable: The frames are not there.
+            StudioError: The output cannot be written.
+        """
         try:
-            return self._file.take_earlier(stopped)
+            return self._file.copy_resumed(stopped)
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
 
     def write(self, image: np.ndarray, pts: int, number: int) -> None:
-        """image [H, W, C], uint8 or uint16 as `bit_depth` says; pts in time_base, rising; number: of a picture file.
-        The image must stay as it is: an encoder may look at it later.
+        """Writes one frame.
 
-        After a failed write every other one, and `finish`, raises the same error: no output with a hole in it."""
+        After a failed write, all later ones and `finish` raise the same error, so that no output has a gap.
+
+        Args:
+            image: [H, W, C] uint8 or uint16, according to `bit_depth`. It must not change afterwards, because an
+                encoder may still read it.
+            pts: Its time in units of `time_base`, strictly increasing.
+            number: The number of its file in a picture sequence.
+
+        Raises:
+            StudioError: The image has another size or type, or cannot be written.
+        """
         if self._failure is not None:
             raise self._failure
         try:
@@ -192,11 +234,11 @@ class FrameWriter:
         dtype = np.uint16 if self._bit_depth > 8 else np.uint8
         if image.shape != self._shape or image.dtype != dtype:
             raise StudioError(
-                f"Frame {number} for {self.path} is {_describe(image.shape)}, {image.dtype}, but the output was begun "
-                f"with {_describe(self._shape)}, {np.dtype(dtype)}: write frames of another size to another file."
+                f"Frame {number} for {self.path} is {_describe(image.shape)}, {image.dtype}, but this output has "
+                f"frames of {_describe(self._shape)}, {np.dtype(dtype)}: write frames of another kind to another file."
             )
         if self._last_pts is not None and pts <= self._last_pts:
-            pts = self._last_pts + 1  # containers refuse times that stand still or run backwards
+            pts = self._last_pts + 1  # containers refuse times that do not increase
             self._repeated_times += 1
         self._last_pts = pts
         frame = self._to_frame(image)
@@ -204,52 +246,66 @@ class FrameWriter:
         self._file.write(frame, number)
 
     def finish(self) -> Path:
-        """Completes the output and gives it its final name: the file, or the folder of a sequence. Call `abandon` if
-        this raises."""
+        """Completes the output and gives it its final name. Call `abandon` if this raises.
+
+        Returns:
+            The path of the file, or of a sequence's folder.
+
+        Raises:
+            StudioError: No frame was written, or the output cannot be completed.
+        """
         if self._failure is not None:
             raise self._failure
         if not self._frames:
             raise StudioError(f"Nothing was written to {self.path}: the input has no frames.")
         if self._repeated_times:
-            self.notes.append(f"{self._repeated_times} frames had the time of the frame before: moved by one tick")
+            self.notes.append(
+                f"{self._repeated_times} frames were not later than the frame before: moved to one tick after it"
+            )
         try:
             return self._file.finish()
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
 
     def abandon(self, keep: bool) -> Path | None:
-        """Stops early. keep: completes what there is so that it plays, with the audio up to there, and returns its
-        `.partial` name; None if nothing playable could be saved. Otherwise removes it. Never raises for a bad disk."""
+        """Stops early. Does not raise if the disk fails.
+
+        Args:
+            keep: Complete the partial output so that it plays, with the audio up to that point; otherwise remove it.
+
+        Returns:
+            The `.partial` name of what was kept; None if nothing was kept.
+        """
         path = self._file.abandon(keep and self._frames > 0)
-        self.can_go_on = self.can_go_on and self._file.complete and self._failure is None
+        self.resumable = self.resumable and self._file.complete and self._failure is None
         return path
 
     @property
     def partial(self) -> Path:
-        """The name of what `abandon` keeps, unless it is a single picture."""
+        """The path of what `abandon` keeps, except for a single picture."""
         return partial_path(self.path)
 
     @property
     def written(self) -> Written:
-        """What the `.partial` file holds; after an `abandon` that kept it."""
+        """What the `.partial` file contains, after an `abandon` that kept it."""
         assert self._last_pts is not None
         size = self.partial.stat().st_size if self.partial.is_file() else 0
         return Written(self._frames, self._first_pts, self._last_pts, self._number, self._repeated_times, size)
 
 
 class ToCome(Protocol):
-    """A picture that a graphics card is still computing."""
+    """A picture that the GPU is still computing."""
 
     def numpy(self) -> np.ndarray:
-        """The picture, once it is there."""
+        """Waits for the picture and returns it."""
         ...
 
 
 class WriterThread:
-    """A writer in a thread of its own, up to `queue` frames behind. Pictures that come from a graphics card are waited
-    for in that thread.
+    """A writer in its own thread, up to `queue` frames behind. That thread waits for pictures from the GPU.
 
-    from_zero: the first frame that is put gets the pts 0, the others follow it."""
+    from_zero: shift all pts so that the first frame that is put has the pts 0.
+    """
 
     def __init__(self, writer: FrameWriter, queue: int, from_zero: bool = False):
         self.writer = writer
@@ -260,7 +316,7 @@ class WriterThread:
         self._waiting: deque[Future[None]] = deque()
 
     def put(self, picture: np.ndarray | ToCome, pts: int, number: int) -> None:
-        """Queues a frame; waits while the queue is full. Raises what writing an earlier one raised."""
+        """Queues a frame; waits while the queue is full. Raises the error of an earlier frame's writing."""
         while len(self._waiting) >= self._queue:
             self._waiting.popleft().result()
         self._zero = pts if self._zero is None else self._zero
@@ -277,7 +333,7 @@ class WriterThread:
         return self.finished
 
     def end(self, keep: bool) -> None:
-        """Ends the thread after a fault or stop; with `keep` when all that was put is written, or failed."""
+        """Ends the thread after an error or stop; with `keep`, after all queued frames were written or failed."""
         self._thread.shutdown(cancel_futures=not keep)
         for future in self._waiting:
             if not future.cancelled() and (error := future.exception()):
@@ -286,7 +342,7 @@ class WriterThread:
         self._waiting.clear()
 
     def abandon(self, keep: bool) -> Path | None:
-        """Ends the writer after a fault or stop. A finished output stays, and is returned."""
+        """Abandons the output after an error or stop. A finished one stays, and its path is returned."""
         if self.finished:
             return self.finished
         self.end(keep)
@@ -309,7 +365,9 @@ def _same_file(first: Path, second: Path) -> bool:
 def _unwritable(path: Path, error: OSError | FFmpegError) -> StudioError:
     reason = error.strerror or str(error)
     if error.errno in _FULL_DISK:
-        return StudioError(f"{path} cannot be written, the disk is full ({reason}): make room and start again.")
+        return StudioError(
+            f"{path} cannot be written because the disk is full ({reason}): free some space and start again."
+        )
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         reason = f"{path.parent} is not a folder"
     return StudioError(f"{path} cannot be written ({reason}): check its folder, or choose another one.")

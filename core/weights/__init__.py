@@ -1,1 +1,1 @@
-"""Files of weights: found, fetched, read, saved."""
+"""Finds, downloads, reads and saves weights files."""

@@ -1,4 +1,4 @@
-"""The catalogue of published weights and a download that survives broken connections. Needs no torch."""
+"""The catalogue of published weights, and downloads that resume after broken connections. Does not import torch."""
 
 import contextlib
 import hashlib
@@ -17,21 +17,25 @@ from ..machine.cache_folder import models_dir
 from ..machine.install_advice import pip_command
 from ..machine.root import ASSETS
 
-STARTER_VARIANT = "mobilenetv3"  # of the bundled weights
+STARTER_VARIANT = "mobilenetv3"
+"""The variant of the bundled starter weights."""
+
 STARTER_PATH = ASSETS / "starter_mobilenetv3.safetensors"
+"""The file of the bundled starter weights."""
+
 LOCK_POLL = 0.25  # seconds
-WRAPPING = 2 << 20  # bytes: more than what a file holds beside its tensors
+WRAPPING = 2 << 20  # bytes: upper limit of what a file contains besides its tensors
 
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """One published weights file. Nothing is ever downloaded that has no known SHA-256."""
+    """One published weights file. Only files with a known SHA-256 are downloaded."""
 
     name: str
     variant: str
     refiner: str
     url: str
-    sha256: str  # of the file behind the url
+    sha256: str  # of the file at the URL
     size: int  # bytes of its tensors; the file is a little larger
     licence: str
     source: str
@@ -42,16 +46,16 @@ class CatalogueEntry:
 
     @property
     def installed_name(self) -> str:
-        """Of the file in the models folder, to which what was fetched is converted."""
+        """The name of the converted file in the models folder."""
         return f"rvm_{self.name}.safetensors"
 
     @property
     def sizes(self) -> range:
-        """What the file may have, in bytes."""
+        """The possible sizes of the file, in bytes."""
         return range(self.size, self.size + WRAPPING)
 
     def partial(self, folder: Path) -> Path:
-        """Where the bytes lie that have been received so far."""
+        """The file with the bytes received so far."""
         return folder / f"{self.file_name}.partial"
 
 
@@ -75,9 +79,11 @@ CATALOGUE: dict[str, CatalogueEntry] = {
         _official("resnet50", "c191a807251164c073dce5fa408e7a816070d539b882b2a3150330a9fec112ce", 26_890_461 * 4),
     )
 }
+"""The published weights, by name."""
 
 
 def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(1 << 20):
@@ -86,14 +92,14 @@ def sha256_of(path: Path) -> str:
 
 
 def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, progress: bool = True) -> Path:
-    """Bring the entry's file into `folder` and return its path; verified by SHA-256 before it gets its name.
+    """Downloads the entry's file into `folder` and returns its path. The SHA-256 is verified before the final rename.
 
-    Received bytes are kept in `<file>.partial`, so a broken or cancelled download resumes where it stopped.
-    mirror: base address (http, https, file) the file name is appended to, instead of the entry's own place;
-        None: `RVM_MIRROR` where set.
-    progress: a bar on a terminal, plain lines where stderr is none; False: silent.
-    The caller holds `lock(...)` on the file. Raises DownloadError: unreachable, HTTP error, another file; StudioError:
-    the folder cannot be written.
+    Received bytes are kept in `<file>.partial`, so that a broken or cancelled download can be resumed.
+    mirror: base URL (http, https, file) to which the file name is appended, instead of the entry's own URL; None:
+        `RVM_MIRROR` if set.
+    progress: show a bar on a terminal, plain lines elsewhere; False: silent.
+    The caller must hold `lock(...)` on the file. Raises DownloadError if the server cannot be reached, answers with an
+    error or has another file; StudioError if the folder cannot be written.
     """
     url = _address(entry, mirror)
     with _needed_packages():
@@ -101,7 +107,7 @@ def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, pro
     partial = entry.partial(folder)
     found = ""
     try:
-        for _ in range(2):  # once more where the parts were of two files: the server's has changed in between
+        for _ in range(2):  # again if the parts belong to two files, because the server's file has changed
             if url.startswith("file:"):
                 resumed = _copy(url, partial, entry)
             else:
@@ -112,12 +118,12 @@ def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, pro
             partial.unlink()
             if not resumed:
                 break
-        raise http_download.FetchError(f"is another file: SHA-256 found {found}, expected {entry.sha256}")
+        raise http_download.FetchError(f"is not the expected file: its SHA-256 is {found}, expected {entry.sha256}")
     except http_download.FetchError as fault:
         choices = (
-            "call again with a network; the variable RVM_MIRROR names another address to download from",
-            f"put {entry.file_name} into {folder}, or name a weights file that you have, in the call or in RVM_WEIGHTS",
-            f'bundled, rough, for {STARTER_VARIANT}: name "starter" instead of a file',
+            "call again when you are online; the variable RVM_MIRROR sets another address to download from",
+            f"put {entry.file_name} into {folder}, or pass the path of a weights file, in the call or in RVM_WEIGHTS",
+            f'for a rough matte, use the bundled {STARTER_VARIANT} weights: pass "starter" instead of a path',
         )
         names = {"name": entry.name, "file_name": entry.file_name}
         raise DownloadError(f"{url} {fault}.", **names, folder=folder, choices=choices) from fault
@@ -127,10 +133,10 @@ def download(entry: CatalogueEntry, folder: Path, mirror: str | None = None, pro
 
 @contextlib.contextmanager
 def lock(path: Path, progress: bool = True) -> Iterator[None]:
-    """Hold `<path>.lock` exclusively; another process that holds it is waited for.
+    """A context that holds `<path>.lock` exclusively; waits for another process that holds it.
 
-    The operating system frees the lock when its holder dies, so none can be stale. Where the file system has no locks
-    there is none to hold. Raises StudioError where the folder cannot be written.
+    The operating system releases the lock when its holder dies, so locks cannot become stale. On a file system without
+    locks, nothing is locked. Raises StudioError if the folder cannot be written.
     """
     with _needed_packages():
         import filelock
@@ -138,13 +144,13 @@ def lock(path: Path, progress: bool = True) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
-            pass  # on Windows a lock in a folder that cannot be written seems to be held by another
+            pass  # on Windows, a lock in a read-only folder looks as if another process held it
         with contextlib.suppress(NotImplementedError):
             try:
                 held.acquire(timeout=0)
             except filelock.Timeout:
                 if progress:
-                    print(f"waiting for another process that fetches {path.name}", file=sys.stderr)
+                    print(f"waiting for another process that is downloading {path.name}", file=sys.stderr)
                 held.acquire(poll_interval=LOCK_POLL)
     except OSError as error:
         raise _unwritable(path.parent, error) from error
@@ -162,13 +168,14 @@ def _unwritable(path: Path, error: OSError) -> StudioError:
 
 @contextlib.contextmanager
 def _needed_packages() -> Iterator[None]:
-    """A checkout that was updated may run in an environment that was not."""
+    """Explains a missing package: a checkout may have been updated without its environment."""
     try:
         yield
     except ModuleNotFoundError as error:
         package = error.name or "requests"
         raise StudioError(
-            f"Fetching weights needs the package {package}, which is not installed. Install it: {pip_command(package)}"
+            f"Downloading weights needs the package {package}, which is not installed. Install it: "
+            f"{pip_command(package)}"
         ) from error
 
 
@@ -178,17 +185,17 @@ def _address(entry: CatalogueEntry, mirror: str | None) -> str:
         return entry.url
     if urllib.parse.urlsplit(base).scheme not in ("http", "https", "file"):
         raise StudioError(
-            f"The mirror {base!r} is no address: expected one that begins with https://, http:// or file://"
+            f"The mirror {base!r} is not a URL: expected one that begins with https://, http:// or file://"
         )
     return f"{base.rstrip('/')}/{entry.file_name}"
 
 
 def _copy(url: str, partial: Path, entry: CatalogueEntry) -> bool:
-    """As http_download.receive, of a file: address."""
+    """Like http_download.receive, for a file: URL."""
     from .http_download import FetchError, check_size
 
     parts = urllib.parse.urlsplit(url)
-    host = f"//{parts.netloc}" if parts.netloc not in ("", "localhost") else ""  # of a Windows share
+    host = f"//{parts.netloc}" if parts.netloc not in ("", "localhost") else ""  # a Windows share
     source = urllib.request.url2pathname(host + parts.path)
     try:
         check_size(os.stat(source).st_size, entry.sizes)

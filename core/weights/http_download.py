@@ -1,9 +1,9 @@
-"""A file from an HTTP server, resumed where an earlier try stopped. Knows nothing of weights.
+"""Downloads a file from an HTTP server and resumes an interrupted download. Independent of weights.
 
-requests brings proxies (also those set in Windows and macOS), redirects, encodings and broken connections; truststore
-the certificates that the system trusts, among them a company proxy's own. It works in this session alone: `ssl` stays
-as it is for whoever else runs in the process. What requests brings itself (certifi) is trusted too, for systems without
-certificates, such as small containers.
+requests handles proxies (including those set in Windows and macOS), redirects, encodings and broken connections.
+truststore adds the certificates that the system trusts, including a company proxy's own, for this session only: `ssl`
+is unchanged for the rest of the process. The certificates that come with requests (certifi) are trusted too, for
+systems without certificates, such as small containers.
 """
 
 import os
@@ -23,16 +23,20 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError, MaxRetryError
 
 CHUNK = 1 << 16  # bytes read at once
-TIMEOUT = 30  # seconds without a byte
-RETRY_PAUSES = (1, 2, 4, 8)  # seconds before each retry; tries that brought new bytes do not count
+TIMEOUT = 30  # seconds without receiving a byte
+RETRY_PAUSES = (1, 2, 4, 8)  # seconds before each retry; attempts that received new bytes do not count
 SECONDS_BETWEEN_LINES = 10
-BUSY = (408, 429)  # statuses that pass, beside those from 500 on
+BUSY = (408, 429)  # temporary statuses, besides those from 500 on
 _UNREACHED = (exceptions.ConnectTimeout, exceptions.ProxyError, exceptions.SSLError)
-_PASSING = (exceptions.ConnectionError, exceptions.Timeout, HTTPError)  # the last: from urllib3, while a body is read
+_PASSING = (
+    exceptions.ConnectionError,
+    exceptions.Timeout,
+    HTTPError,
+)  # the last is from urllib3, reading a body
 
 
 class FetchError(Exception):
-    """Why a URL gives no file, to be read after it. reached: a server answered. passing: it may work in a moment."""
+    """A failed download; the text follows a URL in messages. reached: a server answered. passing: a retry may help."""
 
     def __init__(self, text: str, reached: bool = True, passing: bool = False):
         super().__init__(text)
@@ -40,10 +44,11 @@ class FetchError(Exception):
 
 
 def receive(url: str, partial: Path, sizes: range, progress: bool = True) -> bool:
-    """Completes `partial`, which holds what earlier tries received; whether it joins parts of several responses.
+    """Completes `partial`, which contains the bytes of earlier attempts. Returns whether it joins several responses.
 
-    sizes: the file's possible sizes. Never more is received, and fewer bytes are an unfinished file where the server
-    does not give its size. progress: a bar on a terminal, lines elsewhere. Raises FetchError; OSError is the disk's.
+    sizes: the possible sizes of the file. More bytes are never received; if the server does not state the size, fewer
+    bytes count as incomplete. progress: show a bar on a terminal, lines elsewhere. Raises FetchError, or OSError if
+    `partial` cannot be written.
     """
     start = have = most = received_bytes(partial, sizes)
     failures = 0
@@ -55,19 +60,24 @@ def receive(url: str, partial: Path, sizes: range, progress: bool = True) -> boo
                     return _write(response, partial, have, sizes, progress)
             except FetchError as error:
                 fault = error
-            except (exceptions.RequestException, HTTPError, ValueError) as error:  # the last: redirected to no address
+            except (
+                exceptions.RequestException,
+                HTTPError,
+                ValueError,
+            ) as error:  # the last one: redirected to an invalid URL
                 fault = _explained(error)
             have = received_bytes(partial, sizes)
             failures = 0 if have > most else failures + 1
             most = max(most, have)
-            # A server that was never reached: offline, or a wrong address. Waiting would only delay that message.
+            # A server that was never reached: the machine is offline, or the URL is wrong. Retries would only delay the
+            # error.
             if not fault.passing or not (fault.reached or have > start) or failures > len(RETRY_PAUSES):
                 raise fault
             time.sleep(RETRY_PAUSES[max(failures - 1, 0)])
 
 
 def received_bytes(partial: Path, sizes: range) -> int:
-    """How many are there. What cannot be a part of the file (too large, or a link) is removed."""
+    """The number of bytes received so far. A file that cannot be part of it (too large, a link) is removed."""
     try:
         found = partial.lstat()
     except FileNotFoundError:
@@ -79,16 +89,19 @@ def received_bytes(partial: Path, sizes: range) -> int:
 
 
 def check_size(size: int, sizes: range) -> None:
+    """Raises FetchError for a file of this size in bytes that is too large."""
     if size >= sizes.stop:
-        raise FetchError(f"is another file: {size / 1e6:.1f} MB or more, expected {sizes.start / 1e6:.1f} MB")
+        raise FetchError(
+            f"is not the expected file: it has at least {size / 1e6:.1f} MB, expected {sizes.start / 1e6:.1f} MB"
+        )
 
 
 def _session(url: str) -> requests.Session:
     for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if url.startswith("https:") else ():
         if (path := os.environ.get(variable)) and not os.path.exists(path):
-            raise FetchError(f"could not be downloaded: {variable} names {path}, which does not exist")
+            raise FetchError(f"could not be downloaded: {variable} is set to {path}, which does not exist")
     session = requests.Session()
-    session.verify = os.environ.get("SSL_CERT_FILE") or True  # Windows' and macOS' own verification does not read it
+    session.verify = os.environ.get("SSL_CERT_FILE") or True  # the verification of Windows and macOS does not read it
     session.headers.update({"User-Agent": "rvm-studio", "Accept-Encoding": "identity"})
     session.mount("https://", _SystemCertificates())
     return session
@@ -104,27 +117,27 @@ class _SystemCertificates(HTTPAdapter):
 
 
 def _write(response: requests.Response, partial: Path, have: int, sizes: range, progress: bool) -> bool:
-    """Appends what a response holds to the `have` bytes that are there; whether they remain part of the file."""
+    """Appends a response to the `have` existing bytes. Returns whether these are part of the result."""
     status, headers = response.status_code, response.headers
     if status == 416 and headers.get("Content-Range") == f"bytes */{have}":
-        return True  # nothing is missing: it was cut between the last byte and the renaming
+        return True  # complete: the earlier attempt ended between the last byte and the rename
     if status not in (200, 206, 416):
         passing = status in BUSY or status >= 500
         raise FetchError(f"could not be downloaded: the server answered {status} {response.reason}", passing=passing)
     if headers.get("Content-Type", "").startswith("text/html"):
-        raise FetchError("could not be downloaded: the server answered with a web page, perhaps to log in")
+        raise FetchError("could not be downloaded: the server answered with a web page, perhaps a login page")
     encoded = headers.get("Content-Encoding", "identity").lower() != "identity"
     start, total = 0, _number(headers.get("Content-Length"))
     if status != 200:
         part = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", headers.get("Content-Range", ""))
         if part is None or int(part[1]) != have or encoded:
             partial.unlink(missing_ok=True)
-            raise FetchError("could not be downloaded: the server sent another part than the missing one", passing=True)
+            raise FetchError("could not be downloaded: the server sent a different part than requested", passing=True)
         start, total = have, _number(part[2])
     if encoded:
-        total = None  # what is counted is larger
+        total = None  # the decoded bytes are counted, which are more
     check_size(total or 0, sizes)
-    response.raw.enforce_content_length = False  # not all releases of urllib3 do; it is checked below
+    response.raw.enforce_content_length = False  # only some releases of urllib3 do; it is checked below
     with _opened(partial, "ab" if start else "wb") as file, _Progress(partial.stem, start, total, progress) as bar:
         while chunk := response.raw.read(CHUNK, decode_content=encoded):
             if bar.done + len(chunk) >= sizes.stop:
@@ -136,14 +149,14 @@ def _write(response: requests.Response, partial: Path, have: int, sizes: range, 
         check_size(bar.done + len(chunk), sizes)
     expected = sizes.start if total is None else total
     if bar.done < expected:
-        came = f"{bar.done} of {'at least ' if total is None else ''}{expected} bytes came"
+        came = f"received {bar.done} of {'at least ' if total is None else ''}{expected} bytes"
         raise FetchError(f"could not be downloaded: the connection broke ({came})", passing=True)
     return start > 0
 
 
 def _opened(partial: Path, mode: str) -> IO[bytes]:
-    """Open for writing; a symbolic link that somebody puts there is not followed."""
-    no_link = getattr(os, "O_NOFOLLOW", 0)  # Windows has none; to make links needs a privilege there
+    """Opens a file for writing, without following a symbolic link."""
+    no_link = getattr(os, "O_NOFOLLOW", 0)  # not on Windows, where creating links needs a privilege
     return open(partial, mode, opener=lambda name, flags: os.open(name, flags | no_link, 0o666))
 
 
@@ -152,32 +165,34 @@ def _number(text: str | None) -> int | None:
 
 
 def _explained(error: BaseException) -> FetchError:
-    """What an exception of a request, or of reading its response, means."""
+    """Explains an exception of a request or of reading its response."""
     root = _root(error)
     reason = (root.strerror if isinstance(root, OSError) else None) or str(root) or type(root).__name__
-    reason = " ".join(reason.split())  # a server's words may be in it
+    reason = " ".join(reason.split())  # it may contain a server's text
     if isinstance(root, ssl.SSLCertVerificationError):
         return FetchError(
-            f"could not be downloaded: its certificate is not trusted here ({root.verify_message}); behind a company's "
-            "proxy, add the proxy's root certificate to the system's, or name its PEM file in SSL_CERT_FILE",
+            f"could not be downloaded: its certificate is not trusted ({root.verify_message}); behind a company's "
+            "proxy, add the proxy's root certificate to the system, or set SSL_CERT_FILE to its PEM file",
             reached=False,
         )
     if isinstance(error, _UNREACHED) or isinstance(next(iter(error.args), None), MaxRetryError):
-        return FetchError(f"could not be downloaded: it cannot be reached ({reason})", reached=False, passing=True)
+        return FetchError(
+            f"could not be downloaded: the server cannot be reached ({reason})", reached=False, passing=True
+        )
     passing = isinstance(error, _PASSING)
     what = "the connection broke" if passing else "the request failed"
     return FetchError(f"could not be downloaded: {what} ({reason})", passing=passing)
 
 
 def _root(error: BaseException) -> BaseException:
-    """The fault under the wrappers of requests and urllib3."""
+    """The original error inside the wrappers of requests and urllib3."""
     inside = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
     inner = next((x for x in inside if isinstance(x, BaseException)), None)
     return error if inner is None else _root(inner)
 
 
 class _Progress:
-    """A bar on a terminal; elsewhere a line at the start, now and then, and at the end."""
+    """Shows a bar on a terminal; elsewhere a line at the start, every few seconds, and at the end."""
 
     def __init__(self, label: str, done: int, total: int | None, shown: bool):
         terminal = sys.stderr is not None and sys.stderr.isatty()

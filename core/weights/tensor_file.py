@@ -1,7 +1,7 @@
-"""One weights file on the disk: tensors by name and metadata, whoever made it. Knows no network.
+"""Reads and writes weights files from any source: tensors by name, and metadata. Independent of networks.
 
-PyTorch's own format is a pickle, which may hold any program. It is only read with weights_only, so nothing in a
-file is ever run.
+PyTorch's own format is a pickle, which may contain any program. It is only read with weights_only, so no code in a file
+is ever run.
 """
 
 import hashlib
@@ -19,27 +19,29 @@ from torch import Tensor
 
 from ..errors import StudioError
 
-SUFFIXES = (".safetensors", ".pth", ".pt")  # in the order they are preferred
+SUFFIXES = (".safetensors", ".pth", ".pt")
+"""The suffixes of weights files that can be read, in order of preference."""
+
 ANOTHER_COPY = "Get another copy, or use the official weights."
 DIGEST = "tensors_sha256"
 _TEXT = frozenset(range(32, 127)) | frozenset(b"\t\n\r")
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """(tensors by name as they stand in the file, metadata) of a .safetensors, .pth or .pt file, on the CPU.
+    """(tensors by name, unconverted; metadata) of a .safetensors, .pth or .pt file, on the CPU.
 
-    A state dict may be bare or under "model" or "state_dict". Raises StudioError: missing, empty, cut short,
-    damaged, text, TorchScript, Python code, no state dict.
+    A state dict may be bare or under "model" or "state_dict". Raises StudioError if the file is missing, empty,
+    truncated, damaged, text, TorchScript, Python code, or contains no state dict.
     """
     if not path.is_file():
-        raise StudioError(f"{path} is not there or is no file. Give the path of a weights file, or leave it out.")
+        raise StudioError(f"{path} does not exist or is not a file. Give the path of a weights file, or omit it.")
     if path.suffix not in SUFFIXES:
-        raise StudioError(f"{path} is of no known kind: expected {', '.join(SUFFIXES)}")
+        raise StudioError(f"{path} has an unknown suffix: expected {', '.join(SUFFIXES)}")
     try:
         with open(path, "rb") as file:
             head = file.read(512)
         if not head:
-            raise StudioError(f"{path} is empty: a download that never began? {ANOTHER_COPY}")
+            raise StudioError(f"{path} is empty: did its download fail? {ANOTHER_COPY}")
         if _TEXT.issuperset(head) or head.lstrip().startswith(b"<"):
             raise StudioError(
                 f"{path} is text, not weights: it begins with {head[:40].decode(errors='replace')!r}. Probably a "
@@ -51,46 +53,48 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_names(path: Path) -> list[str]:
-    """The tensors' names; of a .safetensors only the header is read, however large the file. Errors as read_tensors."""
+    """The names of the tensors, for .safetensors from the header alone. Raises StudioError like `read_tensors`."""
     if path.suffix != ".safetensors":
         return list(read_tensors(path)[0])
     try:
         with safe_open(path, "pt") as file:
             return list(file.keys())
     except (SafetensorError, OSError) as error:
-        raise StudioError(f"{path} is damaged or cut short ({error}). {ANOTHER_COPY}") from error
+        raise StudioError(f"{path} is damaged or truncated ({error}). {ANOTHER_COPY}") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write .safetensors (contiguous CPU tensors); appears complete or not at all. A hash of the tensors is added,
-    which read_tensors checks. Raises StudioError where the name or the place is wrong."""
+    """Writes .safetensors (contiguous CPU tensors) completely or not at all, with a hash that `read_tensors` checks.
+
+    Raises StudioError if the suffix is wrong or the file cannot be written.
+    """
     if path.suffix != ".safetensors":
-        raise StudioError(f"{path}: weights are written as .safetensors; give the file that ending")
+        raise StudioError(f"{path}: weights are written as .safetensors; use that suffix")
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    # through bytes: safetensors' own save_file makes files only their owner can read
+    # through bytes: safetensors' own save_file creates files that only their owner can read
     content = safetensors.torch.save(dict(tensors), {**metadata, DIGEST: digest(tensors)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "xb") as file:  # x: a link of that name is not followed
+            with open(temporary, "xb") as file:  # x: does not follow a link of that name
                 file.write(content)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise StudioError(f"{path} cannot be written ({error}). Make space or choose another place.") from error
+        raise StudioError(f"{path} cannot be written ({error}). Free some space or choose another folder.") from error
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
-            # cloned: the tensors are views of the mapped file, which would stay open (and locked, on Windows)
+            # cloned: the tensors are views of the mapped file, which would otherwise stay open (and locked on Windows)
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except SafetensorError as error:
-        raise StudioError(f"{path} is damaged or cut short ({error}). {ANOTHER_COPY}") from error
+        raise StudioError(f"{path} is damaged or truncated ({error}). {ANOTHER_COPY}") from error
     if DIGEST in metadata and metadata[DIGEST] != digest(tensors):
-        raise StudioError(f"{path} is damaged: its tensors are not those it was saved with. {ANOTHER_COPY}")
+        raise StudioError(f"{path} is damaged: its tensors have changed since it was saved. {ANOTHER_COPY}")
     return tensors, metadata
 
 
@@ -98,21 +102,21 @@ def _read_pth(path: Path, head: bytes) -> dict[str, Tensor]:
     # Only the zip format of torch >= 1.6 (every RVM file is newer), and no TorchScript in it: older torch releases
     # run TorchScript archives even under weights_only.
     if not head.startswith(b"PK"):
-        raise StudioError(f"{path} is no PyTorch checkpoint (an archive that begins with PK). {ANOTHER_COPY}")
+        raise StudioError(f"{path} is not a PyTorch checkpoint (a zip archive). {ANOTHER_COPY}")
     try:
         with zipfile.ZipFile(path) as archive:
             is_program = any(name.endswith("/constants.pkl") for name in archive.namelist())
         content = None if is_program else torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as error:  # damaged archives and pickles raise nearly anything
+    except Exception as error:  # damaged archives and pickles raise almost any exception
         if code := re.search(r"GLOBAL (\S+)", str(error)):
             raise StudioError(
-                f"{path} holds Python code or objects ({code[1].rstrip('.')}), not just weights; nothing of it was "
-                f"run. Get the state dict alone, best as .safetensors, from its maker."
+                f"{path} contains Python code or objects ({code[1].rstrip('.')}), not only weights; none of it was "
+                f"run. Get the state dict alone, preferably as .safetensors, from its author."
             ) from error
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise StudioError(f"{path} is damaged or cut short ({reason}). {ANOTHER_COPY}") from error
+        raise StudioError(f"{path} is damaged or truncated ({reason}). {ANOTHER_COPY}") from error
     if is_program:
         raise StudioError(f"{path} is a TorchScript program, not weights. Give the .pth state dict instead.")
     return _state_dict(content, path)
@@ -123,18 +127,18 @@ def _state_dict(content: object, path: Path) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(wrapping), dict):
             content = content[wrapping]
     if not isinstance(content, dict) or not content:
-        raise StudioError(f"{path} holds a {type(content).__name__}, expected a state dict (name -> tensor)")
+        raise StudioError(f"{path} contains a {type(content).__name__}, expected a state dict (name -> tensor)")
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise StudioError(
-                f"{path} holds a {type(tensor).__name__} under {name!r}, expected a state dict (name -> tensor), "
+                f"{path} contains a {type(tensor).__name__} under {name!r}, expected a state dict (name -> tensor), "
                 f"bare or under 'model' or 'state_dict'"
             )
     return {name: tensor.detach() for name, tensor in content.items()}
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """One hash over names, types, shapes and bytes. safetensors itself notices a short file but no changed bits."""
+    """A hash of names, dtypes, shapes and bytes. safetensors itself detects a truncated file but no changed bits."""
     sha256 = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         sha256.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())

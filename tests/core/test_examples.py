@@ -1,6 +1,7 @@
 """The examples of the documentation run: those of the docstrings, with their results, and the README's."""
 
 import doctest
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ import torch
 from rvm_studio import core
 
 ROOT = Path(core.__file__).parent.parent
+ROOMS = ("cli", "errors", "evaluation", "export", "machine", "network", "pictures", "video", "weights")
+SLOW = ["matte", "load", "find_network", "Session"]
+SHOWN_ONLY = ["tune_process"]  # its example would tune the tests' own process
 
 
 @pytest.fixture(autouse=True)
@@ -23,8 +27,17 @@ def in_folder(tmp_path, monkeypatch, make_clip):
     make_clip("clip.mp4", size=(64, 48), frames=12)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["matte", "load", "find_network", "open_reader", "Session"])
+def is_documented(name: str) -> bool:
+    """Whether it is a function or class of a room in which each of these has an example."""
+    value = getattr(core, name)
+    is_ours = inspect.isfunction(value) or inspect.isclass(value)
+    return is_ours and value.__module__.removeprefix(core.__name__).split(".")[1] in ROOMS
+
+
+NAMES = [name for name in core.__all__ if is_documented(name) and name not in SHOWN_ONLY]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_docstrings(name):
     (found,) = [
         test for test in doctest.DocTestFinder(recurse=False).find(getattr(core, name), name, globs={}) if test.examples

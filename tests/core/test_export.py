@@ -147,11 +147,11 @@ def test_a_file_that_differs_is_not_kept(tmp_path, networks, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "how", "message"),
     [
-        ("a.tflite", {}, r"names no format.*\.onnx"),
+        ("a.tflite", {}, r"is not an export format.*\.onnx"),
         ("a.pt2", {}, "one size only"),
         ("a.pt", {"size": (0, 5)}, "The size is 5x0"),
         ("a.pt", {"downsample_ratio": 1.5}, "ratio is 1.5"),
-        ("a.pt", {"size": (10, 10), "downsample_ratio": 0.01}, "no pixels left"),
+        ("a.pt", {"size": (10, 10), "downsample_ratio": 0.01}, "has no pixels"),
         ("there.pt", {}, "exists already"),
     ],
 )
@@ -175,7 +175,7 @@ def test_a_package_that_lacks_is_named(tmp_path, networks, monkeypatch):
     pytest.importorskip("onnx")
     with pytest.raises(StudioError, match="needs the package onnxruntime") as caught:
         export(networks(), tmp_path / "a.onnx")
-    assert str(caught.value).endswith(f"Get it: {command_for_extra('export')}")
+    assert str(caught.value).endswith(f"Install it: {command_for_extra('export')}")
 
 
 def test_command(tmp_path, studio, reference_weights):

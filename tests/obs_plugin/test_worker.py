@@ -454,9 +454,7 @@ def test_missing_weights_do_not_end_it(start_worker, weights_file, tmp_path):
     worker = start_worker(RVM_WEIGHTS=str(tmp_path / "nowhere.pth"))
     camera = Camera(worker.arena.slots[0], "Desk")
     worker.wait_until(protocol.FAILED)
-    assert worker.status["error"].startswith(
-        f"Desk: RVM_WEIGHTS names {tmp_path / 'nowhere.pth'}, which does not exist"
-    )
+    assert worker.status["error"].startswith(f"Desk: RVM_WEIGHTS is {tmp_path / 'nowhere.pth'}, which does not exist")
     camera.write_settings(model=str(weights_file))
     camera.matte_of(moving_pictures(40, 60, 1)[0])
     worker.wait_until(protocol.READY)
@@ -471,7 +469,7 @@ def test_without_a_network_it_says_what_obs_can_do(start_worker, tmp_path):
     worker.wait_until(protocol.FAILED)
     message, *choices = worker.status["error"].splitlines()
     assert message.startswith(
-        "Desk: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: it cannot be reached"
+        "Desk: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: the server cannot be reached"
     )
     assert choices == [
         "  1. wait for a network: the download is tried again every 30 seconds",

@@ -64,7 +64,7 @@ def test_official_weights_are_downloaded_once_and_verified(comfy, tmp_path, monk
 def test_a_download_that_is_something_else_is_refused(comfy, tmp_path, monkeypatch):
     (tmp_path / "rvm_mobilenetv3.pth").write_bytes(b"not the official file")
     monkeypatch.setenv("RVM_MIRROR", tmp_path.as_uri())
-    with pytest.raises(StudioError, match=r"RVM Load Model: .* is another file: SHA-256"):
+    with pytest.raises(StudioError, match=r"RVM Load Model: .* is not the expected file: its SHA-256"):
         load(OFFICIAL[0])
     assert not list((comfy.root / "models" / "rvm").glob("*.safetensors"))
 
@@ -123,7 +123,7 @@ def test_precision_follows_comfyui_and_the_device(comfy, weights_file, monkeypat
     assert load().dtype == torch.float32
     comfy.fp16 = True
     assert load().dtype == torch.float32  # never fp16 on a CPU
-    with pytest.raises(StudioError, match="RVM Load Model: Precision fp16 works on graphics cards only"):
+    with pytest.raises(StudioError, match="RVM Load Model: Precision fp16 is supported on GPUs only"):
         load(precision="fp16")
 
 
@@ -161,5 +161,5 @@ def test_the_refiner(comfy, weights_file, refiner, expected):
 
 
 def test_a_refiner_that_the_weights_lack_is_refused(comfy, weights_file):
-    with pytest.raises(StudioError, match=r"RVM Load Model: .* holds no refiner"):
+    with pytest.raises(StudioError, match=r"RVM Load Model: .* contains no refiner"):
         load(refiner="deep")

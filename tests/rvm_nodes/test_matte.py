@@ -158,6 +158,11 @@ def test_what_is_no_colour_image_is_refused(model, shape):
         run(RVMMatte, model, torch.zeros(shape))
 
 
+def test_a_model_of_another_node_pack_is_refused(frames):
+    with pytest.raises(StudioError, match=r"RVM Matte: The model input is of another kind\. Connect"):
+        run(RVMMatte, object(), frames(1))
+
+
 def test_values_that_are_no_image_are_refused(model):
     with pytest.raises(StudioError, match=r"The frames reach 255; float frames are 0\.\.1"):
         run(RVMMatte, model, torch.full((1, 64, 80, 3), 255.0))

@@ -248,6 +248,13 @@ def test_what_is_no_video_is_refused(comfy, model, video):
         RVMMatteVideo().matte(model, video, **VIDEO)
 
 
+def test_a_model_of_another_node_pack_is_refused(comfy, fake, clip):
+    with pytest.raises(StudioError, match=r"RVM Matte Video: The model input is of another kind\."):
+        matte_video(fake, object(), clip())
+    with pytest.raises(StudioError, match=r"RVM Save Alpha Video: The model input is of another kind\."):
+        save(fake, object(), clip())
+
+
 def test_a_clip_that_cannot_be_read(comfy, fake, model, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"\0" * 1000)
     with pytest.raises(StudioError, match=r"RVM Matte Video: .*broken.mp4 cannot be opened as a video"):

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 Precision = Literal["fp32", "mixed", "bf16"]
 """mixed: bf16 except for the encoder, which causes nearly all of the error of bf16."""
 
-DTYPES = {
+PART_DTYPES = {
     "fp32": {"encoder": torch.float32, "decoder": torch.float32},
     "mixed": {"encoder": torch.float32, "decoder": torch.bfloat16},
     "bf16": {"encoder": torch.bfloat16, "decoder": torch.bfloat16},
@@ -59,7 +59,7 @@ class OpenVINOParts:
         self.network = folded(network)
         self.precision: Precision = precision
         self._whole = functools.cache(
-            lambda *how: Part(lambda: SmallNetwork(self.network, *how, **DTYPES[precision]), ("network", *how))
+            lambda *how: Part(lambda: SmallNetwork(self.network, *how, **PART_DTYPES[precision]), ("network", *how))
         )
         self._slope = functools.cache(
             lambda foreground: Part(lambda: ChannelsLastSlope(self.network, foreground), ("slope", foreground))

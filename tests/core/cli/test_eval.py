@@ -153,7 +153,7 @@ def test_clips_without_a_truth_are_told(studio, clips):
     write("pred/three/a/pha", 3)
     code, _, err = studio("eval", *clips)
     assert code == 0
-    assert "note: true lacks 1 clips of pred, which are left out: three/a" in err
+    assert "note: true lacks 1 clips of pred, which are ignored: three/a" in err
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_clips_without_a_truth_are_told(studio, clips):
     [
         (["nowhere", "true"], "nowhere does not exist"),
         (["pred", "nowhere"], "nowhere does not exist"),
-        (["true/one/a/pha"], "holds no clip"),
+        (["true/one/a/pha"], "contains no clip"),
         (["a", "b", "c"], "3 folders"),
         (["pred", "true", "--weights", "w"], "matted already"),
         (["pred", "true", "--output", "pred"], "is a folder"),

@@ -34,7 +34,7 @@ def test_the_defaults_fit_any_size(studio, asked, network):
     ran = studio("export", "rvm.onnx")
     assert (ran.code, ran.err) == (0, "")
     assert asked == [(network, Path("rvm.onnx"), {"size": None, "downsample_ratio": None, "overwrite": False})]
-    assert ran.out == "rvm.onnx\n  over three frames within 2e-05 of the network\n"
+    assert ran.out == "rvm.onnx\n  differs from the network by at most 2e-05 over three frames\n"
 
 
 def test_every_option(studio, asked, network):
@@ -78,7 +78,7 @@ def test_a_size_is_width_by_height(text, size):
     "text", ["", "1920", "1920x", "x1080", "19.2x10", "-4x4", "4x-4", "1920*1080", "4x4x4", "²x4", "4x²"]
 )
 def test_what_is_no_size(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=r"is no size; expected WIDTHxHEIGHT"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not a size; expected WIDTHxHEIGHT"):
         parse_size(text)
 
 
@@ -89,5 +89,5 @@ def test_a_ratio(text, ratio):
 
 @pytest.mark.parametrize("text", ["0", "-0.5", "1.001", "nan", "inf", "a half", ""])
 def test_what_is_no_ratio(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="is no ratio; expected a number above 0 and at most 1"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a ratio; expected a number above 0 and at most 1"):
         parse_ratio(text)

@@ -31,7 +31,7 @@ def test_versions_devices_formats_and_weights(studio, tmp_path):
     assert "decoders: h264, " in out
     assert re.search(r"^  cpu: engine .*: works$", out, re.MULTILINE)
     assert f"models folder: {tmp_path / 'models'}" in out
-    assert "mobilenetv3: not there (rvm-studio weights fetch mobilenetv3)" in out
+    assert "mobilenetv3: not installed (rvm-studio weights fetch mobilenetv3)" in out
     assert "RVM_WEIGHTS" not in out
 
 

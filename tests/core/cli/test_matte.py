@@ -91,7 +91,7 @@ def test_all_outputs_and_a_preview(red_studio, clip):
 def test_mp4_without_a_background_is_green_and_says_so(red_studio, clip):
     code, _, err = red_studio("matte", clip, "-o", "out.mp4")
     assert code == 0
-    assert err.startswith("note: .mp4 has no transparency: the person is put over green (see --background)\n")
+    assert err.startswith("note: .mp4 has no transparency: the background will be green (see --background)\n")
     corner = frames_of("out.mp4")[0][:8, :6].mean((0, 1))  # red, and so alpha, is 0 there
     assert np.abs(corner - [0, 177, 64]).max() < 6
 
@@ -201,7 +201,7 @@ def test_a_still_is_one_picture(red_studio, shots):
 def test_several_stills_are_photographs_and_a_note_says_so(red_studio, shots):
     code, _, err = red_studio("matte", "shots/s_0001.png", "shots/s_0002.png", "-o", "out")
     assert code == 0
-    assert err.startswith("note: 2 pictures are matted one by one")
+    assert err.startswith("note: 2 pictures are matted separately")
     assert [file for file in files() if file.startswith("out")] == ["out/s_0001.png", "out/s_0002.png"]
 
 
@@ -257,7 +257,7 @@ def test_a_bug_in_one_member_does_not_stop_the_others_either(red_studio, clip, m
     monkeypatch.setattr(red_engine, "run", fails_first)
     ran = red_studio("matte", "clip.mp4", "other.mp4", "-o", "out")
     assert ran.code == 1
-    assert "rvm-studio: this should not have happened (IndexError: a bug)" in ran.err
+    assert "rvm-studio: internal error (IndexError: a bug)" in ran.err
     assert "Traceback" not in ran.err
     assert files() == ["clip.mp4", "other.mp4", "out/other.mov"]
 
@@ -332,10 +332,10 @@ def test_nothing_to_write(red_studio, clip):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["-o", "out.xyz"], "'.xyz', which names no known format: use one of .mov"),
-        (["-o", "out", "--format", "xyz"], "'.xyz', which names no known format"),
+        (["-o", "out.xyz"], "'.xyz', which is not a known format: use one of .mov"),
+        (["-o", "out", "--format", "xyz"], "'.xyz', which is not a known format"),
         (["-o", "out.mov", "--format", "webm"], "out.mov and the format webm contradict each other"),
-        (["-o", "out.mov", "--alpha", "a.doc"], "'.doc', which names no known format"),
+        (["-o", "out.mov", "--alpha", "a.doc"], "'.doc', which is not a known format"),
         (["-o", "out.mov", "--preview", "sheet.mov"], "The contact sheet sheet.mov is a picture"),
         (["-o", "out.mov", "--background", "grren"], "'grren' is neither a colour nor a file"),
         (["-o", "out.mov", "--background", "beach.jpg"], "'beach.jpg' is neither a colour nor a file"),
@@ -385,7 +385,7 @@ def test_wrong_values_are_refused_at_once(studio, clip, option, value):
         ("--device", "cuda:99", "99"),
         ("--precision", "fp8", "Unknown precision 'fp8'. Use auto, fp32"),
         ("--weights", "nowhere.safetensors", "nowhere.safetensors, which does not exist"),
-        ("--weights", "clip.mp4", "clip.mp4 is of no known kind"),
+        ("--weights", "clip.mp4", "clip.mp4 has an unknown suffix"),
     ],
 )
 def test_a_network_that_cannot_be_had(studio, clip, option, value, says):
@@ -401,7 +401,7 @@ def test_fp16_is_refused_on_the_cpu(studio, clip):
 def test_missing_weights(studio, clip, monkeypatch):
     monkeypatch.setenv("RVM_WEIGHTS", str(Path("gone.safetensors").absolute()))
     line = the_error(studio("matte", clip, "-o", "out.mov"))
-    assert "RVM_WEIGHTS names" in line
+    assert "RVM_WEIGHTS is" in line
     assert "gone.safetensors, which does not exist" in line
 
 
@@ -416,12 +416,12 @@ def test_without_a_network_one_sentence_and_three_choices(studio, clip, monkeypa
     assert ran.code == 1
     message, *choices = ran.err.splitlines()
     assert message.startswith(
-        f"rvm-studio: http://127.0.0.1:9/rvm_{variant}.pth could not be downloaded: it cannot be reached ("
+        f"rvm-studio: http://127.0.0.1:9/rvm_{variant}.pth could not be downloaded: the server cannot be reached ("
     )
     assert choices == [
-        f"  1. with a network: rvm-studio weights fetch {variant}",
-        f"  2. put rvm_{variant}.pth into {tmp_path / 'models'}, or name a file that you have: --weights FILE",
-        f"  3. bundled, rough: {starter}",
+        f"  1. when you are online: rvm-studio weights fetch {variant}",
+        f"  2. put rvm_{variant}.pth into {tmp_path / 'models'}, or use another file: --weights FILE",
+        f"  3. for a rough matte, use the bundled weights: {starter}",
     ]
 
 
@@ -443,7 +443,7 @@ def test_two_members_of_one_name(red_studio, make_clip):
         Path(folder).mkdir()
         make_clip(f"{folder}/take.mp4", frames=2)
     line = the_error(red_studio("matte", "one/take.mp4", "two/take.mp4", "-o", "out"))
-    assert "one/take.mp4 and two/take.mp4 would both become" in line
+    assert "one/take.mp4 and two/take.mp4 would both be written to" in line
     assert files() == ["one/take.mp4", "two/take.mp4"]
 
 
@@ -480,13 +480,13 @@ def cut_short(path):
     [
         ("text.mp4", text, "text.mp4 cannot be opened as a video"),
         ("text.txt", text, "text.txt is a text file"),
-        ("text.png", text, "text.png holds no readable picture"),
+        ("text.png", text, "text.png has no readable picture"),
         ("empty.mp4", lambda path: Path(path).touch(), "empty.mp4 cannot be opened as a video"),
         ("cut.mp4", cut_short, "cut.mp4 cannot be opened as a video"),
-        ("sound.wav", audio_only, "sound.wav has no video in it, only audio"),
+        ("sound.wav", audio_only, "sound.wav contains no video, only audio"),
         ("none.mkv", no_frames, "none.mkv"),
         ("none.mp4", no_frames, "none.mp4"),
-        ("empty", lambda path: Path(path).mkdir(), "The folder empty holds no pictures"),
+        ("empty", lambda path: Path(path).mkdir(), "The folder empty contains no pictures"),
         ("missing.mp4", lambda path: None, "missing.mp4 does not exist"),
         ("missing/*.png", lambda path: None, "No picture matches missing"),
         ("missing_%05d.png", lambda path: None, "matches the pattern missing_%05d.png"),
@@ -513,7 +513,7 @@ def test_a_corrupt_packet_in_the_middle(red_studio, make_clip):
     assert code == 1
     (line,) = err.splitlines()
     assert line.startswith("rvm-studio: hurt.mkv is damaged (")
-    assert line.endswith("What could be read is matted.")
+    assert line.endswith("The readable part was matted.")
     done = [event for event in map(json.loads, out.splitlines()) if event["event"] == "done"]
     assert [event["input"] for event in done] == ["hurt.mkv", "well.mp4"]
     assert done[0]["damage"]
@@ -526,14 +526,14 @@ def test_many_damaged_places_are_still_one_line(red_studio, clip, monkeypatch):
     monkeypatch.setattr("rvm_studio.core.clips.matte_clip.matte_clip", lambda *_, **__: report)
     ran = red_studio("matte", clip, "-o", "out.mov")
     assert the_error(ran) == (
-        "rvm-studio: clip.mp4 is damaged (place 0; place 1; place 2; and 47 more). What could be read is matted."
+        "rvm-studio: clip.mp4 is damaged (place 0; place 1; place 2; and 47 more). The readable part was matted."
     )
 
 
 def test_notes_of_a_clip_are_printed(capsys):
-    print_report(ClipReport(Path("a.mp4"), [Path("a.png")], 3, 2.0, ["audio was left out"]))
+    print_report(ClipReport(Path("a.mp4"), [Path("a.png")], 3, 2.0, ["the audio is not copied"]))
     assert capsys.readouterr().out == (
-        "a.mp4: matted 3 frames in 2.0 s (1.5 fps)\n  a.png\n  note: audio was left out\n"
+        "a.mp4: matted 3 frames in 2.0 s (1.5 fps)\n  a.png\n  note: the audio is not copied\n"
     )
 
 
@@ -588,7 +588,7 @@ class Driven(subprocess.Popen):
         """Sends the signal while the engine runs, and lets it go on once the signal has been heeded. The last line."""
         self.wait_until_held()
         self.send_signal(number)
-        heeded = "rvm-studio: stopping, the files are being finished (press Ctrl-C again to end at once)\n"
+        heeded = "rvm-studio: stopping, finishing the files (press Ctrl-C again to end at once)\n"
         assert self.stderr.readline() == heeded
         Path("gate").touch()
         out, err = self.communicate(timeout=PATIENCE)
@@ -697,7 +697,7 @@ def test_a_full_disk(make_clip):
     assert (process.returncode, out) == (1, "")
     (line,) = err.splitlines()
     assert line.startswith("rvm-studio: ")
-    assert "large.mov cannot be written, the disk is full" in line
+    assert "large.mov cannot be written because the disk is full" in line
     assert "out/small.mov" in files()
     assert "out/large.mov" not in files()
     assert len(frames_of("out/small.mov")) == 2

@@ -22,7 +22,7 @@ def test_the_first_signal_is_noted_and_work_goes_on(number, capfd):
         assert received == [number]
     out, err = capfd.readouterr()
     assert out == ""
-    assert err == "rvm-studio: stopping, the files are being finished (press Ctrl-C again to end at once)\n"
+    assert err == "rvm-studio: stopping, finishing the files (press Ctrl-C again to end at once)\n"
 
 
 def test_afterwards_the_handlers_are_as_before():
@@ -55,7 +55,7 @@ print("too late")
     )
     assert done.returncode == 128 + second
     assert done.stdout == "still here\n"
-    assert done.stderr.count("stopping, the files are being finished") == 1
+    assert done.stderr.count("stopping, finishing the files") == 1
 
 
 def test_a_closed_standard_error_hinders_nothing():

@@ -89,11 +89,13 @@ def test_without_a_network_the_choices_of_the_command(models, monkeypatch):
     with pytest.raises(DownloadError) as caught:
         _run("fetch", "resnet50", "--mirror", "http://127.0.0.1:9")
     message, *choices = str(caught.value).splitlines()
-    assert message.startswith("http://127.0.0.1:9/rvm_resnet50.pth could not be downloaded: it cannot be reached (")
+    assert message.startswith(
+        "http://127.0.0.1:9/rvm_resnet50.pth could not be downloaded: the server cannot be reached ("
+    )
     assert choices == [
-        "  1. from another address: rvm-studio weights fetch resnet50 --mirror URL",
+        "  1. download it from another address: rvm-studio weights fetch resnet50 --mirror URL",
         f"  2. put rvm_resnet50.pth (from {CATALOGUE['resnet50'].url}) into {models}",
-        "  3. bundled, rough, for mobilenetv3: rvm-studio matte ... --weights starter",
+        "  3. for a rough matte, use the bundled mobilenetv3 weights: rvm-studio matte ... --weights starter",
     ]
 
 
@@ -102,7 +104,7 @@ def test_convert(mirror, tmp_path, capsys):
     assert _run("convert", str(mirror / "rvm_mobilenetv3.pth"), str(dst)) == 0
     assert weights.read(dst).variant == "mobilenetv3"
     assert capsys.readouterr().out.startswith(f"{dst}: intact\n")
-    with pytest.raises(StudioError, match="is not there"):
+    with pytest.raises(StudioError, match="does not exist or is not a file"):
         _run("convert", str(tmp_path / "none.pth"), str(dst))
 
 
@@ -113,7 +115,7 @@ def test_check_goes_on_after_a_broken_file(mirror, tmp_path, capsys):
         _run("check", str(empty), str(missing), str(good))
     first, second = str(caught.value).splitlines()
     assert first.startswith(f"{empty} is empty")
-    assert second.startswith(f"{missing} is not there")
+    assert second.startswith(f"{missing} does not exist or is not a file")
     assert capsys.readouterr().out.startswith(f"{good}: intact\n")
     assert _run("check", str(good)) == 0
 

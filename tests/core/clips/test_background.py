@@ -161,8 +161,8 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(StudioError, match=r"words\.mp4 cannot be opened as a video"):
         Background(str(tmp_path / "words.mp4"))
     (tmp_path / "words.png").write_text("no picture")
-    with pytest.raises(StudioError, match=r"words\.png holds no readable picture"):
+    with pytest.raises(StudioError, match=r"words\.png has no readable picture"):
         Background(str(tmp_path / "words.png"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StudioError, match="holds no pictures"):
+    with pytest.raises(StudioError, match="contains no pictures"):
         Background(str(tmp_path / "empty"))

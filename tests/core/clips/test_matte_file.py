@@ -132,7 +132,7 @@ def test_every_option_of_a_clip_is_one_of_the_call():
         (("https://example.com/a.mp4", "cut.mov"), {}, "https://example.com/a.mp4 is a URL"),
         (("clip.mp4",), {}, "There is nothing to write"),
         (("clip.mp4", []), {}, "There is nothing to write"),
-        (("clip.mp4", "cut.xyz"), {}, "'.xyz', which names no known format"),
+        (("clip.mp4", "cut.xyz"), {}, "'.xyz', which is not a known format"),
         (("clip.mp4", "cut.mov"), {"format": "webm"}, "contradict each other"),
         (("clip.mp4", "cut.mov"), {"preview": "sheet.mov"}, "The contact sheet sheet.mov is a picture"),
         (("clip.mp4", "cut.mov"), {"frame_rate": "fast"}, "The frame rate is fast"),

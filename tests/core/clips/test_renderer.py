@@ -34,9 +34,7 @@ def rendered(engine, kinds, bit_depth, keeps_results, chunk=1, renderers=None, *
     dtype = np.uint16 if bit_depth > 8 else np.uint8
     images = generator.integers(0, np.iinfo(dtype).max, (4, 70, 90, 3), dtype, endpoint=True)
     tags = ColorTags(1, 1, 1, 1)
-    info = ClipInfo(
-        Path("a.mp4"), "video", 90, 70, Fraction(25), Fraction(1, 25), 4, bit_depth, tags, Fraction(1), False
-    )
+    info = ClipInfo(Path("a.mp4"), "video", 70, 90, Fraction(25), Fraction(1, 25), 4, bit_depth, tags, Fraction(1))
     asked = []
 
     class Watched(Engine):

@@ -467,8 +467,8 @@ def garble(path: Path) -> None:
     ("harm", "reason"),
     [
         (lambda path: path.unlink(), "is missing"),
-        (truncate, "was changed"),
-        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "was changed"),
+        (truncate, "has changed"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "has changed"),
         (garble, "cannot be read"),
     ],
 )
@@ -498,7 +498,7 @@ def test_pictures_that_are_missing_or_too_many(folders, clip):
     run(clip, parts, limit=6)
     (folders[1] / "p.#5d.png.partial" / "00002.png").unlink()
     report, _ = run(clip, parts, ClipOptions(resume=True))
-    starts_over(report, "holds 5 pictures of 6")
+    starts_over(report, "contains 5 of 6 pictures")
     assert [name for name, _ in raw(folders[1] / "p")] == [name for name, _ in raw(folders[0] / "o")]
 
 
@@ -777,7 +777,7 @@ def test_large_pictures_wait_in_smaller_numbers(clip, size, depth, waiting):
 
 def test_a_large_h264_is_coded_with_less_memory():
     encoding = format_for(Path("o.mp4")).encoding_for("rgb", 1)
-    large = encoding.options_for(None, 3840, 2160)
+    large = encoding.options_for(None, 2160, 3840)
     assert large["rc-lookahead"] == "2"
     assert "bframes=1" in large["x264-params"]
-    assert "rc-lookahead" not in encoding.options_for(None, 1920, 1080)
+    assert "rc-lookahead" not in encoding.options_for(None, 1080, 1920)

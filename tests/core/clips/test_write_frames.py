@@ -181,7 +181,7 @@ def test_what_is_no_picture(tmp_path, shape):
 
 
 def test_pictures_that_differ_leave_nothing_behind(tmp_path):
-    with pytest.raises(StudioError, match="was begun with"):
+    with pytest.raises(StudioError, match="but this output has frames of"):
         write_frames(
             tmp_path / "a.mkv", [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)], frame_rate=RATE
         )

@@ -78,7 +78,7 @@ def test_what_cannot_be(with_openvino):
         choose(CPU, "openvino", "mixed")
     with pytest.raises(StudioError, match="mixed needs the engine openvino; the engine here is folded"):
         choose(CPU, "folded", "mixed")
-    with pytest.raises(StudioError, match="fp16 works on graphics cards only"):
+    with pytest.raises(StudioError, match="fp16 is supported on GPUs only"):
         choose(CPU, "openvino", "fp16")
 
 

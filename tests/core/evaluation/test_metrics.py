@@ -327,7 +327,7 @@ def test_accumulator_wrong_use():
     with pytest.raises(AssertionError, match="no frame"):
         accumulator.result()
     accumulator.update(pred, true)
-    with pytest.raises(AssertionError, match="some chunks only"):
+    with pytest.raises(AssertionError, match="only some chunks have foregrounds"):
         accumulator.update(pred, true, pred_fgr, true_fgr)
     with pytest.raises(AssertionError, match="previous pred_pha"):
         accumulator.update(pred[..., 1:], true[..., 1:])

@@ -48,7 +48,7 @@ def test_bf16_needs_ampere(card):
 
 def test_the_cpu_computes_in_float32_unless_asked(monkeypatch):
     assert choose_dtype("auto", CPU) == torch.float32
-    with pytest.raises(StudioError, match="fp16 works on graphics cards only"):
+    with pytest.raises(StudioError, match="fp16 is supported on GPUs only"):
         choose_dtype("fp16", CPU)
     monkeypatch.setattr(device_module, "bf16_works", lambda device: False)
     with pytest.raises(StudioError, match="bf16 is not supported by this cpu"):

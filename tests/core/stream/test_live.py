@@ -381,7 +381,7 @@ def test_an_unknown_model_is_taken_for_a_file(engines):
 
 def test_the_wrong_networks_weights(engines, file, monkeypatch):
     monkeypatch.setenv("RVM_WEIGHTS", str(file))
-    assert "holds mobilenetv3 weights, but resnet50 was asked for" in fails_to_load(engines, "resnet50")
+    assert "contains mobilenetv3 weights, but resnet50 was requested" in fails_to_load(engines, "resnet50")
 
 
 def test_whatever_happens_while_loading_is_said(file):

@@ -49,7 +49,7 @@ def test_the_cover_of_music_is_no_video(tmp_path):
     path = make_music(tmp_path / "song.mp4", cover=True)
     with open_container(path) as container:
         assert {stream.type for stream in container.streams} == {"audio", "video"}
-        with pytest.raises(StudioError, match=r"song\.mp4 has no video in it, only a cover, audio\. Expected"):
+        with pytest.raises(StudioError, match=r"song\.mp4 contains no video, only audio, cover art\. Expected"):
             video_stream(container, path)
 
 
@@ -62,7 +62,7 @@ def test_a_video_behind_its_cover(tmp_path):
 
 def test_sound_alone(tmp_path):
     path = make_music(tmp_path / "song.flac", cover=False)
-    with open_container(path) as container, pytest.raises(StudioError, match="no video in it, only audio"):
+    with open_container(path) as container, pytest.raises(StudioError, match="contains no video, only audio"):
         video_stream(container, path)
 
 

@@ -83,13 +83,13 @@ def test_a_display_matrix(degrees, mirrored):
 @pytest.mark.parametrize(
     ("rotation", "aspect", "found"),
     [
-        (0, Fraction(4, 3), (6, 4, Fraction(4, 3))),
-        (180, Fraction(4, 3), (6, 4, Fraction(4, 3))),
-        (90, Fraction(4, 3), (4, 6, Fraction(3, 4))),
-        (270, Fraction(4, 3), (4, 6, Fraction(3, 4))),
-        (90, None, (4, 6, Fraction(1))),
-        (0, None, (6, 4, Fraction(1))),
-        (0, Fraction(0), (6, 4, Fraction(1))),
+        (0, Fraction(4, 3), (4, 6, Fraction(4, 3))),
+        (180, Fraction(4, 3), (4, 6, Fraction(4, 3))),
+        (90, Fraction(4, 3), (6, 4, Fraction(3, 4))),
+        (270, Fraction(4, 3), (6, 4, Fraction(3, 4))),
+        (90, None, (6, 4, Fraction(1))),
+        (0, None, (4, 6, Fraction(1))),
+        (0, Fraction(0), (4, 6, Fraction(1))),
     ],
 )
 def test_size_and_pixel_shape_of_the_upright_picture(rotation, aspect, found):

@@ -41,7 +41,7 @@ def image(step: int, channels=4) -> np.ndarray:
     return picture
 
 
-def setup_of(path: Path, content="rgba", quality=None, threads=None, size=(32, 16)) -> EncoderSetup:
+def setup_of(path: Path, content="rgba", quality=None, threads=None, size=(16, 32)) -> EncoderSetup:
     encoding = format_for(path).encoding_for(content, 1)
     options = encoding.options_for(quality, *size)
     name = encoding.pixel_format_for(8)[1]
@@ -190,7 +190,7 @@ def test_the_usual_duration_of_a_frame():
     setup = setup_of(Path("a.mov"))
     assert setup.nominal_duration == 1001
     slow = EncoderSetup(
-        format_for(Path("a.mov")).encoding_for("rgb", 1), "yuv444p10le", 32, 16, Fraction(90), Fraction(1, 10), BT709,
+        format_for(Path("a.mov")).encoding_for("rgb", 1), "yuv444p10le", 16, 32, Fraction(90), Fraction(1, 10), BT709,
         Fraction(1), {}, None,
     )  # fmt: skip
     assert slow.nominal_duration == 1  # never none, in however coarse a unit
@@ -249,7 +249,7 @@ def test_a_picture_that_cannot_be_saved_leaves_no_half(tmp_path, monkeypatch):
 def test_a_second_frame_for_a_single_picture(tmp_path):
     made = writer(tmp_path / "out.png", single=True)
     made.write(image(0), 0, 0)
-    with pytest.raises(StudioError, match="A second frame for the single picture"):
+    with pytest.raises(StudioError, match="Cannot write a second frame to the single picture"):
         made.write(image(1), 1001, 1)
 
 
@@ -264,7 +264,7 @@ def stopped(path: Path, count=3) -> Written:
     return made.written
 
 
-def file_gone_on_with(path: Path, earlier: Written) -> ContainerFile | PictureFiles:
+def file_resumed_from(path: Path, earlier: Written) -> ContainerFile | PictureFiles:
     if path.suffix == ".png":
         return PictureFiles(path, setup_of(path), False, False, earlier)
     return ContainerFile(path, format_for(path), setup_of(path), None, "straight", False, earlier)
@@ -282,8 +282,8 @@ def test_the_packets_of_an_earlier_file_are_taken_as_they_are(tmp_path, name):
             return [(bytes(p), p.pts * p.time_base, p.duration * p.time_base) for p in found]
 
     before = packets(tmp_path / f"out.partial{Path(name).suffix}")
-    file = file_gone_on_with(tmp_path / name, earlier)
-    assert file.take_earlier(lambda: False)
+    file = file_resumed_from(tmp_path / name, earlier)
+    assert file.copy_resumed(lambda: False)
     assert file.finish() == tmp_path / name
     after = packets(tmp_path / name)
     assert [p[:2] for p in after] == [p[:2] for p in before]
@@ -295,8 +295,8 @@ def test_the_packets_of_an_earlier_file_are_taken_as_they_are(tmp_path, name):
 def test_a_stop_while_the_earlier_frames_are_copied(tmp_path, calls):
     earlier = stopped(tmp_path / "out.mov")
     before = (tmp_path / "out.partial.mov").read_bytes()
-    file, asked = file_gone_on_with(tmp_path / "out.mov", earlier), []
-    assert not file.take_earlier(lambda: asked.append(1) or len(asked) > calls)
+    file, asked = file_resumed_from(tmp_path / "out.mov", earlier), []
+    assert not file.copy_resumed(lambda: asked.append(1) or len(asked) > calls)
     assert len(asked) == calls + 1
     assert file.abandon(keep=False) is None
     assert os.listdir(tmp_path) == ["out.partial.mov"]
@@ -306,9 +306,9 @@ def test_a_stop_while_the_earlier_frames_are_copied(tmp_path, calls):
 def test_fewer_frames_than_were_written(tmp_path):
     earlier = stopped(tmp_path / "out.mov")
     more = Written(**{**vars(earlier), "frames": 4})
-    file = file_gone_on_with(tmp_path / "out.mov", more)
-    with pytest.raises(NotResumable, match="holds 3 frames instead of 4"):
-        file.take_earlier(lambda: False)
+    file = file_resumed_from(tmp_path / "out.mov", more)
+    with pytest.raises(NotResumable, match="contains 3 frames instead of 4"):
+        file.copy_resumed(lambda: False)
     file.abandon(keep=False)
 
 
@@ -317,8 +317,8 @@ def test_pictures_after_the_last_one_are_removed(tmp_path):
     folder = partial_path(tmp_path / "out.png")
     assert sorted(os.listdir(folder)) == [f"{n:05d}.png" for n in range(4)]
     fewer = Written(**{**vars(earlier), "frames": 2, "number": 1})
-    file = file_gone_on_with(tmp_path / "out.png", fewer)
-    assert file.take_earlier(lambda: False)
+    file = file_resumed_from(tmp_path / "out.png", fewer)
+    assert file.copy_resumed(lambda: False)
     assert sorted(os.listdir(folder)) == ["00000.png", "00001.png"]
     assert file.finish() == tmp_path / "out"
     assert sorted(os.listdir(tmp_path / "out")) == ["00000.png", "00001.png"]
@@ -354,7 +354,7 @@ def test_a_file_without_its_end_is_kept_where_it_plays(tmp_path, monkeypatch, na
     monkeypatch.setattr(output_files, "_sync", full)
     path = made.abandon(keep=True)
     assert path == (partial_path(tmp_path / name) if kept else None)
-    assert not made.can_go_on
+    assert not made.resumable
     assert os.listdir(tmp_path) == ([path.name] if kept else [])
 
 

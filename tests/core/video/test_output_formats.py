@@ -122,7 +122,7 @@ def test_what_cannot_hold_alpha_names_what_can():
 # Options
 
 
-def options(suffix, content="rgba", quality=None, size=(1920, 1080)) -> dict[str, str]:
+def options(suffix, content="rgba", quality=None, size=(1080, 1920)) -> dict[str, str]:
     return row_of(suffix).encoding_for(content, BT709).options_for(quality, *size)
 
 
@@ -154,7 +154,7 @@ def test_a_tiny_ffv1_has_one_slice(size, slices):
     assert options(".mkv", size=size)["slices"] == slices
 
 
-@pytest.mark.parametrize(("size", "large"), [((1920, 1080), False), ((3840, 2160), True)])
+@pytest.mark.parametrize(("size", "large"), [((1080, 1920), False), ((2160, 3840), True)])
 def test_a_large_h264_looks_less_far_ahead(size, large):
     assert ("rc-lookahead" in options(".mp4", "rgb", size=size)) == large
     assert options(".mp4", "rgb", size=size)["preset"] == "veryfast"

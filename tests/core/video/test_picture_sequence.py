@@ -112,7 +112,7 @@ def test_one_file_is_no_sequence(tmp_path, name):
 
 def test_nothing_found(tmp_path):
     folder = make(tmp_path / "s", "a.txt", "b.mp4")
-    with pytest.raises(StudioError, match=r"holds no pictures \(2 other entries\)"):
+    with pytest.raises(StudioError, match=r"contains no pictures \(2 other entries\)"):
         find_pictures(folder)
     with pytest.raises(StudioError, match=r"No picture matches .*\*\.mp4 \(1 other files do\)"):
         find_pictures(folder / "*.mp4")

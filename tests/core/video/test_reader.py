@@ -102,7 +102,7 @@ def test_plain_video(clip: Path):
     reader, frames = read(clip)
     info = reader.info
     assert (info.kind, info.width, info.height, info.bit_depth) == ("video", 96, 64, 8)
-    assert (info.frame_rate, info.frame_count, info.has_audio) == (25, 60, False)
+    assert (info.frame_rate, info.frame_count) == (25, 60)
     assert (info.tags, info.sample_aspect_ratio) == (BT709, 1)
     assert [frame.pts * info.time_base for frame in frames] == [Fraction(i, 25) for i in range(60)]
     assert [frame.number for frame in frames] == list(range(60))
@@ -220,10 +220,6 @@ def test_display_matrix(tmp_path: Path, matrix: tuple[int, int, int, int], quart
     assert_close(frames[0].image, wanted, 4)
 
 
-def test_audio_is_told(tmp_path: Path):
-    assert read(write_clip(tmp_path / "s.mp4", [chart()] * 3, audio=True))[0].info.has_audio
-
-
 def test_iteration_may_be_abandoned(clip: Path):
     reader = open_reader(clip)
     frames = iter(reader)
@@ -280,7 +276,7 @@ def test_times_that_go_back_are_noted_and_rise(clip: Path, monkeypatch: pytest.M
     times = [frame.pts for frame in frames]
     assert len(times) == 60
     assert all(a < b for a, b in itertools.pairwise(times))
-    assert "before its predecessor" in reader.damage[0]
+    assert "is not later than the frame before" in reader.damage[0]
 
 
 def test_size_change_is_scaled_and_noted(clip: Path, monkeypatch: pytest.MonkeyPatch):
@@ -294,7 +290,7 @@ def test_size_change_is_scaled_and_noted(clip: Path, monkeypatch: pytest.MonkeyP
     StubFrames(monkeypatch, change)
     reader, frames = read(clip)
     assert {frame.image.shape for frame in frames} == {(64, 96, 3)}
-    assert reader.damage == ["from 1.60 s the frames are 48x32 instead of 96x64; they are scaled to the first size"]
+    assert reader.damage == ["from 1.60 s on the frames are 48x32 instead of 96x64; they are scaled to the first size"]
     assert_close(frames[50].image[8:-8, 8:-8], chart(index=50)[8:-8, 8:-8], 4)
 
 
@@ -414,7 +410,9 @@ def test_a_part_of_a_sequence(tmp_path: Path):
         frames = list(reader)
         assert [(frame.pts, frame.number) for frame in frames] == [(i, 1004 + i) for i in range(4)]
         assert reader.info.frame_count == 4
-    with pytest.raises(StudioError, match=r"no picture between 1 s and its end: its 10 end at 1 s, at 10 a second"):
+    with pytest.raises(
+        StudioError, match=r"no picture between 1 s and its end: its 10 pictures end at 1 s \(at 10 fps\)"
+    ):
         open_reader(tmp_path, Fraction(10), start=1)
 
 
@@ -497,7 +495,7 @@ def test_truncated_mp4_keeps_every_frame_before_the_cut(tmp_path: Path):
     reader, frames = read(path)
     assert 10 < whole < 59
     assert len(frames) == whole
-    assert any("cut off" in line for line in reader.damage)
+    assert any("may be truncated" in line for line in reader.damage)
 
 
 def test_truncated_mp4_without_index(clip: Path):
@@ -529,7 +527,7 @@ def test_audio_only(tmp_path: Path):
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout="mono")
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
-    with pytest.raises(StudioError, match="no video in it, only audio"):
+    with pytest.raises(StudioError, match="contains no video, only audio"):
         open_reader(path)
 
 
@@ -553,13 +551,13 @@ def test_cover_art_is_no_video(tmp_path: Path):
     path.write_bytes(b"ID3\x03\0\0" + size + apic + data)
     with av.open(str(path)) as container:
         assert len(container.streams.video) == 1  # libav does see the cover
-    with pytest.raises(StudioError, match="no video in it"):
+    with pytest.raises(StudioError, match="contains no video, only audio, cover art"):
         open_reader(path)
 
 
 def test_video_without_frames(clip: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(video_reader._VideoReader, "_decode", lambda reader: iter(()))
-    with pytest.raises(StudioError, match="holds no frame"):
+    with pytest.raises(StudioError, match="has no frame"):
         open_reader(clip)
 
 
@@ -725,10 +723,10 @@ def test_unreadable_picture_is_noted_and_its_time_stays_free(sequence: Path):
 
 
 def test_nothing_to_read(tmp_path: Path):
-    with pytest.raises(StudioError, match="holds no pictures"):
+    with pytest.raises(StudioError, match="contains no pictures"):
         open_reader(tmp_path)
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(StudioError, match=r"holds no pictures \(1 other"):
+    with pytest.raises(StudioError, match=r"contains no pictures \(1 other"):
         open_reader(tmp_path)
     with pytest.raises(StudioError, match="No picture matches"):
         open_reader(tmp_path / "*.png")

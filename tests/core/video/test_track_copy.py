@@ -266,9 +266,9 @@ def test_pictures_without_sound(tmp_path):
     source = make_source(tmp_path / "in.mp4")
     for name in ("out.apng", "out.webp"):
         writer = convert(source, tmp_path / name)
-        assert any("audio was left out" in note for note in writer.notes)
+        assert any("the audio is not copied" in note for note in writer.notes)
     writer = begin(tmp_path / "out.png", source)
-    assert any("audio was left out" in note for note in writer.notes)
+    assert any("the audio is not copied" in note for note in writer.notes)
     writer.abandon(keep=False)
 
 
@@ -453,7 +453,7 @@ def test_sound_that_cannot_be_decoded_is_counted(tmp_path):
             except av.FFmpegError:
                 failed += 1
     assert failed
-    assert f"{failed} damaged audio packets were left out" in convert(bad, tmp_path / "out.webm").notes
+    assert f"{failed} damaged audio packets were skipped" in convert(bad, tmp_path / "out.webm").notes
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mkv", ".mp4"])
@@ -472,7 +472,7 @@ def test_times_that_run_backwards_are_left_out(tmp_path):
     (tmp_path / "twice.ts").write_bytes(data + data)  # as cameras do that split and join files
     writer = convert(tmp_path / "twice.ts", tmp_path / "out.mov", 42000)
     missing = len(packets(tmp_path / "twice.ts")) - len(packets(writer.path))
-    assert writer.notes == [f"{missing} damaged audio packets were left out"]
+    assert writer.notes == [f"{missing} damaged audio packets were skipped"]
     assert digests(writer.path)[:40] == digests(convert(tmp_path / "in.ts", tmp_path / "one.mov", 42000).path)[:40]
 
 

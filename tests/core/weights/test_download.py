@@ -171,7 +171,9 @@ def test_a_silent_server_is_given_up_and_asked_again(server, entry, tmp_path, mo
 
 def test_tries_are_limited_and_the_part_is_kept_for_the_next_call(server, entry, tmp_path):
     server.faults = [("close", 1000)] + [("close", 0)] * 4
-    with pytest.raises(StudioError, match=r"some\.pth could not be downloaded: the connection broke \(1000 of"):
+    with pytest.raises(
+        StudioError, match=r"some\.pth could not be downloaded: the connection broke \(received 1000 of"
+    ):
         download(entry, tmp_path, progress=False)
     assert len(server.log) == 1 + 4  # the first brought bytes; then one failure and three retries
     assert (tmp_path / "some.pth.partial").read_bytes() == CONTENT[:1000]
@@ -221,7 +223,7 @@ def test_a_part_of_another_file_is_found_out_and_replaced(server, entry, tmp_pat
 def test_a_file_that_stays_wrong_is_fetched_once_more_and_no_more(server, entry, tmp_path):
     server.files["some.pth"] = b"y" * len(CONTENT)
     server.faults = [("close", 1000), None, ("close", 1000)]
-    with pytest.raises(DownloadError, match="SHA-256 found"):
+    with pytest.raises(DownloadError, match="its SHA-256 is"):
         download(entry, tmp_path, progress=False)
     assert [request["range"] for request in server.log] == [None, "bytes=1000-"] * 2
     assert list(tmp_path.iterdir()) == []
@@ -281,9 +283,11 @@ def test_offline_fails_at_once_and_names_every_choice(entry, tmp_path, monkeypat
     with pytest.raises(StudioError) as caught:
         download(replace(entry, url=url), tmp_path, progress=False)
     message, *choices = str(caught.value).splitlines()
-    assert message == f"{url} could not be downloaded: it cannot be reached (Connection refused)."
+    assert message == f"{url} could not be downloaded: the server cannot be reached (Connection refused)."
     for choice, part in zip(
-        choices, ("1. call again with a network", f"2. put some.pth into {tmp_path}", "3. bundled"), strict=True
+        choices,
+        ("1. call again when you are online", f"2. put some.pth into {tmp_path}", "3. for a rough matte"),
+        strict=True,
     ):
         assert choice.startswith(f"  {part}")
     assert "--" not in str(caught.value)  # that is for the command line
@@ -371,7 +375,7 @@ def test_a_lock_is_exclusive(tmp_path, capsys):
         order.append("first")
     thread.join(20)
     assert order == ["first", "second"]
-    assert "waiting for another process that fetches x" in capsys.readouterr().err
+    assert "waiting for another process that is downloading x" in capsys.readouterr().err
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
@@ -506,7 +510,7 @@ def test_a_wrong_original_put_there_by_hand_is_told_and_left(server, published, 
     (tmp_path / "models").mkdir()
     file = tmp_path / "models" / "rvm_mobilenetv3.pth"
     file.write_bytes(b"something else")
-    with pytest.raises(StudioError, match="is not the official file: SHA-256 found") as caught:
+    with pytest.raises(StudioError, match="is not the official file: its SHA-256 is") as caught:
         weights.fetch("mobilenetv3", progress=False)
     assert hashlib.sha256(b"something else").hexdigest() in str(caught.value)
     assert published.sha256 in str(caught.value)
@@ -524,7 +528,7 @@ def test_a_damaged_file_is_fetched_again(published, original, tmp_path, caplog, 
         content[-1000] ^= 1
     path.write_bytes(content)
     assert weights.fetch("mobilenetv3", progress=False) == path
-    assert "is damaged; it is fetched again" in caplog.text
+    assert "is damaged; downloading it again" in caplog.text
     _assert_equals_original(path, original, tmp_path)
 
 
@@ -534,7 +538,7 @@ def test_sound_weights_of_another_origin_are_used_and_told(server, published, tm
     content = path.read_bytes()
     with caplog.at_level(logging.WARNING):
         assert weights.fetch("mobilenetv3", progress=False) == path
-    assert "was not made from the official rvm_mobilenetv3.pth" in caplog.text
+    assert "was not converted from the official rvm_mobilenetv3.pth" in caplog.text
     assert path.read_bytes() == content
     assert server.log == []
 

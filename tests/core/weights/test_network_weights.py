@@ -229,7 +229,7 @@ def test_reference_weights_switch_to_the_fast_guided_filter_and_say_so(reference
     assert network.variant == "mobilenetv3"
     assert network.refiner_name == "fast_guided_filter"
     assert [record.getMessage() for record in caplog.records] == [
-        f"{reference_weights} holds no refiner.* weights: the fast guided filter is used"
+        f"{reference_weights} contains no refiner.* weights: the fast guided filter is used"
     ]
     with safe_open(reference_weights, "pt") as file:
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -243,7 +243,7 @@ def test_asking_for_the_fast_guided_filter_is_silent(reference_weights, caplog):
 
 
 def test_a_deep_refiner_that_is_absent(reference_weights):
-    with pytest.raises(StudioError, match=r"holds no refiner\.\* weights.*Ask for fast_guided_filter or auto"):
+    with pytest.raises(StudioError, match=r"contains no refiner\.\* weights.*Request fast_guided_filter or auto"):
         load_network(reference_weights, refiner="deep_guided_filter")
 
 
@@ -272,7 +272,7 @@ def test_missing_tensors_are_named_and_counted(state, tmp_path):
         del state[name]
     gone = [name for name in _network().state_dict() if name not in state and "num_batches" not in name]
     more = f"{', '.join(gone[:3])} and {len(gone) - 3} more"
-    _refused(state, tmp_path / "x", "does not fit the mobilenetv3 network", f"{len(gone)} tensors missing ({more})")
+    _refused(state, tmp_path / "x", "does not match the mobilenetv3 network", f"{len(gone)} tensors missing ({more})")
 
 
 def test_a_refiner_that_is_not_whole(state, tmp_path):
@@ -312,19 +312,19 @@ def test_half_a_segmentation_head_is_refused(state, tmp_path):
 
 def test_surplus_tensors_are_named_and_counted(state, tmp_path):
     state |= {f"ema.{index}": torch.zeros(1) for index in range(5)}
-    _refused(state, tmp_path / "x", "5 surplus (ema.0, ema.1, ema.2 and 2 more)")
+    _refused(state, tmp_path / "x", "5 unexpected (ema.0, ema.1, ema.2 and 2 more)")
 
 
 def test_wrong_shapes(state, tmp_path):
     state["project_mat.conv.weight"] = torch.zeros(5, 16, 1, 1)
-    _refused(state, tmp_path / "x", "1 of a wrong shape (project_mat.conv.weight [5, 16, 1, 1], not [4, 16, 1, 1])")
+    _refused(state, tmp_path / "x", "1 with a wrong shape (project_mat.conv.weight [5, 16, 1, 1], not [4, 16, 1, 1])")
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int64])
 def test_integer_weights(state, tmp_path, dtype):
     state["project_mat.conv.weight"] = torch.zeros(4, 16, 1, 1, dtype=dtype)
     kind = str(dtype).removeprefix("torch.")
-    _refused(state, tmp_path / "x", f"1 of a wrong type (project_mat.conv.weight {kind}; quantised")
+    _refused(state, tmp_path / "x", f"1 with a wrong type (project_mat.conv.weight {kind}; quantised")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -335,19 +335,19 @@ def test_values_that_are_not_finite(state, tmp_path, value):
 
 def test_something_else_altogether(tmp_path):
     content = {"bias": torch.zeros(2), "weight": torch.zeros(2, 2)}
-    _refused(content, tmp_path / "x", "holds no matting network: its names (bias, weight)")
+    _refused(content, tmp_path / "x", "contains no matting network: its names (bias, weight)")
 
 
 def test_metadata_that_contradict_the_tensors(state, tmp_path):
     for key, value in (("variant", "resnet50"), ("refiner", "fast_guided_filter")):
         save_file(state, tmp_path / "x.safetensors", {key: value})
-        with pytest.raises(StudioError, match=rf"contradicts itself: its metadata say {key} '{value}'"):
+        with pytest.raises(StudioError, match=rf"contradicts itself: its metadata says {key} '{value}'"):
             read(tmp_path / "x.safetensors")
 
 
 def test_the_wrong_variant(network, tmp_path):
     path = save(network, tmp_path / "x.safetensors", {})
-    with pytest.raises(StudioError, match=r"x\.safetensors holds mobilenetv3 weights, but resnet50 was asked for"):
+    with pytest.raises(StudioError, match=r"x\.safetensors contains mobilenetv3 weights, but resnet50 was requested"):
         load_network(path, "resnet50")
 
 
@@ -387,7 +387,7 @@ def test_find_expands_the_home_folder(saved, tmp_path, monkeypatch):
 def test_find_in_the_reference_folder(reference, reference_weights, monkeypatch):
     monkeypatch.setenv("RVM_WEIGHTS", str(reference))
     assert find() == reference_weights
-    with pytest.raises(StudioError, match=r"RVM_WEIGHTS names the folder .* which holds no resnet50 weights"):
+    with pytest.raises(StudioError, match=r"RVM_WEIGHTS is the folder .* which contains no resnet50 weights"):
         find("resnet50")
 
 
@@ -399,7 +399,7 @@ def test_find_in_a_folder_takes_what_fits(network, saved, tmp_path, monkeypatch)
     (folder / "rvm_mobilenetv3_cut.safetensors").write_bytes(saved[:100])
     save_file({"a": torch.zeros(1)}, folder / "other.safetensors")
     torch.save({"a": torch.zeros(1)}, folder / "other.pth")
-    with pytest.raises(StudioError, match="holds no mobilenetv3 weights"):
+    with pytest.raises(StudioError, match="contains no mobilenetv3 weights"):
         find(path=folder)
     torch.save(network.state_dict(), folder / "weights" / "epoch-3.pth")
     assert find(path=folder) == folder / "weights" / "epoch-3.pth"
@@ -407,16 +407,16 @@ def test_find_in_a_folder_takes_what_fits(network, saved, tmp_path, monkeypatch)
     assert find(path=folder) == folder / "weights" / "epoch-2.safetensors"
     (folder / "weights" / "mobilenetv3.pth").write_bytes((folder / "weights" / "epoch-3.pth").read_bytes())
     assert find(path=folder) == folder / "weights" / "mobilenetv3.pth"
-    with pytest.raises(StudioError, match="holds no resnet50 weights"):
+    with pytest.raises(StudioError, match="contains no resnet50 weights"):
         find("resnet50", folder)
 
 
 def test_find_what_is_not_there(tmp_path, monkeypatch):
     missing = tmp_path / "none.safetensors"
-    with pytest.raises(StudioError, match=r"the given weights path names .*none\.safetensors, which does not exist"):
+    with pytest.raises(StudioError, match=r"The weights path is .*none\.safetensors, which does not exist"):
         find(path=missing)
     monkeypatch.setenv("RVM_WEIGHTS", str(missing))
-    with pytest.raises(StudioError, match=r"RVM_WEIGHTS names .*none\.safetensors, which does not exist"):
+    with pytest.raises(StudioError, match=r"RVM_WEIGHTS is .*none\.safetensors, which does not exist"):
         find()
     with pytest.raises(StudioError, match=r"unknown variant 'vgg'; expected one of mobilenetv3, resnet50"):
         find("vgg")
@@ -464,5 +464,5 @@ def test_check_of_the_reference_weights(reference_weights):
 
 def test_check_of_a_broken_file(saved, tmp_path):
     (tmp_path / "x.safetensors").write_bytes(saved[:-1])
-    with pytest.raises(StudioError, match=r"x\.safetensors is damaged or cut short"):
+    with pytest.raises(StudioError, match=r"x\.safetensors is damaged or truncated"):
         check(tmp_path / "x.safetensors")

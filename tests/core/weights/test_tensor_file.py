@@ -119,7 +119,7 @@ def test_parameters_come_without_gradient(tmp_path):
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
 def test_missing_empty_and_text_files(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
-    _refused(path, "is not there")
+    _refused(path, "does not exist or is not a file")
     path.mkdir()
     _refused(path, "is no file")
     path.rmdir()
@@ -130,7 +130,7 @@ def test_missing_empty_and_text_files(tmp_path, suffix):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 15\n")
     assert "git-lfs" in _refused(path, "is text, not weights")
     path.write_bytes(bytes(range(128, 256)) * 8)
-    _refused(path, "damaged or cut short|is no PyTorch checkpoint")
+    _refused(path, "damaged or truncated|is not a PyTorch checkpoint")
 
 
 def test_another_kind_of_file(tmp_path):
@@ -147,8 +147,8 @@ def test_truncated_files(tensors, tmp_path, keep):
             save_file(tensors, path)
         content = path.read_bytes()
         path.write_bytes(content[: int(keep * len(content))])
-        _refused(path, "damaged or cut short")
-        with pytest.raises(StudioError, match="damaged or cut short"):
+        _refused(path, "damaged or truncated")
+        with pytest.raises(StudioError, match="damaged or truncated"):
             read_names(path)
 
 
@@ -158,7 +158,7 @@ def test_one_changed_bit_is_noticed(tensors, tmp_path):
     content = bytearray(path.read_bytes())
     content[-1] ^= 0x10
     path.write_bytes(content)
-    _refused(path, "its tensors are not those it was saved with")
+    _refused(path, "its tensors have changed since it was saved")
 
 
 class _Program:
@@ -174,18 +174,18 @@ class _Program:
 def test_code_is_refused_and_not_run(tensors, tmp_path):
     made = tmp_path / "made"
     torch.save({**tensors, "program": _Program(made)}, tmp_path / "x.pth")
-    message = _refused(tmp_path / "x.pth", "holds Python code or objects .*nothing of it was run")
+    message = _refused(tmp_path / "x.pth", "contains Python code or objects .*none of it was run")
     assert f"{os.mkdir.__module__}.mkdir" in message
     (tmp_path / "y.pth").write_bytes(pickle.dumps(_Program(made)))
-    _refused(tmp_path / "y.pth", "is no PyTorch checkpoint")
+    _refused(tmp_path / "y.pth", "is not a PyTorch checkpoint")
     torch.save(tensors, tmp_path / "z.pth", _use_new_zipfile_serialization=False)
-    _refused(tmp_path / "z.pth", "is no PyTorch checkpoint")
+    _refused(tmp_path / "z.pth", "is not a PyTorch checkpoint")
     assert not made.exists()
 
 
 def test_whole_modules_are_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pth")
-    assert "Linear" in _refused(tmp_path / "x.pth", "holds Python code or objects")
+    assert "Linear" in _refused(tmp_path / "x.pth", "contains Python code or objects")
 
 
 def test_torchscript_is_refused(tensors, tmp_path):
@@ -199,12 +199,12 @@ def test_torchscript_is_refused(tensors, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "holds a list"),
-        ({}, "holds a dict"),
-        ({"a": 3}, "holds a int under 'a'"),
-        ({"a": torch.ones(1), "b": {"c": torch.ones(1)}}, "holds a dict under 'b'"),
+        ([1, 2], "contains a list"),
+        ({}, "contains a dict"),
+        ({"a": 3}, "contains a int under 'a'"),
+        ({"a": torch.ones(1), "b": {"c": torch.ones(1)}}, "contains a dict under 'b'"),
         ({3: torch.ones(1)}, "under 3"),
-        (torch.ones(1), "holds a Tensor"),
+        (torch.ones(1), "contains a Tensor"),
     ],
 )
 def test_pth_without_a_state_dict(tmp_path, content, message):
