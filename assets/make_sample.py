@@ -20,6 +20,7 @@ from PIL import Image
 from rvm_studio.core import (
     ColorTags,
     FrameWriter,
+    PictureSpec,
     Session,
     find_weights,
     load_network,
@@ -89,9 +90,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name("sample.mp4"))
     arguments = parser.parse_args()
     fgr, pha = cut_out(arguments.portrait, find_weights(path=arguments.weights))
-    size = {"width": WIDTH, "height": HEIGHT, "frame_rate": Fraction(FRAME_RATE), "time_base": Fraction(1, FRAME_RATE)}
-    writer = FrameWriter(arguments.output, content="rgb", tags=BT709, quality=22, overwrite=True, **size)
-    alpha = arguments.alpha and FrameWriter(arguments.alpha, content="gray", tags=BT709, overwrite=True, **size)
+    rate = Fraction(FRAME_RATE)
+    spec = PictureSpec(height=HEIGHT, width=WIDTH, frame_rate=rate, time_base=1 / rate, tags=BT709)
+    writer = FrameWriter(arguments.output, spec, content="rgb", quality=22, overwrite=True)
+    alpha = arguments.alpha and FrameWriter(arguments.alpha, spec, content="gray", overwrite=True)
     for index in range(FRAMES):
         t = index / FRAMES
         moved_pha = warp(pha, t).clamp(0, 1)

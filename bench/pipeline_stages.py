@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -86,16 +87,8 @@ class Stages:
             pass
 
     def encode(self) -> None:
-        writer = FrameWriter(
-            self.output.path,
-            content=self.content,
-            width=self.info.width,
-            height=self.info.height,
-            frame_rate=self.info.frame_rate,
-            time_base=Fraction(1, 24),
-            tags=self.info.tags,
-            overwrite=True,
-        )
+        spec = replace(self.info, time_base=Fraction(1, 24), bit_depth=8, sample_aspect_ratio=Fraction(1))
+        writer = FrameWriter(self.output.path, spec, content=self.content, overwrite=True)
         for number, picture in enumerate(self.pictures):
             writer.write(picture, number, number)
         writer.finish()

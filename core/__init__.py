@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .video.output_formats import FORMATS as OUTPUT_FORMATS
     from .video.output_formats import format_for
     from .video.picture_sequence import is_picture
+    from .video.picture_spec import PictureSpec
     from .video.reader import ClipInfo, FrameReader, SourceFrame, check_source, open_reader
     from .video.writer import FrameWriter
     from .weights.download import CATALOGUE as WEIGHTS_CATALOGUE
@@ -93,6 +94,7 @@ _NAMES = {
     ".pictures.contact_sheet": "GREEN",
     # files
     ".video.output_formats": "FORMATS:OUTPUT_FORMATS format_for",
+    ".video.picture_spec": "PictureSpec",
     ".video.writer": "FrameWriter",
     ".clips.write_frames": "write_frames",
     ".video.picture_sequence": "is_picture",
@@ -178,6 +180,7 @@ __all__ = [
     "MetricAccumulator",
     "NoteHandler",
     "Output",
+    "PictureSpec",
     "Rec",
     "SegmentationEngine",
     "SegmentationOutput",

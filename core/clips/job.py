@@ -1,6 +1,7 @@
 """The outputs of one clip: opens or resumes them, finishes them, or leaves them so that a later run can resume."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StudioError
@@ -178,39 +179,25 @@ def bytes_of(info: ClipInfo, channels: int = 3) -> int:
 
 
 def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, resumed: Written | None) -> FrameWriter:
+    single = info.kind == "still"
     if output.kind == "preview":
         height, width = preview_size(info.height, info.width)
-        return FrameWriter(
-            output.path,
-            content="rgb",
-            width=width,
-            height=height,
-            frame_rate=info.frame_rate,
-            time_base=info.time_base,
-            tags=_PREVIEW_TAGS_OF_HDR if info.tags.transfer in _HDR_TRANSFERS else info.tags,
-            sample_aspect_ratio=info.sample_aspect_ratio,
-            quality=_PREVIEW_QUALITY,
-            overwrite=options.overwrite,
-            single=info.kind == "still",
-        )
+        tags = _PREVIEW_TAGS_OF_HDR if info.tags.transfer in _HDR_TRANSFERS else info.tags
+        spec = replace(info, height=height, width=width, tags=tags, bit_depth=8)
+        quality, overwrite = _PREVIEW_QUALITY, options.overwrite
+        return FrameWriter(output.path, spec, content="rgb", quality=quality, overwrite=overwrite, single=single)
     contents: dict[Kind, Content] = {"matte": "rgba", "composite": "rgb", "alpha": "gray", "foreground": "rgb"}
     return FrameWriter(
         output.path,
+        info,
         content=contents[output.kind],
-        width=info.width,
-        height=info.height,
-        frame_rate=info.frame_rate,
-        time_base=info.time_base,
-        tags=info.tags,
-        bit_depth=info.bit_depth,
-        sample_aspect_ratio=info.sample_aspect_ratio,
         premultiplied=options.premultiplied and output.kind == "matte",
         copy_from=info.path if info.kind == "video" and output.kind != "alpha" else None,
         copy_span=(info.begins, info.ends),
         copy_audio=options.keep_audio,
         quality=options.quality,
         overwrite=options.overwrite,
-        single=info.kind == "still",
+        single=single,
         resumed=resumed,
     )
 

@@ -79,14 +79,14 @@ def write_and_read(row: "OutputFormat", folder: Path) -> None:
     import numpy as np
 
     from ..video.color import ColorTags
+    from ..video.picture_spec import PictureSpec
     from ..video.writer import FrameWriter
 
     content = "rgba" if row.carries_alpha else "rgb"
     path = folder / f"check{row.suffix}"
     size, one, levels = 64, Fraction(1, 25), (60, 180)
-    writer = FrameWriter(
-        path, content=content, width=size, height=size, frame_rate=1 / one, time_base=one, tags=ColorTags(1, 1, 1, 1)
-    )
+    spec = PictureSpec(height=size, width=size, frame_rate=1 / one, time_base=one, tags=ColorTags(1, 1, 1, 1))
+    writer = FrameWriter(path, spec, content=content)
 
     def picture(level: int) -> np.ndarray:
         image = np.full((size, size, len(content)), 255, np.uint8)  # opaque

@@ -21,6 +21,7 @@ from ..pictures.pixel_format import frames_from_pictures, pictures_from_frames, 
 from ..stream.session import Stopped
 from ..video.color import MATRIX_BT709, PRIMARIES_BT709, RANGE_LIMITED, ColorTags
 from ..video.output_formats import Content, format_for
+from ..video.picture_spec import PictureSpec
 from ..video.track_copy import USUAL_LAYOUTS
 from ..video.writer import FrameWriter
 
@@ -106,15 +107,18 @@ def _open(
     overwrite: bool,
 ) -> FrameWriter:
     height, width, channels = picture.shape[1:]
-    return FrameWriter(
-        path,
-        content=_CONTENTS[channels],
-        width=width,
+    spec = PictureSpec(
         height=height,
+        width=width,
         frame_rate=frame_rate,
         time_base=1 / frame_rate,
         tags=_TAGS,
         bit_depth=bit_depth,
+    )
+    return FrameWriter(
+        path,
+        spec,
+        content=_CONTENTS[channels],
         premultiplied=premultiplied and channels == 4,
         copy_from=sound,
         overwrite=overwrite,

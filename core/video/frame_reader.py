@@ -12,14 +12,22 @@ import av
 import numpy as np
 
 from ..errors import StudioError
-from .color import ColorTags, ToRGB
+from .color import ToRGB
+from .picture_spec import PictureSpec
 
 NO_IMAGE = np.empty((0, 0, 3), np.uint8)
 
 
-@dataclass(frozen=True)
-class ClipInfo:
-    """What is known about a clip before its frames are read.
+@dataclass(frozen=True, kw_only=True)
+class ClipInfo(PictureSpec):
+    """What is known about a clip before its frames are read: what they have in common (see PictureSpec), and more.
+
+    Attributes:
+        path: The file, or the folder or pattern of an image sequence.
+        kind: "video", "sequence" or "still".
+        frame_count: Exact for sequences and stills, an estimate for videos, None if unknown.
+        begins: The file's time at pts 0, in seconds: 0 unless the clip is trimmed.
+        ends: The requested end of a trimmed clip as the file's time, in seconds.
 
     Example:
         >>> import rvm_studio
@@ -30,19 +38,10 @@ class ClipInfo:
     """
 
     path: Path
-    kind: str  # "video", "sequence" or "still"
-    height: int  # pixels, of the upright picture, that is after rotation
-    width: int
-    frame_rate: (
-        Fraction  # frames per second: nominal for videos, whose intervals may vary; else as given to open_reader
-    )
-    time_base: Fraction  # seconds per unit of SourceFrame.pts
-    frame_count: int | None  # exact for sequences and stills, an estimate for videos, None if unknown
-    bit_depth: int  # 8, or the source's real depth above 8 (10, 12, 16)
-    tags: ColorTags
-    sample_aspect_ratio: Fraction  # width / height of a pixel of the upright picture
-    begins: Fraction = Fraction(0)  # file time of pts 0, in seconds: 0 unless the clip is trimmed
-    ends: Fraction | None = None  # requested file time of a trimmed clip's end, in seconds
+    kind: str
+    frame_count: int | None
+    begins: Fraction = Fraction(0)
+    ends: Fraction | None = None
 
 
 @dataclass

@@ -24,9 +24,9 @@ from av.video.stream import VideoStream
 
 from ..errors import StudioError
 from ..machine.libav_log import silence_libav
-from .color import ColorTags
 from .container import open_to_read
 from .output_formats import Encoding, OutputFormat, format_for
+from .picture_spec import PictureSpec
 from .track_copy import TrackCopy
 
 _NUMBER = re.compile(r"%0?(\d*)d")
@@ -80,24 +80,17 @@ class EncoderSetup:
         self,
         encoding: Encoding,
         pixel_format: str,
-        height: int,
-        width: int,
-        frame_rate: Fraction,
-        time_base: Fraction,
-        tags: ColorTags,
-        sample_aspect_ratio: Fraction,
+        spec: PictureSpec,
         options: dict[str, str],
         threads: int | None,
     ) -> None:
         self.codec = encoding.codec
-        self.frame_rate = frame_rate
-        self.time_base = time_base
-        self.nominal_duration = max(1, round(1 / (frame_rate * time_base)))
+        self.frame_rate = spec.frame_rate
+        self.time_base = spec.time_base
+        self.nominal_duration = max(1, round(1 / (spec.frame_rate * spec.time_base)))
         self._encoding = encoding
         self._pixel_format = pixel_format
-        self._size = (height, width)
-        self._tags = tags
-        self._sample_aspect_ratio = sample_aspect_ratio
+        self._spec = spec
         self._options = options
         lossless_vp9 = self.codec == "libvpx-vp9" and options.get("lossless") == "1"
         self.frames_stand_alone = self.codec in _ALONE or lossless_vp9
@@ -107,13 +100,13 @@ class EncoderSetup:
 
     def apply(self, context: VideoCodecContext) -> None:
         silence_libav()  # encoders have threads too
-        context.height, context.width = self._size
+        context.height, context.width = self._spec.height, self._spec.width
         context.pix_fmt = self._pixel_format
         context.time_base = self.time_base
         context.framerate = self.frame_rate
-        context.sample_aspect_ratio = self._sample_aspect_ratio
-        context.colorspace, context.color_range = self._tags.matrix, self._tags.range
-        context.color_primaries, context.color_trc = self._tags.primaries, self._tags.transfer
+        context.sample_aspect_ratio = self._spec.sample_aspect_ratio
+        context.colorspace, context.color_range = self._spec.tags.matrix, self._spec.tags.range
+        context.color_primaries, context.color_trc = self._spec.tags.primaries, self._spec.tags.transfer
         context.thread_type = self._encoding.thread_type  # pyright: ignore[reportAttributeAccessIssue]
         context.thread_count = self._threads
         context.options = self._options

@@ -25,6 +25,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -33,9 +34,10 @@ import numpy as np
 from av.error import FFmpegError
 
 from ..errors import StudioError
-from .color import MATRIX_BT709, RANGE_LIMITED, ColorTags, FromRGB
+from .color import MATRIX_BT709, RANGE_LIMITED, FromRGB
 from .output_files import ContainerFile, EncoderSetup, OutputFile, PictureFiles, Written, partial_path
 from .output_formats import Content, format_for
+from .picture_spec import PictureSpec
 from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
@@ -52,14 +54,10 @@ class FrameWriter:
     Args:
         path: The output; its suffix selects the format. For PNG, `folder/name_%05d.png` is a sequence, and a plain
             `matte.png` stands for `matte/%05d.png` (see `single`). An animated `.webp` is held in memory until the end.
+        spec: What the frames have in common, such as the ClipInfo of the source. Its time base is the unit of `pts`. Of
+            its colour tags, limited-range YUV keeps the matrix (BT.601, 709, 2020), and all formats keep primaries and
+            transfer. Its bit depth is the source's; the property `bit_depth` is the one that `write` expects.
         content: "rgba", "rgb" or "gray".
-        width, height: Size of the images, in pixels.
-        frame_rate: The nominal frame rate, in frames per second.
-        time_base: The unit of `pts`, in seconds.
-        tags: The source's colour tags. Limited-range YUV keeps its matrix (BT.601, 709, 2020), and all formats keep
-            primaries and transfer.
-        bit_depth: The bit depth of the source; the property `bit_depth` is the one that `write` expects.
-        sample_aspect_ratio: Width / height of a pixel.
         premultiplied: Whether the colours are premultiplied. This only labels them; pixels are written unchanged. PNG,
             APNG and WebP are straight by definition and cannot be labelled.
         copy_from: File from which audio, chapters and metadata are copied.
@@ -85,10 +83,10 @@ class FrameWriter:
         >>> import numpy as np
         >>> from fractions import Fraction
         >>> from rvm_studio import core
-        >>> writer = core.FrameWriter(
-        ...     "cut.mov", content="rgba", width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25),
-        ...     tags=core.ColorTags(matrix=1, range=1, primaries=1, transfer=1),
+        >>> spec = core.PictureSpec(
+        ...     height=48, width=64, frame_rate=Fraction(25), time_base=Fraction(1, 25), tags=core.ColorTags(1, 1, 1, 1)
         ... )
+        >>> writer = core.FrameWriter("cut.mov", spec, content="rgba")
         >>> for number in range(3):
         ...     writer.write(np.zeros((48, 64, 4), np.uint8), pts=number, number=number)
         >>> writer.finish().name
@@ -98,15 +96,9 @@ class FrameWriter:
     def __init__(
         self,
         path: str | Path,
+        spec: PictureSpec,
         *,
         content: Content,
-        width: int,
-        height: int,
-        frame_rate: Fraction,
-        time_base: Fraction,
-        tags: ColorTags,
-        bit_depth: int = 8,
-        sample_aspect_ratio: Fraction = Fraction(1),
         premultiplied: bool = False,
         copy_from: Path | None = None,
         copy_span: tuple[Fraction, Fraction | None] = (Fraction(0), None),
@@ -119,7 +111,7 @@ class FrameWriter:
     ) -> None:
         self.path = Path(path)
         self.notes: list[str] = []
-        self._shape = (height, width, _CHANNELS[content])
+        self._shape = (spec.height, spec.width, _CHANNELS[content])
         self._frames = resumed.frames if resumed else 0
         self._first_pts = resumed.first_pts if resumed else 0
         self._last_pts = resumed.last_pts if resumed else None
@@ -128,28 +120,27 @@ class FrameWriter:
         self._failure: StudioError | None = None  # of an earlier write
 
         format = format_for(self.path)
-        encoding = format.encoding_for(content, tags.transfer)
-        bits, pixel_format = encoding.pixel_format_for(bit_depth)
-        self._bit_depth = 16 if bit_depth > 8 and bits > 8 else 8
-        matrix = tags.matrix if tags.matrix in _WRITABLE_MATRICES else MATRIX_BT709
-        tags = ColorTags(matrix, RANGE_LIMITED, tags.primaries, tags.transfer)
+        encoding = format.encoding_for(content, spec.tags.transfer)
+        bits, pixel_format = encoding.pixel_format_for(spec.bit_depth)
+        self._bit_depth = 16 if spec.bit_depth > 8 and bits > 8 else 8
+        matrix = spec.tags.matrix if spec.tags.matrix in _WRITABLE_MATRICES else MATRIX_BT709
+        tags = replace(spec.tags, matrix=matrix, range=RANGE_LIMITED)
         self._to_frame = FromRGB(pixel_format, tags, pad_to_even=encoding.even_size)
 
-        if sample_aspect_ratio != 1 and not format.carries_pixel_shape:
-            self.notes.append(f"{format.suffix} cannot store the pixel aspect ratio {sample_aspect_ratio}")
+        if spec.sample_aspect_ratio != 1 and not format.carries_pixel_shape:
+            self.notes.append(f"{format.suffix} cannot store the pixel aspect ratio {spec.sample_aspect_ratio}")
         if premultiplied and content == "rgba" and not format.carries_comment:
             self.notes.append(
                 f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
                 "straight"
             )
+        encoded = replace(spec, tags=self._to_frame.tags)
         if encoding.even_size:
-            width, height = width + width % 2, height + height % 2
-        codec = EncoderSetup(
-            encoding, pixel_format, height, width, frame_rate, time_base, self._to_frame.tags, sample_aspect_ratio,
-            encoding.options_for(quality, height, width), threads,
-        )  # fmt: skip
+            encoded = replace(encoded, height=spec.height + spec.height % 2, width=spec.width + spec.width % 2)
+        options = encoding.options_for(quality, encoded.height, encoded.width)
+        codec = EncoderSetup(encoding, pixel_format, encoded, options, threads)
         self.resumable = codec.frames_stand_alone and not single
-        self._time_base = time_base
+        self._time_base = spec.time_base
         self._held_in_memory = format.held_in_memory
         tracks = None
         if copy_from is not None:

@@ -22,6 +22,7 @@ from rvm_studio.core.pictures.edges import EdgeOptions, refine_edges
 from rvm_studio.core.pictures.pixel_format import quantise, to_float
 from rvm_studio.core.stream.session import MattingSession
 from rvm_studio.core.video.color import ColorTags, ToRGB, resolve_tags
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.reader import open_reader
 from rvm_studio.core.video.writer import FrameWriter
 
@@ -435,10 +436,15 @@ def test_a_preview_is_small_and_over_a_checkerboard(tmp_path, make_clip, red_eng
 
 def test_a_preview_of_hdr_is_h264_all_the_same(tmp_path, red_engine):
     source = tmp_path / "in.mp4"
-    writer = FrameWriter(
-        source, content="rgb", width=64, height=48, frame_rate=Fraction(25), time_base=Fraction(1, 25),
-        tags=ColorTags(9, 1, 9, 16), bit_depth=10,
-    )  # fmt: skip
+    spec = PictureSpec(
+        height=48,
+        width=64,
+        frame_rate=Fraction(25),
+        time_base=Fraction(1, 25),
+        tags=ColorTags(9, 1, 9, 16),
+        bit_depth=10,
+    )
+    writer = FrameWriter(source, spec, content="rgb")
     for index in range(8):
         writer.write(np.full((48, 64, 3), 30000, np.uint16), index, index)
     writer.finish()

@@ -34,7 +34,10 @@ def rendered(engine, kinds, bit_depth, keeps_results, chunk=1, renderers=None, *
     dtype = np.uint16 if bit_depth > 8 else np.uint8
     images = generator.integers(0, np.iinfo(dtype).max, (4, 70, 90, 3), dtype, endpoint=True)
     tags = ColorTags(1, 1, 1, 1)
-    info = ClipInfo(Path("a.mp4"), "video", 70, 90, Fraction(25), Fraction(1, 25), 4, bit_depth, tags, Fraction(1))
+    info = ClipInfo(
+        path=Path("a.mp4"), kind="video", frame_count=4, height=70, width=90, frame_rate=Fraction(25),
+        time_base=Fraction(1, 25), tags=tags, bit_depth=bit_depth,
+    )  # fmt: skip
     asked = []
 
     class Watched(Engine):

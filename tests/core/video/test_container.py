@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageCms
 from rvm_studio.core.video.color import ColorTags
 from rvm_studio.core.video.container import known, open_to_read, texts
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.reader import open_reader
 from rvm_studio.core.video.writer import FrameWriter
 
@@ -83,16 +84,8 @@ def test_nor_does_an_encoder_keep_that_level(log_level, tmp_path: Path, name: st
     av.logging.set_level(av.logging.ERROR)
     bt709 = ColorTags(1, 1, 1, 1)
     rate = Fraction(25)
-    size = {"height": 8, "width": 16}
-    writer = FrameWriter(
-        tmp_path / name,
-        content="rgb",
-        frame_rate=rate,
-        time_base=1 / rate,
-        tags=bt709,
-        single=name == "out.png",
-        **size,
-    )
+    spec = PictureSpec(height=8, width=16, frame_rate=rate, time_base=1 / rate, tags=bt709)
+    writer = FrameWriter(tmp_path / name, spec, content="rgb", single=name == "out.png")
     assert av.logging.get_level() is None
     writer.abandon(keep=False)
 

@@ -24,6 +24,7 @@ from rvm_studio.core.video.output_files import (
     partial_path,
 )
 from rvm_studio.core.video.output_formats import format_for
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.writer import FrameWriter
 
 TIME_BASE = Fraction(1, 30000)
@@ -31,8 +32,11 @@ BT709 = ColorTags(1, 1, 1, 1)
 
 
 def writer(path: Path, content="rgba", **more) -> FrameWriter:
-    given = {"width": 32, "height": 16, "frame_rate": Fraction(30000, 1001), "time_base": TIME_BASE, "tags": BT709}
-    return FrameWriter(path, content=content, **(given | more))
+    return FrameWriter(path, spec_of(), content=content, **more)
+
+
+def spec_of(height=16, width=32, frame_rate=Fraction(30000, 1001), time_base=TIME_BASE) -> PictureSpec:
+    return PictureSpec(height=height, width=width, frame_rate=frame_rate, time_base=time_base, tags=BT709)
 
 
 def image(step: int, channels=4) -> np.ndarray:
@@ -45,9 +49,7 @@ def setup_of(path: Path, content="rgba", quality=None, threads=None, size=(16, 3
     encoding = format_for(path).encoding_for(content, 1)
     options = encoding.options_for(quality, *size)
     name = encoding.pixel_format_for(8)[1]
-    return EncoderSetup(
-        encoding, name, *size, Fraction(30000, 1001), TIME_BASE, BT709, Fraction(1), options, threads
-    )  # fmt: skip
+    return EncoderSetup(encoding, name, spec_of(*size), options, threads)
 
 
 @pytest.fixture
@@ -189,10 +191,8 @@ def test_frames_that_stand_alone(name, quality, alone):
 def test_the_usual_duration_of_a_frame():
     setup = setup_of(Path("a.mov"))
     assert setup.nominal_duration == 1001
-    slow = EncoderSetup(
-        format_for(Path("a.mov")).encoding_for("rgb", 1), "yuv444p10le", 16, 32, Fraction(90), Fraction(1, 10), BT709,
-        Fraction(1), {}, None,
-    )  # fmt: skip
+    spec = spec_of(frame_rate=Fraction(90), time_base=Fraction(1, 10))
+    slow = EncoderSetup(format_for(Path("a.mov")).encoding_for("rgb", 1), "yuv444p10le", spec, {}, None)
     assert slow.nominal_duration == 1  # never none, in however coarse a unit
 
 
@@ -364,14 +364,14 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np
 from rvm_studio.core.video.color import ColorTags
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.writer import FrameWriter
 
 noise = np.random.default_rng(0).integers(0, 256, (720, 1280, 4), dtype=np.uint8)
+rate = Fraction(25)
+spec = PictureSpec(height=720, width=1280, frame_rate=rate, time_base=1 / rate, tags=ColorTags(1, 1, 1, 1))
 for round in range(12):
-    writer = FrameWriter(
-        Path(sys.argv[1]) / f"{round}.png", content="rgba", width=1280, height=720, frame_rate=Fraction(25),
-        time_base=Fraction(1, 25), tags=ColorTags(1, 1, 1, 1),
-    )
+    writer = FrameWriter(Path(sys.argv[1]) / f"{round}.png", spec, content="rgba")
     for number in range(6):
         writer.write(noise.copy(), number, number)
     if sys.argv[2] == "abandoned":

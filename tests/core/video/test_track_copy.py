@@ -10,6 +10,7 @@ import pytest
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video import track_copy
 from rvm_studio.core.video.color import ColorTags
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.writer import FrameWriter
 
 RATE = 48000
@@ -63,10 +64,10 @@ def make_source(
 def begin(path: Path, source: Path | None, content="rgba", **more) -> FrameWriter:
     if path.suffix == ".mp4":
         content = "rgb"
-    return FrameWriter(
-        path, content=content, width=64, height=48, frame_rate=Fraction(30000, 1001), time_base=TIME_BASE,
-        tags=ColorTags(1, 1, 1, 1), copy_from=source, **more,
-    )  # fmt: skip
+    spec = PictureSpec(
+        height=48, width=64, frame_rate=Fraction(30000, 1001), time_base=TIME_BASE, tags=ColorTags(1, 1, 1, 1)
+    )
+    return FrameWriter(path, spec, content=content, copy_from=source, **more)
 
 
 def write_frames(writer: FrameWriter, count=FRAMES, first=0) -> None:

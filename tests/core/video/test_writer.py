@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from PIL import Image
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video.color import ColorTags
 from rvm_studio.core.video.output_formats import FORMATS, format_for
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.writer import FrameWriter
 
+OF_SPEC = {field.name for field in fields(PictureSpec)}
 BT709 = ColorTags(1, 1, 1, 1)
 BT601 = ColorTags(6, 1, 6, 6)
 NTSC = Fraction(30000, 1001)
@@ -25,8 +28,9 @@ CHANNELS = {"rgba": 4, "rgb": 3, "gray": 1}
 
 
 def make_writer(path, content="rgba", size=(48, 64), **more) -> FrameWriter:
-    defaults = {"frame_rate": NTSC, "time_base": Fraction(1, 30000), "tags": BT709}
-    return FrameWriter(path, content=content, height=size[0], width=size[1], **(defaults | more))
+    given = {"frame_rate": NTSC, "time_base": Fraction(1, 30000), "tags": BT709, "height": size[0], "width": size[1]}
+    given |= {name: more.pop(name) for name in list(more) if name in OF_SPEC}
+    return FrameWriter(path, PictureSpec(**given), content=content, **more)
 
 
 def make_image(content="rgba", size=(48, 64), depth=8, step=0) -> np.ndarray:
@@ -659,6 +663,7 @@ from pathlib import Path
 import numpy as np
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video.color import ColorTags
+from rvm_studio.core.video.picture_spec import PictureSpec
 from rvm_studio.core.video.writer import FrameWriter
 
 path, keep = Path(sys.argv[1]), sys.argv[2] == "keep"
@@ -666,8 +671,9 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit = 150_000 if path.suffix == ".png" else 1_500_000  # a picture takes about 230 000
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 content = "rgb" if path.suffix == ".mp4" else "rgba"
-writer = FrameWriter(path, content=content, width=320, height=240, frame_rate=Fraction(25), time_base=Fraction(1, 25),
-                     tags=ColorTags(1, 1, 1, 1), quality=1)
+rate = Fraction(25)
+spec = PictureSpec(height=240, width=320, frame_rate=rate, time_base=1 / rate, tags=ColorTags(1, 1, 1, 1))
+writer = FrameWriter(path, spec, content=content, quality=1)
 rng = np.random.RandomState(0)
 try:
     for i in range(40):
