@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..core.machine.device import no_autocast
+from ..core import no_autocast
 
 PYRAMID_LEVELS = 5
 # Level i halves a picture whose sides are first cropped to even numbers, and the blur mirrors two pixels at each
