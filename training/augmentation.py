@@ -126,11 +126,6 @@ def augment_segmentation(
     return SegmentationBatch(src.clamp_(0, 1), seg.clamp_(0, 1))
 
 
-def prepare_segmentation(img: Tensor, seg: Tensor, sides: tuple[int, int]) -> SegmentationBatch:
-    """img and seg scaled to `sides` without anything random."""
-    return SegmentationBatch(*(_resized(to_float(x), sides) for x in (img, seg)))
-
-
 def composite_clips(fgr: Tensor, pha: Tensor, bgr: Tensor) -> Tensor:
     """[B, T, 3, h, w] of fgr over bgr, both of that shape."""
     return composite(fgr.flatten(0, 1), pha.flatten(0, 1), bgr.flatten(0, 1)).unflatten(0, fgr.shape[:2])

@@ -22,7 +22,7 @@ from .recipe import SEGMENTATION_AUGMENTATION, LearningRates, Stage, augmentatio
 from .recomputation import recompute_activations
 from .run_log import RunLog
 from .run_progress import RunProgress
-from .run_settings import RunSettings
+from .run_settings import RunOptions, RunSettings
 from .stage_data import Job, Sharing, StageData, job_generator, load, share, sides_generator
 from .start_weights import start_network
 from .step import Trainer, make_optimiser, train_mode
@@ -39,18 +39,6 @@ _TOLD = 50  # of faults and of skipped batches, one by one; beyond that they are
 
 class Stopped(Exception):  # noqa: N818 - no error
     """The run was asked to stop; its checkpoint is written."""
-
-
-@dataclass
-class RunOptions:
-    """How a run is computed; any of it may be another when it goes on."""
-
-    clips: int | None = None  # at once on a device; None: the preset's
-    workers: int = 0
-    keep: int = 3  # checkpoints
-    checkpoint_minutes: float = 10.0
-    validation_clips: int = 8
-    quiet: bool = False
 
 
 @dataclass

@@ -11,7 +11,7 @@ HIGH_RESOLUTION_RATIO = 0.25
 COCO_FOREGROUND = (1, 27, 32)  # person, backpack, tie
 YOUTUBEVIS_PERSON = 26
 VIDEOMATTE_VALIDATION = ("0000", "0100", "0200", "0300")
-VIDEOMATTE_SPLIT = (475, 4, 5)  # clips for training, validation and test
+
 CLIP_SPEEDS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 REVERSED_SHARE = 0.5
 VIDEO_BACKGROUND_SHARE = 0.5

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..core import NoteHandler, StudioError, stop_on_signal
 from .data_config import add_data_options, check_data, config_from_options
 from .recipe import PRESETS, SMALLEST_SIZE, Preset
-from .run_settings import RunSettings
+from .run_settings import RunOptions, RunSettings
 
 PROGRAM = "training/run.py"
 
@@ -94,7 +94,7 @@ def _check(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, first: bool) -> int:
     settings, folder = plan(options)
     from .distributed import join_world, leave_world
-    from .loop import Run, RunOptions, Stopped
+    from .loop import Run, Stopped
 
     world = join_world(options.device)
     from ..core import bf16_works, choose_dtype

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..core import StudioError
 from .data_config import DataConfig, matting_data, segmentation_data
-from .datasets.samples import AddressSampler, collate
+from .datasets.samples import Shuffle, collate
 from .recipe import BATCH_CLIPS, Preset, Stage, segmentation_kind
 
 PARTS = ("low", "high", "segmentation/video", "segmentation/image")
@@ -70,7 +70,7 @@ class StageData(Dataset):
             part = f"segmentation/{kind}"
             sets[part] = segmentation_data(config, kind, frames, low.size, seeds[part])
         self.sets = {part: data for part, data in sets.items() if data is not None}
-        self.samplers = {part: AddressSampler(len(data), seeds[part]) for part, data in self.sets.items()}
+        self.shuffles = {part: Shuffle(len(data), seeds[part]) for part, data in self.sets.items()}
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -130,11 +130,11 @@ class JobSampler(Sampler):
         return [(part, *self._address(part, place)) for place in range(first, first + together)]
 
     def _address(self, part: str, place: int) -> tuple[int, int]:
-        sampler = self.data.samplers[part]
-        epoch = place // sampler.length
+        shuffle = self.data.shuffles[part]
+        epoch = place // shuffle.length
         if self._orders.get(part, (-1,))[0] != epoch:
-            self._orders[part] = epoch, sampler.order(epoch)
-        return epoch, int(self._orders[part][1][place % sampler.length])
+            self._orders[part] = epoch, shuffle.order(epoch)
+        return epoch, int(self._orders[part][1][place % shuffle.length])
 
 
 def load(

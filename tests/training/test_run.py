@@ -18,11 +18,11 @@ from rvm_studio.core.weights.tensor_file import read_tensors
 from rvm_studio.training import run_options
 from rvm_studio.training.checkpoint import checkpoints
 from rvm_studio.training.distributed import World
-from rvm_studio.training.loop import Run, RunOptions, Stopped
+from rvm_studio.training.loop import Run, Stopped
 from rvm_studio.training.recipe import PRESETS
 from rvm_studio.training.run_log import read_scalars
 from rvm_studio.training.run_options import default_workers, main, make_parser, plan
-from rvm_studio.training.run_settings import RunSettings
+from rvm_studio.training.run_settings import RunOptions, RunSettings
 from rvm_studio.training.step import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "training" / "run.py"

@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...core import quantise
+from ...core import VIDEO_SUFFIXES, quantise
 from ..recipe import VIDEO_BACKGROUND_SHARE, VIDEOMATTE_VALIDATION
 from .pictures import (
     PICTURES,
-    VIDEOS,
     VideoFrames,
     by,
     draw_frames,
@@ -56,7 +55,10 @@ class Backgrounds:
         self.videos: list[Path] = []
         if self.videos_folder:
             self.videos = sorted(
-                [*(f for f in folders(self.videos_folder) if find(f, PICTURES)), *find(self.videos_folder, VIDEOS)]
+                [
+                    *(f for f in folders(self.videos_folder) if find(f, PICTURES)),
+                    *find(self.videos_folder, VIDEO_SUFFIXES),
+                ]
             )
 
     def check(self) -> CheckResult:
@@ -300,7 +302,9 @@ def _split_folder(folder: Path, split: str) -> Path:
 
 def _clip_parts(folder: Path) -> dict[str, Path]:
     """Clip name -> its folder of frames or its video."""
-    return {path.stem if path.is_file() else path.name: path for path in (*folders(folder), *find(folder, VIDEOS))}
+    return {
+        path.stem if path.is_file() else path.name: path for path in (*folders(folder), *find(folder, VIDEO_SUFFIXES))
+    }
 
 
 def _clip_size(part: tuple[Path, ...] | Path) -> tuple[int, int]:

@@ -22,7 +22,6 @@ from .samples import UnreadableSampleError
 from .synthesis.randomness import Dice
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
-VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
 _USUAL_RATE = Fraction(25)  # frames a second, where a file tells none
 _SHOWN = 5  # names in a message
 _PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)

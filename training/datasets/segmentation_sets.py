@@ -46,17 +46,16 @@ class CocoPanoptic(FileDataset):
 
     name = "COCO panoptic"
 
-    def __init__(self, folder: Path, seed: int, size: int, split: str = "train") -> None:
+    def __init__(self, folder: Path, seed: int, size: int) -> None:
         super().__init__(seed)
         self.size = size
-        kind = "train2017" if split == "train" else "val2017"
-        self.images = Path(folder) / kind
-        masks = [Path(folder) / f"panoptic_{kind}", Path(folder) / "annotations" / f"panoptic_{kind}"]
+        self.images = Path(folder) / "train2017"
+        masks = [Path(folder) / "panoptic_train2017", Path(folder) / "annotations" / "panoptic_train2017"]
         self.masks = next((path for path in masks if path.is_dir()), masks[0])
-        self.labels = Path(folder) / "annotations" / f"panoptic_{kind}.json"
+        self.labels = Path(folder) / "annotations" / "panoptic_train2017.json"
         self.missing = [f"{path} is missing. {hint}" for path, hint in (
-            (self.images, "Unpack the pictures' archive there."),
-            (self.masks, f"Unpack panoptic_{kind}.zip, which lies inside the annotations' archive."),
+            (self.images, "Unpack the archive with the pictures there."),
+            (self.masks, "Unpack panoptic_train2017.zip, which is in the archive with the annotations."),
             (self.labels, "Unpack the panoptic annotations there."),
         ) if not path.exists()]  # fmt: skip
         self.items: list[tuple[str, str, tuple[int, ...]]] = []  # picture, mask, ids of foreground segments
