@@ -79,8 +79,8 @@ class Report:
 
 def new_engine(name: str, network, device, dtype, overlaps: bool) -> GraphEngine:
     """An engine as core.engines.choice builds it, except for the transfers and Inductor's mode."""
-    card = device.type == "cuda"
-    more = {"record": CudaGraph if card else None, "kernels": triton_kernels() if card else None}
+    is_gpu = device.type == "cuda"
+    more = {"record": CudaGraph if is_gpu else None, "kernels": triton_kernels() if is_gpu else None}
     if overlaps:
         more["transfers"] = Transfers(device)
     if name != "graph":
@@ -274,10 +274,10 @@ def round_trips(network, device, dtype, engines, arguments, report) -> None:
 
 
 def kernels(device, arguments, report) -> None:
-    card = device.type == "cuda"
-    full_size = (triton_kernels() if card else None) or full_size_gpu
+    is_gpu = device.type == "cuda"
+    full_size = (triton_kernels() if is_gpu else None) or full_size_gpu
     by = "plain PyTorch" if full_size is full_size_gpu else "Triton"
-    count = COPIED if card else COPIED // 16
+    count = COPIED if is_gpu else COPIED // 16
     source = torch.zeros(count, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
     rate = 2 * count / milliseconds_of(device, lambda: target.copy_(source), 10)  # bytes per millisecond

@@ -29,7 +29,7 @@ def clip_file(video: Any, whole: bool = False) -> Iterator[ClipFile]:
     """The file of a VIDEO, without loading it. If there is none (frames or bytes in memory, edits that ComfyUI has not
     applied yet), one is written to the temp folder and deleted at the end.
 
-    whole: write a trimmed clip to a file of its own, too, for users that cannot pass on `start` and `duration`. Raises
+    whole: write a trimmed clip to a file of its own, too, for callers that cannot use `start` and `duration`. Raises
     StudioError."""
     if not hasattr(video, "get_components"):
         raise StudioError(

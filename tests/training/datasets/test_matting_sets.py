@@ -277,7 +277,7 @@ def test_backgrounds_in_splits_and_missing_ones(places, make_picture):
     assert [p.name for p in Backgrounds(places / "split", None, "test").images] == ["a.jpg"]
     told = str(Backgrounds(places / "nowhere", places / "split" / "train").check())
     assert "nowhere does not exist" in told
-    assert "holds no clips" in told
+    assert "contains no clips" in told
 
 
 def test_a_broken_background_is_replaced(places, videomatte, break_file):
