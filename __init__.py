@@ -1,11 +1,11 @@
-"""RVM Studio: video matting for creators. For ComfyUI this folder is a pack of nodes.
+"""RVM Studio: video matting for creators. For ComfyUI, this folder is a node pack.
 
     import rvm_studio
     rvm_studio.matte("clip.mp4", "cut.mov")
 
-`matte` is a whole clip in one call; `load`, `Session` and `open_reader` are its parts, for frames of your own. All else
-is in `rvm_studio.core`. Importing this package has no side effects and imports no torch: names are loaded when asked
-for.
+`matte` mattes a whole clip in one call; `load`, `Session` and `open_reader` are its parts, for your own frames.
+Everything else is in `rvm_studio.core`. Importing this package has no side effects and does not import torch: names are
+loaded on first use.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -44,7 +44,7 @@ _FOR_COMFYUI = ("NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS")
 
 
 def __getattr__(name: str) -> Any:
-    # Relative imports are left for here: test tools execute this file on its own, where one would fail.
+    # No relative imports at module level: test tools run this file on its own, where they would fail.
     if name in _FOR_COMFYUI:
         from . import rvm_nodes
 

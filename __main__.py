@@ -1,10 +1,10 @@
-"""`python -m rvm_studio`: the command line, as `rvm-studio`."""
+"""`python -m rvm_studio`: the same command line as `rvm-studio`."""
 
 import sys
 
 if __name__ == "__main__":
     if not __package__:
-        sys.exit("This folder is a package: run `python -m rvm_studio`, once `python install.py` has installed it.")
+        sys.exit("This folder is a package. Install it with `python install.py`, then run `python -m rvm_studio`.")
 
     from .core import program
 

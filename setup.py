@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say of a build: this folder is both the package and the checkout around it."""
+"""Build steps that pyproject.toml cannot express, because this folder is both the package and the checkout."""
 
 import re
 import shutil
@@ -8,25 +8,25 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-IN_THE_PACKAGE = ("__init__", "__main__")  # of the root's modules; install.py, hubconf.py and this file stay outside
+IN_THE_PACKAGE = ("__init__", "__main__")  # modules in the root; not install.py, hubconf.py and this file
 
 
 class BuildPackage(build_py):
     def run(self) -> None:
-        """As ever, but without the modules that an earlier version left in `build`: they would get into the wheel."""
+        """Builds as usual, but first deletes the modules of an earlier version, which would get into the wheel."""
         if not self.editable_mode:
             shutil.rmtree(Path(self.build_lib) / "rvm_studio", ignore_errors=True)
         super().run()
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        """[(package, module, file)]; setuptools has no option that leaves a module of a listed package out."""
+        """[(package, module, file)]. setuptools has no option to exclude a module of a listed package."""
         modules = super().find_package_modules(package, package_dir)
         return [found for found in modules if package != "rvm_studio" or found[1] in IN_THE_PACKAGE]
 
 
 def readme() -> str:
-    """README.md with its links as addresses of this version in the repository: an index shows the text alone."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # by pattern: Python 3.10 has no TOML reader
+    """README.md with its relative links as URLs of this version in the repository, because an index shows only text."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # read with patterns: 3.10 has no TOML parser
     repository, version = (
         re.search(rf'^{name} = "(.+?)"', project, re.MULTILINE)[1] for name in ("Repository", "version")
     )

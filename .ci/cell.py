@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""One cell of the version matrix: a fresh clone, another Python, other libraries; the demo and the quick tests.
+"""Runs one cell of the version matrix: the demo and the quick tests in a fresh clone with other versions.
 
-    python .ci/cell.py 3.10 oldest     every library at the lower bound that pyproject.toml promises
-    python .ci/cell.py 3.13 newest     every library at the newest version that pip offers
-    python .ci/cell.py 3.12 installed  what install.py installs by itself
+    python .ci/cell.py 3.10 oldest     every library at its lower bound in pyproject.toml
+    python .ci/cell.py 3.13 newest     every library at the newest version that pip finds
+    python .ci/cell.py 3.12 installed  the versions that install.py installs
 
-The clone holds what is committed. It lies in a temporary folder and is removed at the end, the environment with it;
-`--keep` leaves both. What follows the two names goes to pytest in place of the quick tests' own arguments. With
-`--if-found` a Python that is not on this machine is reported and passed over.
+The clone contains what is committed. It and its environment are in a temporary folder that is deleted at the end,
+unless `--keep` is given. Further arguments go to pytest, instead of those of the quick tests. With `--if-found`, a
+Python that is not on this machine is reported and skipped.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from installer.environment import venv_python  # noqa: E402
 
 EXTRAS = ("fast", "export", "train", "test")
 BUILD_TOOLS = ("setuptools",)
-FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # of the environment that this script runs in
-NOT_HERE = ("ruff", "basedpyright")  # lint and types depend on no cell
+FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # variables of the environment that this script runs in
+NOT_HERE = ("ruff", "basedpyright")  # lint and types are the same in every cell
 QUICK = ("-m", "not slow and not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "-q")
 
 
 def find_python(version: str) -> str | None:
-    """The newest interpreter of this version ("3.10") on this machine: on the path, of pyenv, of Windows' launcher."""
+    """The newest interpreter of this version ("3.10") on this machine: on the path, from pyenv or Windows' launcher."""
     roots = [os.environ.get("PYENV_ROOT"), Path.home() / ".pyenv"]
     installed = [path for root in roots if root for path in Path(root).glob(f"versions/{version}*/bin/python")]
     by_patch = sorted(installed, key=lambda path: [int(x) for x in path.parent.parent.name.split(".") if x.isdigit()])
@@ -45,7 +45,7 @@ def find_python(version: str) -> str | None:
         code = "import sys; print('{}.{}'.format(*sys.version_info), sys.executable)"
         try:
             done = subprocess.run([*command, "-c", code], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.SubprocessError):  # pyenv's own python3.10 fails where another version is active
+        except (OSError, subprocess.SubprocessError):  # pyenv's python3.10 fails while another version is active
             continue
         found, _, path = done.stdout.strip().partition(" ")
         if found == version:
@@ -54,7 +54,7 @@ def find_python(version: str) -> str | None:
 
 
 def wanted(libraries: str) -> list[str]:
-    """What pip is asked for."""
+    """The requirements for pip."""
     asked = {}
     for name, bounds in [x for extra in ("dependencies", *EXTRAS) for x in checkout.extra_requirements(extra)]:
         if name in NOT_HERE or name in asked:
@@ -62,7 +62,7 @@ def wanted(libraries: str) -> list[str]:
         floor = re.search(r">=\s*([\w.]+)", bounds)
         if libraries == "oldest" and name not in BUILD_TOOLS:
             if floor is None:
-                raise SystemExit(f"pyproject.toml promises no oldest {name}: give it a lower bound.")
+                raise SystemExit(f"pyproject.toml has no lower bound for {name}. Add one.")
             asked[name] = f"{name}=={floor[1]}"
         else:
             asked[name] = name + bounds
@@ -70,12 +70,10 @@ def wanted(libraries: str) -> list[str]:
 
 
 def run(what: str, command: list[str], folder: Path, **more: str) -> None:
-    """Runs one step in the clone; ends the cell where it fails."""
+    """Runs one step in the clone. Ends the cell if it fails."""
     started = time.monotonic()
     print(f"\n{what}", flush=True)
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    }
+    kept = {name: value for name, value in os.environ.items() if name not in FOREIGN}
     code = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, env={**kept, **more}).returncode
     print(
         f"{what}: {'passed' if code == 0 else f'FAILED (exit code {code})'}, {time.monotonic() - started:.0f} s",
@@ -104,13 +102,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("python", help="3.10, 3.11 ...")
     parser.add_argument("libraries", choices=("oldest", "newest", "installed"))
-    parser.add_argument("--if-found", action="store_true", help="pass over a Python that is not on this machine")
-    parser.add_argument("--keep", action="store_true", help="leave the clone and its environment")
+    parser.add_argument("--if-found", action="store_true", help="skip a Python that is not on this machine")
+    parser.add_argument("--keep", action="store_true", help="keep the clone and its environment")
     options, pytest_arguments = parser.parse_known_args()
     interpreter = find_python(options.python)
     cell = f"Python {options.python}, {options.libraries} libraries"
     if interpreter is None:
-        print(f"{cell}: no such Python on this machine, not run")
+        print(f"{cell}: not run, because this machine has no such Python")
         return 0 if options.if_found else 1
     print(f"== {cell} ({interpreter})", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="rvm-cell-"))

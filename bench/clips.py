@@ -1,4 +1,4 @@
-"""Clips for the benchmarks: the bundled sample, scaled up and played to and fro for as long as is asked for."""
+"""Clips for the benchmarks: the bundled sample, scaled up and repeated forwards and backwards to any length."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,7 +13,7 @@ SIZES = {"720p": (1280, 720), "1080p": (1920, 1080), "4K": (3840, 2160)}
 
 
 def make_clip(path: Path, size: tuple[int, int], frames: int) -> Path:
-    """Writes an H.264 clip of `frames` frames at 24 a second, with a silent audio track."""
+    """Writes an H.264 clip of `frames` frames at 24 fps, with a silent audio track."""
     with av.open(str(SAMPLE)) as container:
         pictures = [
             frame.reformat(*size, format="yuv420p", interpolation="BICUBIC") for frame in container.decode(video=0)

@@ -1,12 +1,11 @@
-"""Peak memory and CPU time of the ComfyUI nodes: frames in memory (RVM Matte) beside a clip that is streamed (RVM Matte
+"""Peak memory and CPU time of the ComfyUI nodes: frames in memory (RVM Matte) compared with a streamed clip (RVM Matte
 Video, RVM Save Alpha Video), for a short clip and one ten times as long.
 
     python bench/comfy_memory.py [--size 720p] [--frames 60 600] [--nodes RVMMatte RVMMatteVideo RVMSaveAlphaVideo]
 
-Each run is a process of its own, in which a stand-in plays ComfyUI (tests/rvm_nodes/fake_comfy.py). The peak is that
-of the whole process as the operating system counted it; before any frame it holds PyTorch and the network. CPU seconds
-are those of the node alone.
-600 frames of 720p as IMAGE and their results take 15 GB. Linux and macOS.
+Each run is a separate process with a stand-in for ComfyUI (tests/rvm_nodes/fake_comfy.py). The peak is that of the
+whole process as reported by the operating system; before any frame it includes PyTorch and the network. CPU seconds
+are those of the node alone. 600 frames of 720p as IMAGE and their results take 15 GB. Linux and macOS only.
 """
 
 import argparse
@@ -27,7 +26,7 @@ FAKE = Path(__file__).resolve().parent.parent / "tests" / "rvm_nodes" / "fake_co
 
 
 class Patch:
-    """Puts the stand-in's modules in place for good."""
+    """Installs the stand-in's modules permanently."""
 
     def setitem(self, mapping, key, value) -> None:
         mapping[key] = value
@@ -40,13 +39,13 @@ def used() -> tuple[float, float]:
 
 
 def defaults(node) -> dict:
-    """What the widgets of a node are set to in a new graph."""
+    """The default values of a node's widgets."""
     widgets = node.INPUT_TYPES()["required"].items()
     return {key: options.get("default") for key, (kind, options) in widgets if "default" in options}
 
 
 def load_pictures(clip: Path):
-    """The whole clip as an IMAGE, as a node that loads frames gives it."""
+    """The whole clip as an IMAGE, like the output of a node that loads frames."""
     import torch
     from rvm_studio.core import open_reader
 
@@ -59,12 +58,12 @@ def load_pictures(clip: Path):
 
 
 def run_node(name: str, clip: Path, folder: Path) -> dict:
-    """Runs a node once in this process: what it took."""
+    """Runs a node once in this process and returns what it took."""
     spec = importlib.util.spec_from_file_location("fake_comfy", FAKE)
     fake = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fake)
     host = fake.FakeComfy(folder)
-    host.previews = deque(maxlen=1)  # ComfyUI sends them on; kept, they would count as the node's
+    host.previews = deque(maxlen=1)  # ComfyUI does not keep them; kept, they would count as the node's memory
     host.install(Patch())
 
     from rvm_studio.core import find_weights
@@ -99,7 +98,7 @@ def main() -> None:
         if arguments.child:
             print(json.dumps(run_node(arguments.child[0], Path(arguments.child[1]), folder / "ComfyUI")))
             return
-        print("| node | frames | peak MB | before any frame | the rest over inputs + outputs | CPU seconds a frame |")
+        print("| node | frames | peak MB | before any frame | the rest over inputs + outputs | CPU seconds per frame |")
         print("|---|---|---|---|---|---|")
         for node in arguments.nodes:
             for frames in arguments.frames:

@@ -1,14 +1,14 @@
-"""Samples a second of the training data path (decode, augment, composite), on one CPU core, beside the plain way: each
-frame on its own through Pillow and torchvision, with the same augmentation at the same odds.
+"""Samples per second of the training data path (decode, augment, composite) on one CPU core, compared with a plain
+implementation that sends each frame separately through Pillow and torchvision, with the same augmentation.
 
     python bench/data_throughput.py [--size 512] [--frames 15] [--samples 24] [--kind video] [--step]
 
-Both read the same small data set of VideoMatte240K's SD layout (768x432 JPEG) with backgrounds half pictures, half
-clips (1280x720), written to a temporary folder. Runs alternate sample by sample in this process, one thread each, and
-the same addresses are used by both, so both decode the same frames. A third column renders synthetic persons and
-augments them. CPU seconds are the process's own: other programs on the machine hardly change them. --step: after each
-sample the network trains on it (forward, losses, backward, Adam), and the whole step is told too: data and training one
-after the other on one core, as the plain way has it; with workers or a graphics card they run side by side.
+Both read the same small data set in VideoMatte240K's SD layout (768x432 JPEG), with half pictures and half clips as
+backgrounds (1280x720), in a temporary folder. Runs alternate sample by sample in this process, with one thread each,
+and use the same addresses, so they decode the same frames. A third row renders and augments synthetic persons. CPU
+seconds are those of the process, so other programs on the machine hardly change them. --step: the network also trains
+on each sample (forward, losses, backward, Adam), and the whole step is reported: data and training one after the other
+on one core. With workers or a GPU, they would overlap.
 """
 
 import argparse
@@ -39,7 +39,7 @@ CLIP_FRAMES, BACKGROUND_FRAMES = 60, 60
 
 
 def write_data(folder: Path) -> None:
-    """Rendered persons and places as JPEG files in the published layout."""
+    """Writes rendered persons and places as JPEG files in the published layout."""
     scenes = SyntheticMatting(0, 1, 256)
     for part in ("fgr", "pha"):
         (folder / "VM" / "train" / part / "0001").mkdir(parents=True)
@@ -62,7 +62,7 @@ def picture_of(frame: torch.Tensor) -> Image.Image:
 
 
 class PlainPipeline:
-    """What one writes first: a frame is opened, resized, changed and cropped on its own, then composited."""
+    """The obvious implementation: each frame is opened, resized, augmented and cropped separately, then composited."""
 
     def __init__(self, data: VideoMatte240K | ImageMatte, settings: MattingAugmentation, size: int) -> None:
         self.data, self.settings, self.size = data, settings, size
@@ -76,7 +76,7 @@ class PlainPipeline:
         return self.augmented(fgr, pha, bgr, random.Random(1000 * epoch + index))
 
     def files(self, epoch: int, index: int) -> tuple[list[Path], list[Path], list[Path]]:
-        """The very files that the data set reads for this address."""
+        """The files that the data set reads for this address."""
         dice = Dice(self.data.seed, epoch, index, 0)
         frames = self.data.frames
         if isinstance(self.data, VideoMatte240K):
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=15)
     parser.add_argument("--samples", type=int, default=24)
     parser.add_argument("--kind", choices=("video", "image"), default="video")
-    parser.add_argument("--step", action="store_true", help="train on what comes, too")
+    parser.add_argument("--step", action="store_true", help="also train on the samples")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings = augmentation_for(arguments.kind)
@@ -219,7 +219,7 @@ def main() -> None:
                 wall, cpu = time.perf_counter(), time.process_time()
                 result = run(sample + 1, sample % len(data))
                 assert result.shape[:3] == (1, arguments.frames, 3), result.shape
-                if sample >= 0:  # the first one warms up
+                if sample >= 0:  # the first one is a warm-up
                     took[way][0].append(time.perf_counter() - wall)
                     took[way][1].append(time.process_time() - cpu)
             if trainer is not None:
@@ -228,7 +228,7 @@ def main() -> None:
                 if sample >= 0:
                     trained.append(time.process_time() - cpu)
     print(f"{arguments.kind} data, {arguments.frames} frames, S = {arguments.size}, one thread")
-    print("| data path | samples/s | CPU s a sample | frames/s | against plain (CPU) |")
+    print("| data path | samples/s | CPU s per sample | frames/s | against plain (CPU) |")
     print("|---|---|---|---|---|")
     reference = statistics.mean(took["plain, frame by frame"][1])
     for way, (walls, cpus) in took.items():

@@ -1,11 +1,11 @@
-"""How far the CPU engine is from what this machine could do at most: multiply-adds of the small network over the
-measured matrix rate, bytes of the full-size pass over the measured copy rate.
+"""How far the CPU engine is from this machine's limits: the multiply-adds of the small network at the measured matrix
+rate, and the bytes of the full-size pass at the measured copy rate.
 
     python bench/engine_floor.py [--sizes 720p 1080p 4K] [--rounds 40]
 
-The matrix rate is that of one large product of square matrices in PyTorch (oneDNN), float32 and bf16; the copy rate
-that of a large copy by all threads, read and written bytes counted. Everything is the best of many short rounds taken
-in turns: floors are about what the machine can do, so what others take from it should not count.
+The matrix rate is that of a large product of square matrices in PyTorch (oneDNN), in float32 and bf16. The copy rate is
+that of a large copy by all threads, with both read and written bytes counted. All values are the best of many short
+interleaved rounds, because a limit should not depend on what else the machine does.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from rvm_studio.core.engines.full_size.row_threads import over_rows
 from rvm_studio.core.engines.small_network.small_network import Decoder, Encoder, first_states, folded
 
 SIDE = 2048  # of the matrices
-MEGABYTES = 256  # copied at once: more than any cache holds for long
+MEGABYTES = 256  # copied at once: more than any cache holds
 
 
 def count_multiply_adds(network, height: int, width: int) -> int:
-    """Of all convolutions of the small network, for a small picture of this size."""
+    """The multiply-adds of all convolutions of the small network for an input of this size."""
     total = 0
 
     def count(module, inputs, output):
@@ -54,7 +54,7 @@ def count_multiply_adds(network, height: int, width: int) -> int:
 
 
 def best(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds of each task: the best of many rounds taken in turns."""
+    """Seconds of each task: the best of many interleaved rounds."""
     seconds = dict.fromkeys(tasks, float("inf"))
     for _ in range(rounds):
         for name, task in tasks.items():
@@ -99,7 +99,7 @@ def main() -> None:
 
 
 def measure(size: str, network, engines: dict, rates: dict[str, float], bandwidth: float, rounds: int) -> None:
-    """Prints the lines of one size."""
+    """Prints the rows for one size."""
     (width, height), ratio = SIZES[size], RATIOS[size]
     h, w = small_size(height, width, ratio)
     frames = load_frames(size)[0][None]
@@ -118,7 +118,7 @@ def measure(size: str, network, engines: dict, rates: dict[str, float], bandwidt
     for precision, engine in engines.items():
         tasks[f"small part, {engine.name}, {multiply_adds / 1e9:.2f} GMAC"] = partial(run_small, engine)
         floors.append(multiply_adds / rates[precision])
-    for foreground, moved in ((False, 4), (True, 7)):  # bytes a pixel
+    for foreground, moved in ((False, 4), (True, 7)):  # bytes per pixel
         what = "alpha and foreground" if foreground else "alpha"
         tasks[f"full size, {what}, {moved * pixels / 1e6:.0f} MB"] = partial(run_full, foreground)
         floors.append(moved * pixels / bandwidth)

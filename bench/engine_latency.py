@@ -1,10 +1,11 @@
-"""One frame at a time, as a camera brings them: the first frame's time, and how much the others vary.
+"""Latency of single frames, as from a camera: the time of the first frame, and how much the others vary.
 
     python bench/engine_latency.py [--sizes 720p 1080p] [--frames 200] [--engine auto] [--rate 30]
 
-8-bit frame in, 8-bit alpha out. Frames come at `rate` a second, or as soon as the last one is done where that is later;
-a pause before a frame lets caches and clocks cool, as live. The first frame is that of a process whose compiled
-networks are on disk; with the warm-up (one blank frame at start, as live use does) it is the second figure.
+8-bit frame in, 8-bit alpha out. Frames come at `rate` per second, or when the previous one is done if that is later.
+The pauses between frames let caches and clocks cool down, as in live use. The first frame is that of a process whose
+compiled networks are on the disk. The second figure is the first frame after a warm-up (one blank frame at the start,
+as in live use).
 """
 
 import argparse
@@ -59,7 +60,7 @@ def main() -> None:
     if arguments.child:
         child(arguments.sizes[0], arguments.frames, arguments.engine, arguments.rate)
         return
-    print(f"{arguments.frames} frames at {arguments.rate:g} a second; milliseconds")
+    print(f"{arguments.frames} frames at {arguments.rate:g} fps; milliseconds")
     print("| size (ratio) | engine | first | first after the warm-up | p50 | p95 | p99 | longest |")
     print("|---|---|---|---|---|---|---|---|")
     for size in arguments.sizes:

@@ -1,14 +1,14 @@
-"""One 8-bit frame in, 8-bit alpha out: milliseconds a frame of each engine beside plain eager float32, frame by frame.
+"""Milliseconds per frame of each engine, compared with plain eager float32; 8-bit frames in, 8-bit alpha out.
 
     python bench/engine_speed.py [--sizes 720p 1080p 4K] [--rounds 15] [--engines openvino-mixed ...] [--foreground]
         [--passive]
 
-Every kind is a process of its own with its own settings: the baseline with the default allocator and with a tuned one
-(environment variables), the engines as the command line runs them (core/machine/process_tuning.py). They take turns
-frame by frame (A B C A B C ...), so that what else happens on the machine hits them alike; only one computes at a time,
-and those that wait sleep. Printed are medians, and the median of the ratios frame by frame. Peak memory is that of the
-process. On a busy machine PyTorch's waiting threads, which spin, make the baseline several times slower still:
---passive lets them sleep too, for ratios that hold on a quiet machine.
+Every kind runs in its own process with its own settings: the baseline with the default allocator and with a tuned one
+(environment variables), the engines as the command line runs them (core/machine/process_tuning.py). They alternate
+frame by frame (A B C A B C ...), so that other load on the machine affects all of them; only one computes at a time,
+and the others sleep. The results are medians, and medians of the ratios frame by frame. Peak memory is that of the
+process. On a busy machine PyTorch's threads, which spin while they wait, make the baseline several times slower:
+--passive lets them sleep, too, for ratios that are valid on an idle machine.
 """
 
 import argparse
@@ -27,11 +27,11 @@ TUNED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "GLIBC_T
 RATIOS = {"720p": 0.375, "1080p": 0.25, "4K": 0.125}
 BASELINES = {"eager": {}, "eager, tuned allocator": TUNED}
 ENGINES = ("folded-fp32", "openvino-fp32", "openvino-mixed", "openvino-bf16")
-WARM_UP = 3  # frames of each process that are not counted
+WARM_UP = 3  # frames of each process that do not count
 
 
 class Runner:
-    """A process that mattes one frame whenever it is told to, and says how long that took."""
+    """A process that mattes one frame on request and reports how long that took."""
 
     def __init__(self, kind: str, size: str, foreground: bool, passive: bool):
         command = [sys.executable, __file__, "--child", kind, "--sizes", size]
@@ -62,7 +62,7 @@ class Runner:
 
 
 def load_frames(size: str) -> list:
-    """A few frames of the sample at this size, [3, H, W] uint8, in the order in which videos are decoded."""
+    """A few frames of the sample at this size, [3, H, W] uint8, in the memory layout of decoded videos."""
     import av
     import torch
 
@@ -75,7 +75,7 @@ def load_frames(size: str) -> list:
 
 
 def child(kind: str, size: str, foreground: bool) -> None:
-    """Answers on standard output, one line for each line of standard input."""
+    """Answers each line of standard input with a line on standard output."""
     from rvm_studio.core import tune_process
 
     is_baseline = kind in BASELINES
@@ -122,17 +122,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--engines", nargs="+", choices=(*ENGINES, "compile-fp32"), default=ENGINES)
-    parser.add_argument("--foreground", action="store_true", help="the foreground too, not only alpha")
-    parser.add_argument("--passive", action="store_true", help="for a busy machine: waiting threads sleep in all")
+    parser.add_argument("--foreground", action="store_true", help="compute the foreground, too, not only alpha")
+    parser.add_argument("--passive", action="store_true", help="waiting threads sleep in all kinds; for a busy machine")
     parser.add_argument("--child", metavar="KIND", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         child(arguments.child, arguments.sizes[0], arguments.foreground)
         return
     print(f"8-bit {'alpha and foreground' if arguments.foreground else 'alpha'}, {arguments.rounds} rounds, medians")
-    print(
-        "| size (ratio) | engine | ms a frame | against eager | against eager, tuned allocator | first frame ms | MB |"
-    )
+    print("| size (ratio) | engine | ms per frame | against eager | against eager, tuned allocator | first, ms | MB |")
     print("|---|---|---|---|---|---|---|")
     for size in arguments.sizes:
         kinds = [*BASELINES, *arguments.engines]

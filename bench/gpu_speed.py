@@ -1,18 +1,19 @@
-"""Frames per second on a graphics card, 8-bit frames in, 8-bit alpha and foreground out: the engines graph and compile
-beside the same network run plainly (eager and frozen TorchScript, both fp16), in one process, in turns.
+"""Frames per second on a GPU, 8-bit frames in, 8-bit alpha and foreground out: the engines graph and compile, compared
+with the plain network (eager and frozen TorchScript, both fp16). All run in one process and take turns.
 
     python bench/gpu_speed.py [--sizes 720p 1080p 4K] [--rounds 5] [--frames 60] [--chunks 1 12] [--alpha-only]
         [--engines graph compile compile-max] [--save [FOLDER]] [--device cpu]
 
-Three tables. The network: frames on the card in, results on the card; every kind mattes `frames` frames in a round, and
-a round's time runs from the first launch to the card's being done. There and back: frames in the CPU's memory in, as a
-decoder leaves them, results in the CPU's memory: what users see; with the transfers beside the computing and without.
-The kernels: the full-size pass beside the bytes that it must move at the measured rate of a copy.
+There are three tables. The network: frames and results are in GPU memory; every kind mattes `frames` frames per round,
+timed from the first launch until the GPU is done. There and back: frames, as from a decoder, and results are in CPU
+memory, which is what users see; with and without overlapping transfers. The kernels: the full-size pass, compared with
+the time that moving its bytes takes at the measured copy rate.
 
-Medians, and medians of the ratios round by round. Peak memory is the allocator's, of one kind at a time. "ready" is the
-first round: recording, compiling (all sizes reduce to one, so only the first is slow) and all. Below five minutes in
-all with the engines graph and compile; compile-max (Inductor's autotuning) takes longer. --save writes what is printed
-into bench/results/, named by date and device. --device cpu, with few frames, tries the script out without a card.
+The results are medians, and medians of the ratios round by round. Peak memory is the allocator's, for one kind at a
+time. "ready" is the time of the first round, including recording and compiling (all sizes reduce to the same one, so
+only the first is slow). With the engines graph and compile it takes less than five minutes in total; compile-max
+(Inductor's autotuning) takes longer. --save writes the output to bench/results/, named after the date and the device.
+--device cpu, with few frames, runs the script without a GPU.
 """
 
 import argparse
@@ -47,11 +48,11 @@ from rvm_studio.core.engines.small_network.inductor import Compiled, by_inductor
 
 ENGINES = ("graph", "compile", "compile-max")
 RESULTS = Path(__file__).parent / "results"
-COPIED = 2**30  # bytes, to measure the rate; on a CPU a sixteenth
+COPIED = 2**30  # bytes for measuring the copy rate; on a CPU a sixteenth of that
 
 
 class Report:
-    """Prints lines, and keeps them."""
+    """Prints lines and keeps them."""
 
     def __init__(self):
         self.lines: list[str] = []
@@ -77,9 +78,9 @@ class Report:
 
 
 def new_engine(name: str, network, device, dtype, overlaps: bool) -> GraphEngine:
-    """As core.engines.choice builds it, but for the transfers and Inductor's mode."""
-    card = device.type == "cuda"
-    more = {"record": CudaGraph if card else None, "kernels": triton_kernels() if card else None}
+    """An engine as core.engines.choice builds it, except for the transfers and Inductor's mode."""
+    is_gpu = device.type == "cuda"
+    more = {"record": CudaGraph if is_gpu else None, "kernels": triton_kernels() if is_gpu else None}
     if overlaps:
         more["transfers"] = Transfers(device)
     if name != "graph":
@@ -93,10 +94,10 @@ def new_engine(name: str, network, device, dtype, overlaps: bool) -> GraphEngine
 
 
 def usable_engines(network, device, dtype, names, report) -> list[str]:
-    """Those that work here; what keeps the others from it is reported."""
+    """The engines that work here. Reports why others do not."""
     problem = agrees_with_eager(new_engine("graph", network, device, dtype, device.type == "cuda"), network)
     if problem:
-        report(f"The engine graph cannot be used here, and compile neither: {problem}")
+        report(f"The engines graph and compile cannot be used here: {problem}")
         return []
     missing = compile_problem(device.type) if any(name != "graph" for name in names) else None
     if missing:
@@ -105,7 +106,7 @@ def usable_engines(network, device, dtype, names, report) -> list[str]:
 
 
 def torchscript_of(network, dtype, frames, ratio: float, foreground: bool) -> Callable:
-    """A frozen TorchScript of the plain network, called frame by frame."""
+    """Runs a frozen TorchScript of the plain network frame by frame."""
     module = ExportedNetwork(network, ratio, is_static=True, onnx=False).eval()
     example = [x.to(frames.device, dtype) for x in module.example(*frames.shape[-2:])]
     module.to(frames.device, dtype)
@@ -135,7 +136,7 @@ def engine_of(engine, frames, ratio: float, foreground: bool, chunk: int) -> Cal
 
 
 def there_and_back(engine, frames, ratio: float, foreground: bool, chunk: int) -> Callable:
-    """Frames in the CPU's memory to results there."""
+    """Runs an engine with frames and results in CPU memory."""
 
     def run(state):
         def outputs():
@@ -170,7 +171,7 @@ def seconds_of(device, run: Callable, state) -> tuple[float, object]:
 
 
 def milliseconds_of(device, task: Callable[[], object], repeats: int = 50) -> float:
-    """Of one launch on the card: the best of five rounds."""
+    """Milliseconds of one launch on the device: the best of five rounds."""
     task()
     best = float("inf")
     for _ in range(5):
@@ -190,9 +191,9 @@ def milliseconds_of(device, task: Callable[[], object], repeats: int = 50) -> fl
 
 
 def compare(device, kinds: dict[str, Callable], baselines: int, frames: int, rounds: int, title: str, report) -> None:
-    """Rows of a table: kinds, of which the first `baselines` are what the others are compared with, in turns."""
+    """Reports the rows of a table. The kinds take turns; all are compared with the first `baselines` kinds."""
     peaks, ready, states, times = {}, {}, {}, {kind: [] for kind in kinds}
-    for kind, run in kinds.items():  # the first time, one at a time
+    for kind, run in kinds.items():  # the first round, one kind at a time
         if device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
@@ -214,19 +215,19 @@ def compare(device, kinds: dict[str, Callable], baselines: int, frames: int, rou
 
 
 def frames_for(size: str, count: int):
-    """[count, 3, H, W] uint8 in the order of decoded pictures, on the CPU."""
+    """[count, 3, H, W] uint8 on the CPU, in the memory layout of decoded pictures."""
     pictures = torch.stack([frame.permute(1, 2, 0) for frame in load_frames(size)])
     return pictures.repeat(-(-count // len(pictures)), 1, 1, 1)[:count].permute(0, 3, 1, 2)
 
 
 def chunks_for(chunks: list[int], size: str) -> list[int]:
-    """As many frames at once as asked for, but no more than a session would take."""
+    """The requested numbers of frames at once, but at most as many as a session would use."""
     W, H = SIZES[size]  # noqa: N806
     return list(dict.fromkeys(min(chunk, max(1, 24_000_000 // (H * W))) for chunk in chunks))
 
 
 def round_of(arguments, size: str):
-    """The frames of a round: so many that no rest is left of the largest chunk, which would be recorded apart."""
+    """The frames of a round: a multiple of the largest chunk, because a smaller rest would be recorded separately."""
     largest = max(chunks_for(arguments.chunks, size))
     return frames_for(size, max(1, arguments.frames // largest) * largest)
 
@@ -235,7 +236,7 @@ def network_speeds(network, device, dtype, engines, arguments, report) -> None:
     precision, foreground = DTYPE_NAMES[dtype], not arguments.alpha_only
     report.head(
         "The network",
-        *("size (ratio)", "kind", "frames a second", "ms a frame", "against eager", "against TorchScript"),
+        *("size (ratio)", "kind", "frames per second", "ms per frame", "against eager", "against TorchScript"),
         *("ready s", "peak MB"),
     )
     for size in arguments.sizes:
@@ -256,14 +257,14 @@ def round_trips(network, device, dtype, engines, arguments, report) -> None:
     precision, foreground = DTYPE_NAMES[dtype], not arguments.alpha_only
     report.head(
         "There and back",
-        *("size (ratio)", "kind", "frames a second", "ms a frame", "against eager", "ready s", "peak MB"),
+        *("size (ratio)", "kind", "frames per second", "ms per frame", "against eager", "ready s", "peak MB"),
     )
     for size in arguments.sizes:
         ratio, frames = RATIOS[size], round_of(arguments, size)
         how = ratio, foreground
         eager = EagerEngine(network, device, dtype)
         kinds = {f"eager {precision}": there_and_back(eager, frames, *how, 1)}
-        for name in engines[:1]:  # the way is the same for all
+        for name in engines[:1]:  # the transfers are the same for all
             for chunk in chunks_for(arguments.chunks, size):
                 for overlaps in (False, True) if device.type == "cuda" else (False,):
                     engine = new_engine(name, network, device, dtype, overlaps)
@@ -273,16 +274,16 @@ def round_trips(network, device, dtype, engines, arguments, report) -> None:
 
 
 def kernels(device, arguments, report) -> None:
-    card = device.type == "cuda"
-    full_size = (triton_kernels() if card else None) or full_size_gpu
+    is_gpu = device.type == "cuda"
+    full_size = (triton_kernels() if is_gpu else None) or full_size_gpu
     by = "plain PyTorch" if full_size is full_size_gpu else "Triton"
-    count = COPIED if card else COPIED // 16
+    count = COPIED if is_gpu else COPIED // 16
     source = torch.zeros(count, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
-    rate = 2 * count / milliseconds_of(device, lambda: target.copy_(source), 10)  # bytes a millisecond
+    rate = 2 * count / milliseconds_of(device, lambda: target.copy_(source), 10)  # bytes per millisecond
     report.head(
-        f"The full-size pass by {by}; copies at {rate / 1e9:.3f} TB/s, read and written bytes counted",
-        *("size", "kernel", "bytes it must move, MB", "at that rate, us", "takes, us", "distance"),
+        f"The full-size pass by {by}; copy rate {rate / 1e9:.3f} TB/s (read and written bytes)",
+        *("size", "kernel", "bytes to move, MB", "at that rate, us", "takes, us", "distance"),
     )
     for size in arguments.sizes:
         frames = frames_for(size, 1).to(device)
@@ -290,7 +291,7 @@ def kernels(device, arguments, report) -> None:
         ratio = RATIOS[size]
         h, w = small_size(H, W, ratio)
         solved = torch.rand(1, 8, h, w, device=device)
-        used = min(1.0, 2 * ratio)  # of the rows and columns, those that the reduction looks at
+        used = min(1.0, 2 * ratio)  # share of the rows and columns that the reduction reads
         tasks = {
             "reduce": (3 * H * W * used + 12 * h * w, lambda f=frames, r=ratio: full_size.reduce(f, r)),
             "alpha": (4 * H * W + 8 * h * w, lambda f=frames, s=solved: full_size.apply(s, f, torch.uint8, False)),
@@ -317,21 +318,21 @@ def main(given: list[str] | None = None) -> None:
     arguments = parser.parse_args(given)
     device = torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        sys.exit("PyTorch finds no NVIDIA or AMD card here.")
+        sys.exit("PyTorch finds no NVIDIA or AMD GPU here.")
     started = time.perf_counter()
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     report = Report()
     what = "alpha" if arguments.alpha_only else "alpha and foreground"
     report(f"{datetime.date.today()}, {describe_device(device)}, PyTorch {torch.__version__}, 8-bit {what},")
-    report(f"{arguments.frames} frames a round, {arguments.rounds} rounds, medians")
+    report(f"{arguments.frames} frames per round, {arguments.rounds} rounds, medians")
     network = load_network(find_weights())
     engines = usable_engines(network, device, dtype, arguments.engines, report)
     network_speeds(network, device, dtype, engines, arguments, report)
     round_trips(network, device, dtype, engines, arguments, report)
     with torch.inference_mode():
         kernels(device, arguments, report)
-    report(f"\n{time.perf_counter() - started:.0f} s in all")
+    report(f"\n{time.perf_counter() - started:.0f} s in total")
     if arguments.save:
         print(f"saved as {report.save(arguments.save, name)}")
 

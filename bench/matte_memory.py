@@ -1,9 +1,9 @@
-"""Peak memory of `rvm-studio matte` for a short clip and one ten times as long: it must not grow.
+"""Peak memory of `rvm-studio matte` for a short clip and one ten times as long. It must not grow.
 
     python bench/matte_memory.py [--size 1080p] [--frames 60 600]
 
-Peak resident memory of the whole process (weights, network and codecs included), as the operating system counted it.
-Linux and macOS.
+The figure is the peak resident memory of the whole process (including weights, network and codecs) as reported by the
+operating system. Linux and macOS only.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for frames in arguments.frames:
             clip = Path(name) / f"{frames}.mp4"
-            # In a process of its own: a child's peak counts from what its parent had, up to its start.
+            # In a separate process, because a child's peak includes its parent's memory at its start.
             maker = multiprocessing.get_context("spawn").Process(
                 target=make_clip, args=(clip, SIZES[arguments.size], frames)
             )

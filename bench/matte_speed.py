@@ -1,10 +1,10 @@
-"""Frames per second of `rvm-studio matte` beside the plain loop (bench/plain_loop.py), H.264 in, green composite out.
+"""Frames per second of `rvm-studio matte` compared with a plain loop (bench/plain_loop.py); H.264 in, composite out.
 
     python bench/matte_speed.py [--sizes 1080p 4K] [--frames 24] [--rounds 3]
 
-Each run is a process of its own; the three kinds take turns (A B C A B C ...), medians and the median of the ratios
-round by round are printed. The plain loop runs with the default allocator, and with a tuned one by environment
-variables. Loading of Python and weights is not counted; the warm-up is off, so that all matte the same frames.
+Each run is a separate process. The three kinds take turns (A B C A B C ...); the results are medians, and the medians
+of the ratios round by round. The plain loop runs with the default allocator and, through environment variables, with a
+tuned one. Loading Python and the weights does not count; the warm-up is off, so that all kinds matte the same frames.
 """
 
 import argparse

@@ -1,16 +1,16 @@
-"""How many small faults, put into `core` one at a time, the tests notice. Needs: pip install cosmic-ray pytest-cov
+"""How many small faults in `core`, introduced one at a time, the tests notice. Needs: pip install cosmic-ray pytest-cov
 
     python bench/mutation_score.py [--sample 200] [--seed 1] [--files core/clips/resume.py ...] [--tests tests/core]
                                    [--map FILE] [--save FILE] [--seconds 300]
 
-A mutant is a copy of the package with one change: a number one off, a comparison, operator or condition turned, a loop
-or a call left out. The tests that run the changed line (the slow ones never) run on it until one fails; a mutant that
-none of them notices survives and is printed. Many of these are no fault at all (a longer time limit, another sentence);
-the others are promises without a test. What the tests run is measured under coverage; --map keeps that for later calls.
-With the same --save FILE a later call tries only the survivors of its sample again: after new tests, what they notice.
+A mutant is a copy of the package with one change: a number off by one, a comparison, operator or condition inverted, a
+loop or call removed. The tests that run the changed line (never the slow ones) run until one fails. A mutant that no
+test notices survives and is printed. Many survivors are not faults at all (a longer time limit, another message); the
+others show behaviour without a test. Coverage measures which lines the tests run; --map saves that for later calls.
+With the same --save FILE, a later call tries only the survivors of its sample again, to see what new tests notice.
 
-Nothing in the checkout changes: mutants live in a copy of it in the temporary folder. Annotations, assertions and
-TYPE_CHECKING blocks are left alone. Not on Windows, which has no fork.
+The checkout is not changed: mutants are made in a copy of it in the temporary folder. Annotations, assertions and
+TYPE_CHECKING blocks are not changed. Does not work on Windows, which has no fork.
 """
 
 import argparse
@@ -49,12 +49,12 @@ from cosmic_ray.operators.operator import Operator
 from cosmic_ray.plugins import get_operator, operator_names
 
 ROOT = Path(__file__).resolve().parent.parent
-# they need arguments; `is` for `==` is the same for most small numbers and names
+# operators that need arguments, or that change `==` to `is`, which is the same for most small numbers and names
 _LEFT_OUT = re.compile("Variable(Replacer|Inserter)$|_(Eq|NotEq|Lt|LtE|Gt|GtE)_Is(Not)?$")
 
 
 class RemoveCall(Operator):
-    """A call whose result nobody uses, such as `os.fsync(file)`, becomes `pass`."""
+    """Replaces a call whose result is not used, such as `os.fsync(file)`, by `pass`."""
 
     def mutation_positions(self, node):
         if node.type == "simple_stmt" and node.children[0].type in ("atom_expr", "power"):
@@ -74,12 +74,12 @@ class RemoveCall(Operator):
 
 @dataclass(frozen=True)
 class Place:
-    """Where one kind of change can be made. `name` is the same wherever the line stands, so that unrelated changes of
-    the file keep the sample."""
+    """Where one kind of change can be made. `name` does not depend on the line number, so that unrelated changes of the
+    file do not change the sample."""
 
-    file: str  # from the root
+    file: str  # relative to the root
     lines: tuple[int, int]  # first and last
-    in_function: bool  # else it runs at import, which some test happens to be the first to do
+    in_function: bool  # otherwise it runs on import, in whichever test imports the module first
     name: str
     variants: tuple[tuple[str, int], ...]  # (operator, its occurrence): `+` has eleven others
 
@@ -90,7 +90,7 @@ class Mutant:
     operator: str
     before: str
     after: str
-    code: str  # of the whole file
+    code: str  # the whole file
 
     def __str__(self) -> str:
         return f"{self.place.file}:{self.place.lines[0]} {self.operator}\n- {self.before}\n+ {self.after}"
@@ -103,7 +103,7 @@ def operators() -> dict[str, Operator]:
 
 
 def untouched(source: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """(line, column) from and to of annotations, assertions and what only type checkers read."""
+    """((line, column) of the start, of the end) of annotations, assertions and TYPE_CHECKING blocks."""
     parts: list[ast.AST | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.AnnAssign | ast.arg):
@@ -140,7 +140,7 @@ def places_of(file: str) -> list[Place]:
 
 
 def mutant_at(place: Place) -> Mutant | None:
-    """One of the place's variants, always the same."""
+    """One of the place's variants, always the same one."""
     source = (ROOT / place.file).read_text(encoding="utf-8")
     operator, occurrence = place.variants[digest(place.name) % len(place.variants)]
     code = mutate_code(source, operators()[operator], occurrence)
@@ -163,7 +163,7 @@ def sample(files: Sequence[str], count: int, seed: int) -> list[Mutant]:
 
 
 class Copy:
-    """The package in a folder where mutants may live, found before the installed one."""
+    """A copy of the package for the mutants, which is imported instead of the installed one."""
 
     def __init__(self, folder: Path):
         self.root = folder / "rvm_studio"
@@ -175,14 +175,14 @@ class Copy:
         self._folder = folder
         self._environment = {
             "RVM_REFERENCE": os.environ.get("RVM_REFERENCE") or str(ROOT.parent / "shared" / "reference"),
-            "PYTHONPATH": str(folder),  # of processes that tests start
-            "PYTHONDONTWRITEBYTECODE": "1",  # Python compares a file's second and size, which a mutant may share
+            "PYTHONPATH": str(folder),  # for processes that tests start
+            "PYTHONDONTWRITEBYTECODE": "1",  # a cached file is valid for the same size and second, even for a mutant
             "RVM_MODELS_DIR": str(folder / "models"),
             "COVERAGE_FILE": str(folder / "coverage"),
         }
 
     def pytest(self, arguments: Sequence[str], seconds: float | None = None) -> int | None:
-        """The exit code; None where it ran out of time. In a fork, for which PyTorch and so on are loaded already."""
+        """Runs pytest in a fork, in which PyTorch is loaded already. Returns the exit code, or None after a timeout."""
         child = os.fork()
         if child == 0:
             code = 70
@@ -211,9 +211,9 @@ class Copy:
             time.sleep(0.1)
 
     def covering(self, tests: Sequence[str], known: dict) -> dict:
-        """What the tests run, of those that pass: {"digests": {file: digest}, "seconds": {test: s}, "lines": {file:
-        {line: [tests]}}}. known: an earlier answer, kept for test files that are as they were then; as long as all of
-        core is."""
+        """What the passing tests run: {"digests": {file: digest}, "seconds": {test: s}, "lines": {file: {line:
+        [tests]}}}. known: an earlier result; it is reused for test files that have not changed, if core has not changed
+        either."""
         files = {file for test in tests for file in ([self.root / test] if test.endswith(".py") else [])}
         files |= {file for test in tests for file in (self.root / test).rglob("test_*.py")}
         digests = {file.relative_to(self.root).as_posix(): str(digest(file.read_text("utf-8"))) for file in files}
@@ -252,26 +252,26 @@ class Copy:
 
 
 def tests_for(mutant: Mutant, covered: dict) -> list[str]:
-    """Those that run the mutant's lines, the quickest first; of lines that run at import all tests of the module, and
-    where none is seen those of the folder."""
+    """The tests that run the mutant's lines, the quickest first. For lines that run on import, all tests of the module;
+    if there are none, those of the folder."""
     lines = covered["lines"].get(mutant.place.file, {})
     begin, last = mutant.place.lines
     tests = {test for line in range(begin, last + 1) for test in lines.get(str(line), [])}
     if not tests or not mutant.place.in_function:
         folder = Path(mutant.place.file).parent.as_posix()
         tests |= {test for named in lines.values() for test in named}
-        if folder != "core":  # what numba compiles is not seen by coverage
+        if folder != "core":  # coverage does not see code that numba compiles
             tests |= {test for test in covered["seconds"] if test.startswith(f"tests/{folder}/")}
     return sorted(tests, key=lambda test: (covered["seconds"][test], test))
 
 
 def end_of(mutant: Mutant, copy: Copy, covered: dict, seconds: float) -> Literal["killed", "out of time", ""]:
-    """How its tests noticed it; "" where they did not."""
+    """How the tests noticed the mutant; "" if they did not."""
     tests, file = tests_for(mutant, covered), copy.root / mutant.place.file
     before = file.read_text(encoding="utf-8")
     file.write_text(mutant.code, encoding="utf-8")
     try:
-        for some in (tests[:20], tests[20:]):  # most faults show at once, and the rest takes minutes
+        for some in (tests[:20], tests[20:]):  # the first tests notice most faults, and the others take minutes
             code = copy.pytest(["-x", "-p", "no:cov", *some], seconds) if some else 0
             if code != 0:
                 return "out of time" if code is None else "killed"
@@ -282,13 +282,13 @@ def end_of(mutant: Mutant, copy: Copy, covered: dict, seconds: float) -> Literal
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=int, default=200, metavar="N", help="mutants (default: 200)")
+    parser.add_argument("--sample", type=int, default=200, metavar="N", help="number of mutants (default: 200)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--files", nargs="+", metavar="FILE", help="from the root (default: all of core)")
+    parser.add_argument("--files", nargs="+", metavar="FILE", help="relative to the root (default: all of core)")
     parser.add_argument("--tests", nargs="+", default=["tests/core"], metavar="PATH")
-    parser.add_argument("--map", type=Path, help="keeps what the tests run; only changed test files are measured again")
-    parser.add_argument("--save", type=Path, help="keeps which mutants were killed; they are not tried again")
-    parser.add_argument("--seconds", type=float, default=300, help="a mutant's tests may take (default: 300)")
+    parser.add_argument("--map", type=Path, help="saves the coverage; only changed test files are measured again")
+    parser.add_argument("--save", type=Path, help="saves which mutants were killed; they are not tried again")
+    parser.add_argument("--seconds", type=float, default=300, help="time limit for a mutant's tests (default: 300)")
     options = parser.parse_args(arguments)
     files = options.files or sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "core").rglob("*.py"))
     chosen = sample(files, options.sample, options.seed)
@@ -314,8 +314,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unseen = sum(not tests_for(mutant, covered) for mutant in survivors)
     killed = len(chosen) - len(survivors)
     share = 100 * killed / max(1, len(chosen))
-    print(f"\n{killed} of {len(chosen)} noticed ({share:.1f} %), {late} of them by time alone")
-    print(f"{len(survivors)} survive, {unseen} of them where no test goes")
+    print(f"\n{killed} of {len(chosen)} noticed ({share:.1f} %), {late} of them only by a timeout")
+    print(f"{len(survivors)} survive, {unseen} of them in lines that no test runs")
     return 0
 
 

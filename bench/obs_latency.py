@@ -1,13 +1,13 @@
-"""How soon the OBS filter's worker answers, with the real network: milliseconds from handing a picture over until its
-matte is there, and mattes a second.
+"""Latency of the OBS filter's worker with the real network: milliseconds from sending a picture until its matte is
+there, and mattes per second.
 
     python bench/obs_latency.py [--sizes 640x360 1280x720] [--fps 30] [--seconds 10] [--clean-colours 50] [--obs]
 
-The worker is the process that OBS would start, on the device that it chooses; this script plays the filter over the
-real shared memory. "one at a time": each picture is sent when the last matte has come, so nothing waits. "at 30 fps":
-as a camera sends them; what the worker cannot keep up with is left out, and a picture may wait for the one before.
---obs: then the same clip in OBS without a screen (see obs_overhead.py), by its own figures: from the video frame in
-which a picture was captured to the one in which its matte is there, two video frames longer.
+The worker is the process that OBS would start, on the device that it chooses; this script acts as the filter, over the
+real shared memory. "one at a time": each picture is sent when the previous matte has arrived, so nothing waits. "at 30
+fps": pictures are sent as by a camera; a slow worker skips some, and a picture may wait for the previous one. --obs:
+then the same clip in OBS without a screen (see obs_overhead.py), as measured by the filter: from the video frame in
+which a picture was captured to that in which its matte is there, which is two video frames longer.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PICTURES = 12
 
 
 def pictures(width: int, height: int) -> list[bytes]:
-    """RGBA of the sample's first pictures, to and fro."""
+    """The sample's first pictures as RGBA, forwards and backwards."""
     with av.open(str(SAMPLE)) as container:
         frames = [frame for frame, _ in zip(container.decode(video=0), range(PICTURES), strict=False)]
     there = [frame.reformat(width, height, format="rgba", interpolation="BICUBIC").to_ndarray() for frame in frames]
@@ -43,7 +43,7 @@ def pictures(width: int, height: int) -> list[bytes]:
 
 
 class Bench:
-    """A worker, and a filter that is talking to it."""
+    """A worker and a filter that communicates with it."""
 
     def __init__(self, settings: dict):
         self.arena, self.settings, self.number = protocol.Arena.create(1), settings, 0
@@ -65,7 +65,7 @@ class Bench:
     def send(self) -> None:
         self.number += 1
         self.filter.write_picture(self.number, *self.size, next(self.stream), time_ns=time.monotonic_ns())
-        self.sent[self.number] = time.perf_counter()  # it is there for the worker from now on
+        self.sent[self.number] = time.perf_counter()  # from now on the worker can read it
 
     def receive(self) -> bool:
         now, mattes = time.perf_counter(), self.filter.read_mattes()
@@ -76,7 +76,7 @@ class Bench:
         end = time.monotonic() + LONGEST_WAIT
         while not self.receive():
             if self.process.poll() is not None or time.monotonic() > end:
-                sys.exit(f"no matte comes: {self.arena.read_status() or self.process.stderr.read().decode()}")
+                sys.exit(f"no matte arrived: {self.arena.read_status() or self.process.stderr.read().decode()}")
             time.sleep(0.0002)
 
     def one_at_a_time(self, seconds: float) -> None:
@@ -96,7 +96,7 @@ class Bench:
             time.sleep(0.0002)
 
     def measure(self, run, seconds: float, *arguments) -> tuple[float, float, float]:
-        """Mattes a second, and the 50th and 95th percentile of milliseconds."""
+        """(mattes per second, 50th and 95th percentile of the latency in milliseconds)."""
         run(WARM_UP, *arguments)
         self.latencies.clear()
         start = time.perf_counter()
@@ -118,7 +118,7 @@ def bench_worker(arguments, settings: dict) -> None:
             if size == arguments.sizes[0]:
                 time.sleep(0.2)  # until the status has been written
                 status = bench.arena.read_status()
-                print("{model}, {engine}, on {device}; colours cleaned: ".format(**status), end="")
+                print("{model}, {engine}, on {device}; decontaminate: ".format(**status), end="")
                 print(f"{settings['decontaminate']:.0%}")
                 print(f"{'':12}{'one at a time':^34}{f'at {arguments.fps:g} fps':^34}")
                 print(f"{'':12}" + f"{'mattes/s':>10}{'p50 ms':>10}{'p95 ms':>10}    " * 2, flush=True)
@@ -182,8 +182,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--model", default="mobilenetv3")
     parser.add_argument("--downsample", default="auto", choices=("auto", "portrait", "full_body"))
-    parser.add_argument("--clean-colours", type=int, default=50, metavar="PERCENT", help="as in the filter's settings")
-    parser.add_argument("--obs", action="store_true", help="then also in OBS")
+    parser.add_argument("--clean-colours", type=int, default=50, metavar="PERCENT", help="the setting Decontaminate")
+    parser.add_argument("--obs", action="store_true", help="then also measure in OBS")
     arguments = parser.parse_args()
     settings = {"model": arguments.model, "downsample": arguments.downsample}
     settings |= {"decontaminate": arguments.clean_colours / 100}

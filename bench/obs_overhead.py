@@ -1,12 +1,12 @@
-"""What the OBS filter costs OBS's graphics thread, beside no filter, in one run of OBS: p50 and p95 of a frame.
+"""Time that the OBS filter adds to OBS's graphics thread, measured in one run of OBS: p50 and p95 per frame.
 
     python bench/obs_overhead.py [--sizes 64x36 1920x1080] [--rounds 6] [--seconds 3] [--fps 30] [--at-most MS]
 
-OBS runs without a screen (Debian: obs-studio, xvfb, libgl1-mesa-dri). A still picture fills the canvas; the filter on
-it is switched off and on in turns, and OBS's own profiler is read before and after each turn. The worker answers at
-once with a full matte, in a process of its own, so what is left is the filter: capture, copy, upload, drawing.
-"whole frame" is all that the graphics thread does for a frame; "drawing" the part in which sources are drawn. With
-llvmpipe, which computes what a graphics card would do on the same cores, the filter's drawing counts in full.
+OBS runs without a screen (Debian: obs-studio, xvfb, libgl1-mesa-dri). A still picture fills the canvas. The filter on
+it is switched off and on alternately, and OBS's own profiler is read before and after each turn. The worker, in its own
+process, answers immediately with a full matte, so only the filter is measured: capture, copy, upload, drawing. "whole
+frame" is all work of the graphics thread for a frame; "drawing" is the part in which sources are drawn. With llvmpipe,
+which does a GPU's work on the CPU, the filter's drawing counts in full.
 """
 
 import argparse
@@ -37,7 +37,7 @@ libobs.profile_snapshot_free(snapshot)
 
 
 def read_profiler(obs) -> dict[str, Counter]:
-    """Since OBS's start: for each scope, how often it took how many microseconds."""
+    """For each scope, since the start of OBS: microseconds -> how often it took that long."""
     path = obs.folder / "profile.csv"
     obs.control(SNAPSHOT.format(path=str(path)))
     times = {scope: Counter() for scope in SCOPES}
@@ -50,7 +50,7 @@ def read_profiler(obs) -> dict[str, Counter]:
 
 
 def percentile(times: Counter, share: float) -> float:
-    """Milliseconds."""
+    """A percentile of the times, in milliseconds."""
     wanted = share * times.total()
     for microseconds in sorted(times):
         wanted -= times[microseconds]
@@ -60,7 +60,7 @@ def percentile(times: Counter, share: float) -> float:
 
 
 def measure(size: tuple[int, int], rounds: int, seconds: float, fps: int) -> dict[bool, dict[str, Counter]]:
-    """filter on? -> scope -> times"""
+    """Whether the filter is on -> scope -> times."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         script = copy_plugin(folder, (255, 0, ""))
@@ -84,7 +84,7 @@ def measure(size: tuple[int, int], rounds: int, seconds: float, fps: int) -> dic
 
 
 def report(size: tuple[int, int], found) -> float:
-    """Prints it; what the filter adds to a frame at the median, in milliseconds."""
+    """Prints the results. Returns the milliseconds that the filter adds to a frame, at the median."""
     for scope in SCOPES:
         for on in (False, True):
             times = found[on][scope]
@@ -100,7 +100,7 @@ def report(size: tuple[int, int], found) -> float:
 
 
 def exit_code(extras: list[float], at_most: float) -> int:
-    """1 where the filter adds more milliseconds than that to a frame."""
+    """1 if the filter adds more than `at_most` milliseconds to a frame, otherwise 0."""
     return int(max(extras) > at_most)
 
 

@@ -1,11 +1,11 @@
-"""What each stage of `rvm-studio matte` takes by itself, and the whole pipeline, in milliseconds a frame.
+"""Milliseconds per frame of each stage of `rvm-studio matte` on its own, and of the whole pipeline.
 
     python bench/pipeline_stages.py [--size 1080p] [--frames 48] [--rounds 3] [--formats prores vp9 ffv1 png h264]
 
-Decode: the file to the decoder's frames. Convert: these to RGB. Matte: RGB to the output's pictures, as the pipeline
-has the engine draw them. Encode: pictures to the finished file. Each runs alone, with all cores; the pipeline runs them
-at once, so it cannot beat the slowest, nor (printed beside it) their processor time shared out among the cores. Stages
-and pipeline take turns; medians.
+Decode: the file to the decoder's frames. Convert: these to RGB. Matte: RGB to the output's pictures, drawn by the
+engine as in the pipeline. Encode: pictures to the finished file. Each stage runs alone, with all cores. The pipeline
+runs them in parallel, so it cannot be faster than the slowest stage or than their total processor time divided by the
+cores, which is also printed. Stages and pipeline take turns; the results are medians.
 """
 
 import argparse
@@ -99,7 +99,7 @@ class Stages:
 
 
 def timed(task: Callable[[], None], frames: int) -> tuple[float, float]:
-    """Milliseconds a frame by the clock and of the processor."""
+    """Milliseconds per frame: (wall-clock time, processor time)."""
     started, used = time.perf_counter(), time.process_time()
     task()
     return 1000 * (time.perf_counter() - started) / frames, 1000 * (time.process_time() - used) / frames
@@ -115,7 +115,7 @@ def main() -> None:
     tune_process()
     engine = build_engine(load_network(find_weights()), choose_engine(torch.device("cpu")))
     cores, count = os.cpu_count() or 1, arguments.frames
-    print(f"{arguments.size}, {engine.name}, {cores} cores, {arguments.rounds} rounds, milliseconds a frame, medians")
+    print(f"{arguments.size}, {engine.name}, {cores} cores, {arguments.rounds} rounds, milliseconds per frame, medians")
     print(
         "| output | decode | convert | matte | encode | pipeline (fps) | to its slowest stage | all stages' processor "
         "time / cores | to that |"

@@ -1,4 +1,4 @@
-"""The plain way, which everything is compared with: one thread of Python, decode, eager float32 network, encode.
+"""The plain loop that other results are compared with: decode, eager float32 network, encode, in one Python thread.
 
     python bench/plain_loop.py CLIP OUTPUT.mp4 [--downsample RATIO]
 

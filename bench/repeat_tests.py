@@ -1,10 +1,10 @@
-"""Runs the tests again and again, the last times on a machine that is kept busy, and says which of them ever failed.
+"""Runs the tests repeatedly, the last times on a machine that is kept busy, and reports which of them ever failed.
 
     python bench/repeat_tests.py [--times 5] [--loaded 2] [PYTEST ARGUMENT ...]
 
-Without pytest arguments it is the whole suite, as `python install.py --test` runs it. Loaded: a busy loop on every core
-goes first, so that the tests get about a quarter of the machine. A test that failed in some of the runs is called
-flaky. Exit code 1 if anything failed in any run.
+Without pytest arguments it runs the whole suite like `python install.py --test`. Loaded: a busy loop runs on every core
+with a higher priority, so that the tests get about a quarter of the machine. A test that failed in some of the runs is
+called flaky. The exit code is 1 if anything failed in any run.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
-NICENESS = 5  # of the tests beside the busy loops: a third of a loop's share each
-NO_TESTS = 5  # pytest's exit code where nothing was selected
-TEXT = 2000  # characters shown of a failure
-# Ends with its input, which this script holds: also where the script is killed.
+NICENESS = 5  # of the tests, which gives them a third of a busy loop's share
+NO_TESTS = 5  # pytest's exit code if no test was selected
+TEXT = 2000  # characters of a failure that are shown
+# Ends when its standard input is closed, also if this script is killed.
 LOOP = """
 import os, threading
 threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
@@ -36,7 +36,7 @@ while True:
 
 @dataclass
 class Run:
-    """One run of all that is to be run. failures: what pytest said, by the test's name."""
+    """One run of the tests. failures: test name -> pytest's message."""
 
     loaded: bool
     tests: int = 0
@@ -45,7 +45,7 @@ class Run:
 
 
 def commands(arguments: list[str]) -> list[list[str]]:
-    """The arguments of each pytest that makes up one run."""
+    """The arguments of each call of pytest in one run."""
     if arguments:
         return [arguments]
     return [["-m", "alone"], ["-m", "not alone", "-n", str(min(4, CORES)), "--dist", "loadfile"]]
@@ -62,7 +62,7 @@ def busy_cores() -> Iterator[None]:
 
 
 def run_once(arguments: list[str], loaded: bool, folder: Path) -> Run:
-    """folder: for the output, one file a pytest."""
+    """folder: for the output, one file per call of pytest."""
     run, started = Run(loaded), time.monotonic()
     with busy_cores() if loaded else contextlib.nullcontext():
         for number, command in enumerate(commands(arguments)):
@@ -104,11 +104,11 @@ def table(runs: list[Run]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=5, help="how often in all")
-    parser.add_argument("--loaded", type=int, default=2, help="how many of them, the last ones, on a loaded machine")
+    parser.add_argument("--times", type=int, default=5, help="number of runs (default 5)")
+    parser.add_argument("--loaded", type=int, default=2, help="how many of them, the last ones, are loaded (default 2)")
     options, arguments = parser.parse_known_args()
     if not 0 <= options.loaded <= options.times or options.times < 1:
-        parser.error(f"--times {options.times} --loaded {options.loaded}: expected 1 or more, and no more loaded")
+        parser.error(f"--times {options.times} --loaded {options.loaded}: expected 1 or more runs, and no more loaded")
     runs = []
     folder = Path(tempfile.mkdtemp(prefix="repeat-tests-"))
     for number in range(options.times):

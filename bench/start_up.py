@@ -1,10 +1,11 @@
-"""Seconds that `rvm-studio matte` spends outside matting: start of the process, weights, compiled networks, files.
+"""Seconds that `rvm-studio matte` spends on other things than matting: process start, weights, networks, files.
 
     python bench/start_up.py [--size 1080p] [--rounds 5]
 
-A clip of one second (24 frames) and one of three are matted in turns, each in a process of its own, with warm caches (a
-first run is not counted). What a frame takes follows from the difference, and what is left of the short run without
-its 24 frames is the start-up. Medians. Then where the time of one start goes: modules, weights, engine, first frame.
+A clip of one second (24 frames) and one of three seconds are matted alternately, each in its own process, with warm
+caches (the first run does not count). The difference gives the time per frame; the time of the short run minus that of
+its 24 frames is the start-up time. The results are medians. Then the parts of one start are listed: modules, weights,
+engine, first frame.
 """
 
 import argparse
@@ -57,7 +58,7 @@ os._exit(0)
 
 
 def seconds_of(clip: Path, output: Path) -> tuple[float, float]:
-    """Of the whole process: by the clock, and of the processor."""
+    """Seconds of the whole process: (wall-clock time, processor time)."""
     command = [sys.executable, "-m", "rvm_studio", "matte", str(clip), "-o", str(output), "--overwrite"]
     started, before = time.perf_counter(), os.times()
     subprocess.run([*command, "--warm-up", "0", "--quiet"], check=True, capture_output=True)
@@ -84,11 +85,11 @@ def main() -> None:
         )
         print(f"outside matting: {outside:.2f} s ({used:.2f} s of processor time, which a busy machine changes less)")
         command = [sys.executable, "-c", PARTS, str(clips[0]), *map(str, SIZES[arguments.size])]
-        for _ in range(2):  # the first one may have to compile
+        for _ in range(2):  # the first run may have to compile
             done = subprocess.run([*command, str(time.time())], check=True, capture_output=True, text=True)
         print(done.stdout, end="")
         if importlib.util.find_spec("scipy"):
-            print("scipy is installed here, which users need not have: numba loads it, too (about 0.1 s)")
+            print("scipy is installed here, which users may not have; numba loads it (about 0.1 s)")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from .video.orientation import display_orientation
     from .video.output_formats import FORMATS as OUTPUT_FORMATS
     from .video.output_formats import format_for
-    from .video.picture_sequence import is_picture
+    from .video.picture_sequence import VIDEO_SUFFIXES, is_picture
     from .video.picture_spec import PictureSpec
     from .video.reader import ClipInfo, FrameReader, SourceFrame, check_source, open_reader
     from .video.writer import FrameWriter
@@ -97,7 +97,7 @@ _NAMES = {
     ".video.picture_spec": "PictureSpec",
     ".video.writer": "FrameWriter",
     ".clips.write_frames": "write_frames",
-    ".video.picture_sequence": "is_picture",
+    ".video.picture_sequence": "VIDEO_SUFFIXES is_picture",
     ".video.orientation": "display_orientation",
     ".video.container": "known open_to_read",
     ".video.color": "ColorTags ToRGB resolve_tags",
@@ -153,6 +153,7 @@ __all__ = [
     "OUTPUT_FORMATS",
     "STARTER_PATH",
     "STARTER_VARIANT",
+    "VIDEO_SUFFIXES",
     "WEIGHTS_CATALOGUE",
     "WEIGHTS_SUFFIXES",
     "Background",

@@ -1,7 +1,7 @@
-"""What install.py runs: sets up a Python environment, PyTorch, the package and its weights. Standard library only.
+"""The code of install.py: sets up a Python environment, PyTorch, the package and its weights. Standard library only.
 
-This file is read by Pythons that are too old for the others: nothing newer than Python 2.7 in it.
+Pythons that are too old for the other files run this one: it must be valid in Python 2.7.
 """
 
-OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)  # what the tests run with; pyproject.toml says the same
+OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)  # the versions that the tests run with; as in pyproject.toml
 PYTHONS = "Python 3.10 to 3.13"

@@ -1,4 +1,4 @@
-"""This folder and what it asks for: its place, its version, its requirements."""
+"""RVM Studio's folder: its location, its version, its requirements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-HERE = Path(os.path.abspath(__file__)).parent.parent  # links stay: custom_nodes may hold a link to this folder
+HERE = Path(os.path.abspath(__file__)).parent.parent  # not resolved: custom_nodes may contain a link to this folder
 
 
 def in_comfyui() -> bool:
@@ -20,12 +20,12 @@ def core_requirements() -> list:
 
 
 def all_extras() -> list:
-    """[(name, bounds)] of everything that an option, or a slow CPU, may ask for beside the core."""
+    """[(name, bounds)] of everything beyond the core that an option may install, or that speeds up a CPU."""
     return [x for extra in ("fast", "export", "train", "test") for x in extra_requirements(extra)]
 
 
 def extra_requirements(extra: str) -> list:
-    """[(name, bounds)] of an extra of pyproject; found by pattern, as Python 3.10 has no TOML reader."""
+    """[(name, bounds)] of an extra in pyproject.toml, read with a pattern because Python 3.10 has no TOML parser."""
     block = found(rf"(?ms)^{extra} = \[\n(.*?)^\]", pyproject()).group(1)
     return parse_requirements(re.findall(r'^\s*"([^"]+)"', block, re.MULTILINE))
 
@@ -50,13 +50,13 @@ def project_version() -> str:
 
 
 def release(version: str) -> tuple:
-    """(2, 13) of "2.13.0+cpu": the numbers before any suffix, without closing zeros, so that 2.4 equals 2.4.0."""
+    """(2, 13) for "2.13.0+cpu": the numbers before any suffix, without trailing zeros, so that 2.4 equals 2.4.0."""
     numbers = [int(number) for number in found(r"^\d+(\.\d+)*", version).group().split(".")]
     return tuple(numbers[: max((place for place, number in enumerate(numbers, 1) if number), default=0)])
 
 
 def satisfies(version: str | None, bounds: str) -> bool:
-    """Does an installed version meet bounds such as ">=14.2,<19"? None (not installed) never does."""
+    """Whether an installed version meets bounds such as ">=14.2,<19". None (not installed) never does."""
     signs = {"==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le}
     signs.update({">": operator.gt, "<": operator.lt})
     clauses = re.findall(r"([=!<>]+)\s*([\d.]+)", bounds)

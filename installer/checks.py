@@ -10,7 +10,7 @@ from .environment import Target, environ_for
 
 
 def use_reference_data() -> None:
-    """The tests' reference data beside the checkout, unless the variables say otherwise."""
+    """Uses the tests' reference data next to the checkout, unless the variables are set."""
     folder = checkout.HERE.parent / "shared" / "reference"
     if folder.is_dir():
         os.environ.setdefault("RVM_REFERENCE", str(folder))
@@ -18,9 +18,9 @@ def use_reference_data() -> None:
 
 
 def run_checks(target: Target, pytest_arguments: list) -> int:
-    """Lint, format, types, tests: all of them, whatever fails; pytest is last, so that its closing line is too.
+    """Runs lint, format, types and tests, even if one of them fails. pytest is last, so that its summary is, too.
 
-    Without arguments of one's own the tests' files are shared out among the cores, after those that need all of them.
+    Without pytest_arguments, the tests that need the whole machine run first; then the cores share the other files.
     """
     if pytest_arguments:
         tests = {"pytest": ["pytest", *pytest_arguments]}
@@ -39,7 +39,7 @@ def run_checks(target: Target, pytest_arguments: list) -> int:
             print(f"\nBefore pytest: {', '.join(failed) + ' failed' if failed else 'all checks passed'}")
         print(f"\n{name}", flush=True)
         command = [str(target.python), "-m", *command]
-        env = {"OMP_WAIT_POLICY": "PASSIVE", **environ_for(target.python)}  # no spinning while another test computes
+        env = {"OMP_WAIT_POLICY": "PASSIVE", **environ_for(target.python)}  # threads that wait must not use a core
         if subprocess.run(command, cwd=checkout.HERE, stdin=subprocess.DEVNULL, env=env).returncode != 0:
             failed.append(name)
     if failed:

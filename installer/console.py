@@ -1,4 +1,4 @@
-"""What the installer says and asks, and how it ends when something cannot be done."""
+"""The installer's messages, questions and errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOWS = os.name == "nt"
 
 
 class InstallError(Exception):
-    """Ends the run with one line that says what is wrong and what to do."""
+    """Ends the installer. The message, one line, says what is wrong and what to do."""
 
 
 def step(number: int, text: str) -> None:
@@ -26,7 +26,7 @@ def note(text: str) -> None:
 
 
 def shown(path: Path) -> str:
-    """The path as short as it can be typed from here."""
+    """The path, relative to the current folder if possible."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -34,12 +34,12 @@ def shown(path: Path) -> str:
 
 
 def typed(*words: str) -> str:
-    """A command as it can be typed into this system's shell."""
+    """A command, quoted for this system's shell."""
     return subprocess.list2cmdline(words) if WINDOWS else shlex.join(words)
 
 
 def install_command(*options: str) -> str:
-    """install.py with these options, by the interpreter that runs it now."""
+    """The command that runs install.py with these options and the current interpreter."""
     return typed(sys.executable, shown(checkout.HERE / "install.py"), *options)
 
 
@@ -47,20 +47,20 @@ def studio_command(scripts: str, *arguments: str) -> str:
     return typed(shown(Path(scripts) / ("rvm-studio.exe" if WINDOWS else "rvm-studio")), *arguments)
 
 
-def somebody_answers() -> bool:
+def can_ask() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def agreed(question: str, yes: bool, with_yes: str) -> bool:
-    """Whether to go on: `yes` (--yes), CI=true, or the answer of whoever sits there.
+    """Whether to continue: with `yes` (--yes), with CI=true, or if the user says so.
 
-    with_yes: the command that says yes at once. Raises InstallError where nobody can be asked.
+    with_yes: the command that needs no answer. Raises InstallError if there is no terminal to ask on.
     """
     print(f"\n{question}", flush=True)
     if yes or os.environ.get("CI", "").lower() in ("1", "true"):
-        note("continuing, by --yes" if yes else "continuing, as CI is set")
+        note("continuing because of --yes" if yes else "continuing because CI is set")
         return True
-    if not somebody_answers():
+    if not can_ask():
         raise InstallError(f"stopped before this download; nothing was installed. To install it: {with_yes}")
     try:
         return input("Continue? [y/N] ").strip().lower() in ("y", "yes")

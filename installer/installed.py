@@ -1,4 +1,4 @@
-"""What is installed in an environment, and whether it imports."""
+"""Finds out what is installed in an environment and whether it can be imported."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ for name, module in names:
         state["versions"][name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         state["versions"][name] = None
-        if name != "torch":  # a torch that some other tool brought may have no metadata, and must be seen
+        if name != "torch":  # a torch that another tool installed may lack metadata and must be found all the same
             continue
     try:
         if module:
             loaded = importlib.import_module(module)
         else:
-            record = metadata.distribution(name)  # its .files hides those that are gone, since Python 3.12
+            record = metadata.distribution(name)  # not its .files, which omits missing files since Python 3.12
             files = [row[0] for row in csv.reader((record.read_text("RECORD") or "").splitlines())]
             if not all(record.locate_file(file).exists() for file in files if not file.endswith(".pyc")):
-                raise FileNotFoundError("some of its files are gone")
+                raise FileNotFoundError("some of its files are missing")
         if name == "torch":
             state["versions"][name], state["cuda"] = str(loaded.__version__), loaded.version.cuda
     except Exception as error:
@@ -50,16 +50,16 @@ print("\nPROBE" + json.dumps(state))
 
 
 def look_into(python: Path, thoroughly: bool = False) -> SimpleNamespace:
-    """Finds, in the target interpreter, what is installed and whether it imports.
+    """Finds out in the target interpreter what is installed and whether it can be imported.
 
     Returns versions {distribution: version or None}, broken {distribution: what is wrong with it},
-    cuda (torch.version.cuda), editable (address of the editable install), scripts and prefix (folders).
-    torchvision's import takes longer than all else, so only its files are looked at, unless `thoroughly`.
+    cuda (torch.version.cuda), editable (URL of the editable install), scripts and prefix (folders).
+    Importing torchvision takes longer than everything else, so only its files are checked, unless `thoroughly`.
     """
     names = [["torch", "torch"]]
     names += [[name, {"pillow": "PIL"}.get(name, name)] for name, _ in checkout.core_requirements()]
     names += [["torchvision", "rvm_studio.core.network.torchvision_import" if thoroughly else None]]
-    names += [[name, None] for name, _ in checkout.all_extras()]  # those of training among them
+    names += [[name, None] for name, _ in checkout.all_extras()]
     code, lines = processes.run_quietly([str(python), "-c", PROBE, json.dumps(names)], environ_for(python))
     for line in lines:
         if line.startswith("PROBE"):

@@ -1,4 +1,4 @@
-"""Packages by pip: what the core needs, what makes a CPU fast, RVM Studio itself."""
+"""Installs packages with pip: those that the core needs, those that make a CPU fast, and RVM Studio itself."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .environment import Target, same_path
 
 
 def unmet(state, requirements: list) -> list:
-    """Names of those that are missing or too old."""
+    """Names of the requirements that are missing or too old."""
     return [name for name, bounds in requirements if not checkout.satisfies(state.versions[name], bounds)]
 
 
 def install_packages(target: Target, state, requirements: list) -> bool:
-    """Brings in what is missing or too old, repairs what does not import; returns whether anything was done."""
+    """Installs what is missing or too old and repairs what cannot be imported. Returns whether it changed anything."""
     lacking = unmet(state, requirements)
     broken = [name for name, _ in requirements if name in state.broken and name not in lacking]
     if lacking:
@@ -37,9 +37,9 @@ def install_packages(target: Target, state, requirements: list) -> bool:
 
 
 def fast_is_lacking(state) -> bool:
-    """Are OpenVINO or numba missing or broken where they would do the work?
+    """Whether OpenVINO or numba are missing or broken, on a machine that would use them.
 
-    Not for ComfyUI, whose memory management runs the network itself.
+    ComfyUI does not need them: there the network runs in PyTorch, under ComfyUI's memory management.
     """
     wanted = checkout.extra_requirements("fast")
     lacking = unmet(state, wanted) or any(name in state.broken for name, _ in wanted)
@@ -47,16 +47,16 @@ def fast_is_lacking(state) -> bool:
 
 
 def install_fast(target: Target, state) -> bool:
-    """OpenVINO and numba, where the CPU does the work; failing to get them is no error. Returns whether it installed.
+    """Installs OpenVINO and numba if the CPU does the work; a failure is not an error. Returns whether it installed.
 
-    The numpy that is there stays.
+    The installed version of numpy is kept.
     """
     if not fast_is_lacking(state):
         return False
     wanted = checkout.extra_requirements("fast")
     lacking = [name + bounds for name, bounds in wanted if name in unmet(state, wanted)]
     broken = [f"{name}=={state.versions[name]}" for name, _ in wanted if name in state.broken]
-    note("installing OpenVINO and numba, which make the CPU several times faster")
+    note("installing OpenVINO and numba, which make matting on the CPU several times faster")
     try:
         if broken:
             pip.pip_install(target.python, "--only-binary=:all:", "--force-reinstall", "--no-deps", *broken)
@@ -81,7 +81,7 @@ def install_studio(target: Target, state) -> bool:
 
 @contextlib.contextmanager
 def build_files_elsewhere() -> Iterator[None]:
-    """Has setuptools keep its rvm_studio.egg-info outside of a folder that is read-only; it is needed for a moment."""
+    """Makes setuptools put its temporary rvm_studio.egg-info elsewhere if RVM Studio's folder is read-only."""
     if os.access(checkout.HERE, os.W_OK):
         yield
         return

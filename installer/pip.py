@@ -1,4 +1,4 @@
-"""Running pip in an environment, with advice where it fails."""
+"""Runs pip in an environment and gives advice if it fails."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ CERTIFICATE = r"CERTIFICATE_VERIFY_FAILED|certificate verify failed|confirming t
 PIP_HINTS = (
     (
         r"No space left|Errno 28|not enough space|WinError 112",
-        "the disk is full: free some space there, or set TMPDIR to a folder on a larger disk",
+        "the disk is full: free some space, or set TMPDIR to a folder on a larger disk",
     ),
     (
         CERTIFICATE,
-        "a certificate could not be verified, as behind a company's proxy, or a virus scanner that reads HTTPS."
-        " Set PIP_CERT (for the weights also SSL_CERT_FILE) to the file with the company's certificates (.pem). pip"
-        " 24.2 and newer use the system's certificates by themselves, pip 23.3 to 24.1 if PIP_USE_FEATURE=truststore",
+        "a certificate could not be verified. This happens behind a company's proxy or a virus scanner that inspects"
+        " HTTPS. Set PIP_CERT (for the weights also SSL_CERT_FILE) to the file with the company's certificates (.pem)."
+        " pip 24.2 and newer use the system's certificates by default, pip 23.3 to 24.1 with"
+        " PIP_USE_FEATURE=truststore",
     ),
     (
         r"Failed to establish|Temporary failure in name|getaddrinfo|Connect.?Timeout|Max retries|ProxyError|"
@@ -29,14 +30,14 @@ PIP_HINTS = (
     ),
     (
         r"Long Path support|WinError 206|[Ff]ile ?name.*too long|Errno 36",
-        "a path is too long, on Windows longer than 260 characters: move this folder to a short place such as C:\\rvm,"
-        " or let Windows have long paths (set LongPathsEnabled to 1 in the registry, under"
+        "a path is too long (on Windows, longer than 260 characters): move this folder to a short path such as"
+        " C:\\rvm, or enable long paths in Windows (set LongPathsEnabled to 1 in the registry, under"
         " HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Control\\FileSystem)",
     ),
     (
         r"No matching distribution",
-        f"there is no build for this system. 64-bit {PYTHONS} is needed; on a Mac Apple silicon and macOS 14, on Linux"
-        " glibc 2.28",
+        f"there is no build for this system. RVM Studio needs 64-bit {PYTHONS}; on a Mac also Apple silicon and"
+        " macOS 14, on Linux also glibc 2.28",
     ),
     (r"externally-managed", "this Python belongs to the system: run install.py in a virtual environment"),
     (r"Permission denied|Access is denied|WinError (5|32)", "no permission, or a file is in use (ComfyUI, OBS?)"),
@@ -44,7 +45,7 @@ PIP_HINTS = (
 
 
 def pip_install(python: Path, *arguments: str) -> None:
-    """`pip install`, quiet but for large downloads; shows pip's last lines if it fails."""
+    """Runs `pip install`, printing only large downloads, and pip's last lines if it fails. Raises InstallError."""
     ensure_pip(python)
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *arguments]
     code, lines = processes.run_quietly(
@@ -61,7 +62,7 @@ def ensure_pip(python: Path) -> None:
         return
     code, lines = processes.run_quietly([str(python), "-m", "ensurepip", "--upgrade"], environ_for(python))
     if code != 0:
-        raise InstallError(f"{python} has no pip, and ensurepip failed ({lines[-1]}). Install pip there first.")
+        raise InstallError(f"{python} has no pip, and ensurepip failed ({lines[-1]}). Install pip for it first.")
 
 
 def hint(lines: list) -> str:
@@ -70,11 +71,11 @@ def hint(lines: list) -> str:
 
 
 def versions(python: Path, package: str, *options: str) -> tuple:
-    """(the versions that pip finds for this Python, why an index could not be read or "").
+    """(the versions that pip finds for this Python, why the index could not be read or "").
 
-    pip itself is asked, as it is what will download: with its proxies, certificates and mirrors.
+    Uses pip itself, so that its proxies, certificates and mirrors apply.
     """
-    ensure_pip(python)  # the environment may be made by another tool (uv), or damaged
+    ensure_pip(python)  # the environment may have been made by another tool (uv) or be damaged
     command = [str(python), "-m", "pip", "index", "versions", package, "-vv", "--disable-pip-version-check"]
     command += ["--no-input", "--timeout", "5", "--retries", "0", *options]
     _, lines = processes.run_quietly(command, environ_for(python), keep=r"^Available versions|^Could not fetch URL")
@@ -85,18 +86,18 @@ def versions(python: Path, package: str, *options: str) -> tuple:
 
 
 def reason(failure: str) -> str:
-    """pip's words for why it could not read an index, shorter."""
+    """pip's reason for not reading an index, shortened."""
     if re.search(CERTIFICATE, failure):
         return "its certificate could not be verified"
     if re.search(r"Name or service not known|Temporary failure in name|getaddrinfo|nodename nor servname", failure):
-        return "its name was not found"
+        return "its host name was not found"
     if re.search(r"timed out", failure, re.IGNORECASE):
         return "it does not answer"
     return re.sub(r"<[^>]*>:? ?", "", failure.rpartition("Caused by ")[2] or failure).strip(" ()")
 
 
 def cache_folder(python: Path) -> Path | None:
-    """Where pip keeps what it has downloaded; None where it does not."""
+    """The folder of pip's download cache, or None if it has none."""
     code, lines = processes.run_quietly([str(python), "-m", "pip", "cache", "dir"], environ_for(python))
     folder = Path(lines[-1])
     return folder if code == 0 and folder.is_absolute() else None

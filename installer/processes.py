@@ -1,4 +1,4 @@
-"""Other programs, run without their chatter."""
+"""Runs other programs without showing all their output."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .console import note
 
 
 def run_quietly(command: list, env, show: str | None = None, keep: str | None = None) -> tuple:
-    """(exit code, lines of stdout and stderr: the last hundred, or those in which the pattern `keep` is found).
+    """(exit code, the last hundred lines of stdout and stderr; with the pattern `keep`, only of lines that match it).
 
-    What the pattern `show` finds is printed as it comes. The program can ask nothing: its stdin is empty.
+    Matches of the pattern `show` are printed as downloads while the program runs. Its standard input is empty.
     """
     lines = []
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""How much is downloaded and how much disk space it takes: said, and looked for, before anything begins."""
+"""The size of the downloads and of what is installed; checks the disk space before anything is installed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Size(NamedTuple):
     installed: float
 
 
-# Measured on Linux with Python 3.11 (CPU) and 3.13 (CUDA 13), rounded up. Elsewhere less, but for Windows' CUDA builds,
-# whose one large file holds what are many on Linux.
+# Measured on Linux with Python 3.11 (CPU) and 3.13 (CUDA 13), rounded up. Other systems need less, except for Windows'
+# CUDA builds, which contain in one file what Linux gets as several packages.
 CORE = Size(0.1, 0.3)
 FAST = Size(0.15, 0.4)
 EXTRAS = {"export": Size(0.1, 0.2), "train": Size(0.1, 0.2), "test": Size(0.2, 0.5)}
 TORCH_CPU = Size(0.25, 0.9)
 TORCH_CUDA = Size(2.8, 4.8)
 
-UNPACKING = 0.3  # minutes a gigabyte
-AT_100_MBIT = 1.35  # minutes a gigabyte
+UNPACKING = 0.3  # minutes per gigabyte
+AT_100_MBIT = 1.35  # minutes per gigabyte
 
 
 def total(sizes: list) -> Size:
@@ -44,7 +44,7 @@ def describe(size: Size) -> str:
 
 
 class Need(NamedTuple):
-    """Room that is needed in a folder."""
+    """Disk space that is needed in a folder."""
 
     what: str
     folder: Path
@@ -52,16 +52,16 @@ class Need(NamedTuple):
     remedy: str
 
 
-def make_sure_of_room(python: Path, environment: Path, size: Size) -> None:
-    """Raises InstallError where the disks lack room for it. Without room for pip's cache, pip runs without one."""
+def require_space(python: Path, environment: Path, size: Size) -> None:
+    """Raises InstallError if there is too little disk space. If only pip's cache does not fit, turns the cache off."""
     needs = [
-        Need("the environment", environment, size.installed, "--venv FOLDER puts the environment elsewhere"),
+        Need("the environment", environment, size.installed, "--venv FOLDER moves the environment"),
         Need("pip's temporary files", Path(tempfile.gettempdir()), size.download, "TMPDIR=FOLDER moves those files"),
     ]
     cache = pip.cache_folder(python)
     with_cache = [*needs, Need("pip's cache", cache, size.download, "")] if cache else needs
     if cache and missing(with_cache) and not missing(needs):
-        note(f"pip's cache in {cache} is not filled: the disk lacks room for it")
+        note(f"pip's cache in {cache} is not used: the disk has too little space for it")
         os.environ["PIP_NO_CACHE_DIR"] = "1"
         return
     if problems := missing(needs):
@@ -69,7 +69,7 @@ def make_sure_of_room(python: Path, environment: Path, size: Size) -> None:
 
 
 def missing(needs: list) -> list:
-    """A sentence for each disk that has too little room for what is to come onto it."""
+    """A message for each disk that has too little space."""
     disks = {}
     for need in needs:
         folder = existing(need.folder)
@@ -93,5 +93,5 @@ def disk_of(folder: Path) -> int:
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or its nearest parent that exists."""
     return next(place for place in (folder, *folder.parents) if place.exists())

@@ -1,4 +1,4 @@
-"""RVM Studio itself, once it is installed: its weights, its commands, and whether it mattes."""
+"""Runs the installed RVM Studio: fetches its weights, runs its commands, and checks that it mattes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def fetch_weights(target: Target, options: argparse.Namespace, later: str, warni
     step(5, "Weights: mobilenetv3")
     mirror = ["--mirror", options.mirror] if options.mirror else []
     if run_studio(target, "weights", "fetch", "mobilenetv3", *mirror) != 0:
-        warnings.append(f"The weights could not be downloaded. Later: {later}")
+        warnings.append(f"The weights could not be downloaded. Try again later: {later}")
 
 
 def matte_two_frames(target: Target) -> SimpleNamespace:
-    """Has the installed product matte two frames of the bundled sample, and returns what it found: `engine`, and
-    `weights`, a path or "starter". Raises InstallError with what failed."""
+    """Mattes two frames of the bundled sample with the installed product. Returns its `engine` and `weights` (a path or
+    "starter"). Raises InstallError with the step that failed."""
     step(6, "Check: matting two frames of the sample")
     command = studio_process(target, "check", "--json")
     answer = subprocess.run(
@@ -36,8 +36,8 @@ def matte_two_frames(target: Target) -> SimpleNamespace:
         env=environ_for(target.python),
     )
     lines = answer.stdout.decode(errors="replace").splitlines() or [f"it ended with exit code {answer.returncode}"]
-    said = [json.loads(line) for line in lines if line.startswith('{"event"')]
-    found = said[-1] if said else {"event": "failed", "step": "starting", "reason": lines[-1]}
+    events = [json.loads(line) for line in lines if line.startswith('{"event"')]
+    found = events[-1] if events else {"event": "failed", "step": "starting", "reason": lines[-1]}
     if found["event"] != "works":
         raise InstallError(f"everything is installed, but {found['step']} does not work: {found['reason']}")
     note(f"engine {found['engine']}")

@@ -1,9 +1,10 @@
-"""Which Python computes the mattes, and how it is started: the environment that install.py made, never OBS's own.
+"""Finds and starts the Python that computes the mattes: that of the environment made by install.py, never OBS's own.
 
-`install.py --obs` notes beside this file, in NOTES: the environment's interpreter, the variables that it was set up
-with (OBS, started from a menu, does not know what a terminal knows), and the SHA-256 of each file of this folder.
+`install.py --obs` writes a file NOTES into this folder. It holds the environment's interpreter, the variables that were
+set during the installation (OBS, started from a menu, does not see a terminal's variables), and the SHA-256 of each
+file in this folder.
 
-The standard library only, Python 3.6 and later: this runs inside OBS.
+Uses only the standard library; works with Python 3.6 and later, because it runs inside OBS.
 """
 
 import json
@@ -14,18 +15,18 @@ NOTES = "rvm_environment.json"
 WORKER = "rvm_worker.py"
 KEPT_VARIABLES = ("RVM_WEIGHTS", "RVM_MODELS_DIR", "RVM_MIRROR")
 
-# of CreateProcess: no console window; the system prefers OBS's threads
+# flags of CreateProcess: no console window; a lower priority than that of OBS
 CREATE_NO_WINDOW, BELOW_NORMAL_PRIORITY_CLASS = 0x08000000, 0x00004000
 
 
 def find_python(script_folder):
-    """The interpreter to run the worker with: RVM_PYTHON, else the noted one, else the `.venv` of the checkout that the
-    folder lies in. Raises RuntimeError with a sentence that says what to do."""
+    """The interpreter for the worker: RVM_PYTHON, or the one in the notes, or that of the checkout's `.venv`. Raises
+    RuntimeError with a message that says what to do."""
     named = os.environ.get("RVM_PYTHON")
     if named:
         if os.path.isfile(named):
             return named
-        raise RuntimeError(f"RVM_PYTHON names {named}, which is not there. Correct the variable, or remove it.")
+        raise RuntimeError(f"RVM_PYTHON is {named}, which does not exist. Correct or remove the variable.")
     noted = read_notes(script_folder).get("python")
     checkout = os.path.dirname(os.path.realpath(script_folder))
     places = [noted] if isinstance(noted, str) else []
@@ -41,8 +42,8 @@ def _advice(places, installer):
     sandbox = "Flatpak" if os.path.exists("/.flatpak-info") else "Snap" if os.environ.get("SNAP") else ""
     if sandbox:
         return (
-            f"No Python is to be seen at {missing}: this OBS is a {sandbox}, which programs of the system are hidden"
-            " from. Use your distribution's package of OBS instead."
+            f"There is no Python at {missing}: this OBS is a {sandbox}, which cannot see the system's programs. Use"
+            " your distribution's OBS package instead."
         )
     python = "py" if sys.platform == "win32" else "python3"
     if os.path.isfile(installer):
@@ -57,7 +58,7 @@ def venv_python(folder):
 
 
 def read_notes(script_folder):
-    """What install.py noted: python, variables, files. Empty where there are no notes, or none that can be read."""
+    """The notes of install.py: python, variables, files. Empty if there are none or they cannot be read."""
     try:
         with open(os.path.join(script_folder, NOTES), encoding="utf-8") as file:
             notes = json.load(file)
@@ -67,9 +68,9 @@ def read_notes(script_folder):
 
 
 def worker_command(python, *arguments):
-    """(argv, env, options of subprocess.Popen) that start the worker beside this file with the arena's name.
+    """(argv, env, options of subprocess.Popen) to start the worker with these arguments.
 
-    Nothing of OBS's own Python goes along: its variables would have the other one load the wrong modules.
+    The variables of OBS's own Python are removed: they would make the worker's Python load the wrong modules.
     """
     folder = os.path.dirname(os.path.abspath(__file__))
     env = {name: value for name, value in os.environ.items() if not _names_another_python(name)}
@@ -85,5 +86,5 @@ def worker_command(python, *arguments):
 
 
 def _names_another_python(name):
-    name = name.upper()  # Windows does not tell PythonPath from PYTHONPATH
+    name = name.upper()  # Windows ignores case: PythonPath is PYTHONPATH
     return name.startswith("PYTHON") or name in ("VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT", "__PYVENV_LAUNCHER__")

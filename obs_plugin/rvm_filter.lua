@@ -1,32 +1,32 @@
 -- The filter "RVM Matte", inside OBS. rvm_obs.py loads this file and passes the shared memory (rvm_frame_protocol.py).
 --
--- Once per video frame, when the filter is drawn: the source is drawn into a texture of the ring; the texture of the
--- previous frame, which the graphics card has copied back meanwhile, goes into the shared memory; mattes that have
--- arrived are uploaded beside the texture of the picture they were made from. What is drawn is always such a pair.
+-- When the filter is drawn for a new video frame, it draws the source into a texture of the ring. It writes the
+-- previous frame's texture, which the GPU has copied back by now, to the shared memory. It uploads the mattes that have
+-- arrived, each next to the texture of its picture. The output is always drawn from such a pair.
 --
 -- This file loads its parts: rvm_filter_settings.lua (settings and dialog), rvm_filter_memory.lua (shared memory),
 -- rvm_filter_drawing.lua (graphics) and rvm_filter_timing.lua (which pair is shown when).
 --
--- Rules that keep OBS alive (each was a crash or a freeze):
--- - What may draw other sources, or come back to these files, is called through obslua, never through FFI.
--- - No graphics calls in create, destroy and update: what is to be freed is put on a list and freed while drawing.
--- - get_width and get_height are there, since a Lua source without them is 0x0.
+-- Rules that keep OBS running (each one is from a crash or a freeze):
+-- - Functions that may draw other sources, or call back into these files, are called through obslua, never through FFI.
+-- - No graphics calls in create, destroy and update: objects to be freed go on a list and are freed while drawing.
+-- - get_width and get_height are defined, because a Lua source without them is 0x0.
 -- - Target and parent may be missing while a filter is being removed.
--- - OBS's own error() only writes to the log and returns: assert() is what stops.
+-- - OBS's error() only writes to the log and returns; assert() stops.
 
 local obs = obslua
 local ffi = require("ffi")
 local bit = require("bit")
-jit.off() -- an FFI call may end up in another filter of this file, which compiled code does not survive
+jit.off() -- an FFI call may call back into another filter of this file, which crashes compiled code
 
-local GAP = 1e9 -- ns without being drawn after which the last pictures are of the past
+local GAP = 1e9 -- ns without being drawn after which earlier pictures are discarded
 local RING_LIMIT = 48 -- textures
 local ASYNC_OR_CUSTOM_DRAW = 12 -- output flags of a source
 
--- libobs' constants that obslua does not name alike in all versions
+-- constants of libobs whose names in obslua differ between versions
 local GS = { R8 = 2, RGBA = 3, RGBA16F = 9, DYNAMIC = 2, ZERO = 0, ONE = 1, SRC_ALPHA = 4, INV_SRC_ALPHA = 5 }
 
--- all that this file and its parts call through FFI
+-- everything that this file and its parts call through FFI
 ffi.cdef([[
 typedef struct { void *type; int own; void *pointer; } rvm_swig;
 typedef struct { float x, y, z, w; } rvm_vector;
@@ -60,16 +60,16 @@ void gs_enable_framebuffer_srgb(bool); bool gs_framebuffer_srgb_enabled(void);
 ]])
 local C = ffi.os == "Windows" and ffi.load("obs") or ffi.C
 
--- The protocol's numbers and the memory, once the script is loaded: slot_count, slot_bytes, page, ..., base, header.
+-- Set when the script is loaded: the protocol's constants (slot_count, page, ...) and the memory (base, header).
 local P = {}
 
--- Runs a part of this file and returns its result. libobs reads the file: on Windows Lua's own functions (io.open, and
--- so dofile and require) cannot open a path with letters outside the system's code page. Nothing is cached: Reload
--- reads all files again.
+-- Runs a part of this file and returns its result. libobs reads the file, because on Windows Lua's own functions
+-- (io.open, and thus dofile and require) cannot open a path with characters outside the system's code page. Nothing is
+-- cached, so that Reload reads all files again.
 local function part(name, ...)
   local path = script_path() .. name
   local bytes = C.os_quick_read_utf8_file(path)
-  assert(bytes ~= nil, path .. " is missing or cannot be read. All files of obs_plugin belong in one folder.")
+  assert(bytes ~= nil, path .. " is missing or cannot be read. Keep all files of obs_plugin in one folder.")
   local text = ffi.string(bytes)
   C.bfree(bytes)
   return assert(loadstring(text, "@" .. name))(...)
@@ -86,8 +86,8 @@ local mapped, linesize = ffi.new("uint8_t *[1]"), ffi.new("uint32_t[1]")
 local function pointer(object) return ffi.cast("rvm_swig *", object).pointer end
 
 -- The ring ---------------------------------------------------------------------------------------------------------
--- An entry: render and its texture, number, time; count once it is published; matted once its matte is in `matte` (and
--- its correction in `correction`, if it has one).
+-- An entry has render and its texture, number and time. count is set when it is published, matted when its matte is in
+-- `matte` (and its correction, if any, in `correction`).
 
 local function forget_pairs(d)
   for _, entry in ipairs(d.ring) do entry.matted, entry.number, entry.count = false, 0, nil end
@@ -122,8 +122,8 @@ local function resize(d, width, height)
   d.delay, d.started, d.mattes_seen = 0, nil, 0
 end
 
--- Whether nobody will ask for this entry again: not shown, not on its way to the worker, not at the worker, and, with a
--- matte, not waiting for its turn.
+-- Whether the entry is no longer needed: it is not shown, not on its way to the worker, not in work there, and, if it
+-- has a matte, not waiting to be shown.
 local function is_spent(d, entry)
   if entry == d.shown or entry == d.waiting_stage then return false end
   if entry.number == 0 then return true end
@@ -160,7 +160,7 @@ local function capture(d, target, parent)
   return entry
 end
 
--- Has the graphics card copy the entry's picture; the one of the call before has arrived and is published.
+-- Makes the GPU copy the entry's picture; publishes the picture of the previous call, which has arrived by now.
 local function hand_over(d, entry)
   local before, stage = d.waiting_stage, d.stage_index or 1
   local texture = entry and entry.texture
@@ -176,7 +176,7 @@ local function hand_over(d, entry)
   d.stage_index = 3 - stage
 end
 
--- Uploads the matte in a block to its picture's entry, and returns the entry if both are still there.
+-- Uploads the matte in a block to its picture's entry. Returns the entry, or nil if one of them is gone.
 local function receive(d, block, count)
   local h = ffi.cast("rvm_matte *", block)
   memory.fence()
@@ -204,7 +204,7 @@ local function receive(d, block, count)
   return entry.matted and entry or nil
 end
 
--- Once a video frame.
+-- Called once per video frame.
 local function tick(d, target, parent, width, height, now)
   local before = d.now
   d.now = now
@@ -315,12 +315,12 @@ local function target_size(measure)
   end
 end
 
-function script_description() return "Part of RVM Matte. Remove this file and add rvm_obs.py." end
+function script_description() return "Part of RVM Matte. Remove this file from the list and add rvm_obs.py." end
 
 function script_load(data)
   local address = obs.obs_data_get_string(data, "address")
   if address == "" then
-    print("rvm_filter.lua does not work on its own. Remove it and add rvm_obs.py.")
+    print("rvm_filter.lua does not work on its own. Remove it from the list and add rvm_obs.py.")
     return
   end
   ffi.cdef(obs.obs_data_get_string(data, "layout"))

@@ -1,6 +1,5 @@
--- What the filter does on the graphics card: textures are filled and drawn with rvm_filter.effect. A part of
--- rvm_filter.lua, which loads this file and declares the functions of C. All of it is called while the filter is drawn,
--- except free_later.
+-- The filter's work on the GPU: fills and draws textures with rvm_filter.effect. A part of rvm_filter.lua, which loads
+-- this file and declares the functions of C. Everything but free_later may only be called while the filter is drawn.
 
 local C, GS = ... -- libobs; its constants
 local ffi = require("ffi")
@@ -21,7 +20,7 @@ local function free_now()
   end
 end
 
-local effect -- of all filters: param and technique by name, or false if it cannot be had
+local effect -- shared by all filters: param and technique by name; false if it cannot be loaded
 
 local function load_effect(file)
   local failure = ffi.new("char *[1]")
@@ -44,7 +43,7 @@ local function load_effect(file)
   end
 end
 
--- Loads the effect at the first call; returns whether there is one.
+-- Loads the effect on the first call. Returns whether there is one.
 local function prepare(effect_file)
   if effect == nil then load_effect(effect_file) end
   return effect ~= false
@@ -61,8 +60,8 @@ local function set_vector(name, x, y, z, w)
   set(effect.param[name], vector)
 end
 
--- Draws a rectangle of width x height with a technique. in_light: `image` is read, and the target written, as linear
--- light of sRGB numbers; otherwise the numbers stay as they are.
+-- Draws a rectangle of width x height with a technique. in_light: `image` is converted from sRGB to linear light, and
+-- the result back to sRGB; otherwise the values are used as they are.
 local function fill(technique, image, width, height, in_light)
   local before = C.gs_framebuffer_srgb_enabled()
   C.gs_enable_framebuffer_srgb(in_light)
@@ -81,7 +80,7 @@ local function fill(technique, image, width, height, in_light)
   C.gs_enable_framebuffer_srgb(before)
 end
 
--- Calls draw() with a cleared texture of width x height as the target; returns the texture or nil.
+-- Calls draw() with a cleared texture of width x height as the target. Returns the texture or nil.
 local function draw_into(render, width, height, draw)
   C.gs_texrender_reset(render)
   if not C.gs_texrender_begin(render, width, height) then return nil end
@@ -95,7 +94,7 @@ local function draw_into(render, width, height, draw)
   return texture ~= nil and texture or nil
 end
 
--- Fills a texture of width x height by a technique; returns it or nil.
+-- Fills a texture of width x height with a technique. Returns the texture or nil.
 local function fill_into(render, technique, image, width, height, in_light)
   return draw_into(render, width, height, function()
     C.gs_blend_function(GS.ONE, GS.ZERO)
@@ -103,7 +102,7 @@ local function fill_into(render, technique, image, width, height, in_light)
   end)
 end
 
--- The texture with the data in it: the one that is there, or a new one if the size is another.
+-- Uploads the data to the texture, or to a new one if there is none or the size has changed. Returns the texture.
 local function uploaded(texture, kind, data, width, height, old_width, old_height)
   if texture == nil or width ~= old_width or height ~= old_height then
     free_later("gs_texture_destroy", texture)
@@ -113,8 +112,8 @@ local function uploaded(texture, kind, data, width, height, old_width, old_heigh
   return texture
 end
 
--- The background of an entry, blurred, as a small texture: halved until about 270 rows are left, then blurred both
--- ways.
+-- The blurred background of an entry, as a small texture: halved until about 270 rows are left, then blurred
+-- horizontally and vertically.
 local function blurred_background(d, picture, matted)
   if d.blurred_of == picture.number then return d.blurred end
   local width, height = math.ceil(d.width / 2), math.ceil(d.height / 2)
@@ -148,7 +147,7 @@ local function draw_behind(d)
   end
   if d.image == nil then return end
   local wide, high = C.gs_texture_get_width(d.image), C.gs_texture_get_height(d.image)
-  local x, y = 1, 1 -- the part of it that is seen: all of it one way, the middle the other way
+  local x, y = 1, 1 -- the visible part: everything in one direction, the middle in the other
   if wide * d.height > high * d.width then
     x = high * d.width / (wide * d.height)
   else
@@ -164,8 +163,8 @@ local function light(byte) -- sRGB to linear light
   return coded <= 0.04045 and coded / 12.92 or ((coded + 0.055) / 1.055) ^ 2.4
 end
 
--- Draws the filter's output: with the picture of one entry of the ring and the matte of another, or without them only
--- what is behind.
+-- Draws the filter's output: the picture of one entry of the ring with the matte of another or, without them, only the
+-- new background.
 local function draw(d, picture, matted)
   C.gs_blend_state_push()
   if d.output == "blur" and picture then

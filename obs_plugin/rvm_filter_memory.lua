@@ -1,17 +1,17 @@
 -- The filter's side of the shared memory (rvm_frame_protocol.py): slots, settings and pictures. A part of
 -- rvm_filter.lua, which loads this file.
 
-local C, P = ... -- libobs; the protocol's numbers and the memory
+local C, P = ... -- libobs; the protocol's constants and memory
 local ffi = require("ffi")
 local bit = require("bit")
 local obs = obslua
 
-local owners = {} -- slot index -> the filter that has it
+local owners = {} -- slot index -> the filter that uses it
 local last_instance = 0
 
 local fence = function() end -- Intel's and AMD's processors write in order
 if jit.arch ~= "x64" and jit.arch ~= "x86" then
-  local counted -- two counts in either direction: an atomic operation each
+  local counted -- an object whose reference count is changed: every change is an atomic operation
   fence = function()
     counted = counted or C.obs_data_create()
     C.obs_data_addref(counted)
@@ -21,7 +21,7 @@ if jit.arch ~= "x64" and jit.arch ~= "x86" then
   end
 end
 
--- The settings, as JSON, for the worker; of a filter without a slot nobody reads them.
+-- Writes the settings, as JSON, for the worker. Does nothing if the filter has no slot.
 local function write_text(d, text)
   local c = d.control
   if not c or #text > ffi.sizeof(c.settings) then return end
@@ -41,7 +41,7 @@ local function give_back(d)
   d.slot, d.control = nil, nil
 end
 
--- The first free slot, else that of a filter which has not been drawn for two seconds.
+-- Claims the first free slot, or that of a filter that has not been drawn for two seconds. Returns whether it got one.
 local function claim(d, now)
   local index
   for i = 0, P.slot_count - 1 do
@@ -75,7 +75,7 @@ local function claim(d, now)
   return true
 end
 
--- A picture of the filter, whose entry of the ring gets the count under which the worker may read it.
+-- Publishes a picture of the filter. Its entry of the ring gets the count under which the worker can read it.
 local function publish(d, entry, data, row_bytes)
   local c, width, height = d.control, d.sent_width, d.sent_height
   local count = tonumber(c.picture_count) + 1

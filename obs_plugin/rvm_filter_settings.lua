@@ -1,11 +1,11 @@
--- The settings of the filter: one table of them with all texts, and from it the defaults, the dialog, and how they are
--- read. A part of rvm_filter.lua, which loads this file. It touches nothing but OBS's data and properties.
+-- The settings of the filter: a table with all texts, from which the defaults and the dialog are made and the settings
+-- are read. A part of rvm_filter.lua, which loads this file. It uses only OBS's data and properties.
 
-local P = ... -- the protocol's numbers and the memory: see rvm_filter.lua
+local P = ... -- the protocol's constants and memory: see rvm_filter.lua
 local obs = obslua
 
 -- kind: a key of KINDS below. range: lowest, highest, step. choices: value, text. shown: the setting is visible only
--- while another one is, or is not, of that value.
+-- while another setting has (is) or does not have (is_not) that value.
 local GROUPS = {
   { name = "picture", label = "Picture", settings = {
     { name = "output", kind = "list", default = "transparent", label = "Output", tip = "What replaces the background.",
@@ -14,7 +14,7 @@ local GROUPS = {
         { "image", "Image" }, { "alpha", "Matte only (greyscale)" } } },
     { name = "key_color", kind = "color", default = 0xFF00FF00, label = "Colour",
       shown = { setting = "output", is = "color_key" },
-      tip = "A plain background, or the colour for a chroma key applied later." },
+      tip = "For a plain background, or for a chroma key that is applied later." },
     { name = "blur", kind = "slider", default = 50, range = { 1, 100, 1 }, label = "Blur (%)",
       shown = { setting = "output", is = "blur" }, tip = "Higher values hide more of the room." },
     { name = "image_file", kind = "image", default = "", label = "Image", shown = { setting = "output", is = "image" },
@@ -71,7 +71,7 @@ local GROUPS = {
 
 local IMAGES = "Images (*.png *.jpg *.jpeg *.bmp *.tga *.gif *.webp)"
 
--- kind -> type: the obs_data functions that keep its value. add: its property, given the group's properties.
+-- kind -> type: the obs_data functions for its value. add: adds its property to the group's properties.
 local KINDS = {
   bool = { type = "bool", add = function(group, s) return obs.obs_properties_add_bool(group, s.name, s.label) end },
   color = { type = "int", add = function(group, s) return obs.obs_properties_add_color(group, s.name, s.label) end },
@@ -95,7 +95,7 @@ local KINDS = {
   end },
 }
 
-local ALL, DECIDES = {}, {} -- all settings in order; the names of those on which the visibility of others depends
+local ALL, DECIDES = {}, {} -- all settings in order; the names of those that decide whether others are visible
 for _, group in ipairs(GROUPS) do
   for _, setting in ipairs(group.settings) do
     ALL[#ALL + 1] = setting
@@ -107,7 +107,7 @@ local function get_defaults(data)
   for _, s in ipairs(ALL) do obs["obs_data_set_default_" .. KINDS[s.kind].type](data, s.name, s.default) end
 end
 
--- Sets the fields of d that have the settings' names (times in ns). Returns what the worker is to know, as JSON.
+-- Sets the fields of d that have the settings' names (times in ns). Returns the settings for the worker, as JSON.
 local function read(d, data)
   for _, s in ipairs(ALL) do d[s.name] = obs["obs_data_get_" .. KINDS[s.kind].type](data, s.name) end
   d.fixed_delay, d.freeze = d.fixed_delay * 1e6, d.freeze * 1e6
@@ -116,7 +116,7 @@ local function read(d, data)
   obs.obs_data_set_string(for_worker, "downsample", d.downsample)
   obs.obs_data_set_double(for_worker, "edge_shift", d.edge_shift)
   obs.obs_data_set_double(for_worker, "edge_feather", d.edge_feather)
-  -- the matte alone shows no colours of the foreground
+  -- the output "matte only" shows no colours
   obs.obs_data_set_double(for_worker, "decontaminate", d.output == "alpha" and 0 or d.decontaminate / 100)
   obs.obs_data_set_bool(for_worker, "scene_cuts", d.scene_cuts)
   local text = obs.obs_data_get_json(for_worker)
@@ -136,12 +136,12 @@ local function show_what_applies(properties, _, data)
 end
 
 local function status_text(d)
-  if not d or d.now == 0 then return "This source has not been shown yet." end
+  if not d or d.now == 0 then return "OBS has not shown this source yet." end
   if not d.control then
     return string.format("All %d slots are in use. Remove the filter from another source.", P.slot_count)
   end
   if tonumber(P.header.worker_state) ~= P.READY then
-    return "The worker is not ready. The reason is in Tools > Scripts > rvm_obs.py."
+    return "The worker is not ready. See Tools > Scripts > rvm_obs.py for the reason."
   end
   return string.format("Delay: %.0f ms. Set the same delay for the audio of this source (Edit > Advanced Audio"
     .. " Properties > Sync Offset). Mattes per second: %.1f.", tonumber(d.control.delay_ns) / 1e6,

@@ -1,14 +1,14 @@
--- Which pair of picture and matte is shown when, and which frames the worker gets. A part of rvm_filter.lua, which
--- loads this file. It computes with times in ns and calls nothing of OBS.
+-- Decides which pair of picture and matte is shown when, and which frames the worker gets. A part of rvm_filter.lua,
+-- which loads this file. All times are in ns. It calls no function of OBS.
 
-local P = ... -- the protocol's numbers
+local P = ... -- the protocol's constants
 
 local LATE = 250e6 -- time without a new matte after which the filter counts as late; longer for slow workers
 local LONGEST_DELAY = 500e6
-local SETTLING = 5e9 -- time in which the automatic delay looks for its value
+local SETTLING = 5e9 -- time in which the automatic delay finds its value
 
--- The automatic delay: the longest that a matte took lately. It follows in the first seconds, then only grows, and only
--- if more than one matte in twenty comes too late: sound is set to it by hand.
+-- The automatic delay: the longest time that a recent matte took. It adapts in the first seconds. After that it only
+-- grows, and only if more than one matte in twenty is late, because users set the delay of the audio to it by hand.
 local function adapt_delay(d, latency)
   local delays = d.delays
   delays[#delays + 1] = latency
@@ -26,8 +26,8 @@ local function adapt_delay(d, latency)
   end
 end
 
--- Every how many-th frame the worker gets, so that a slow one has an even rhythm: looked at every two seconds. Trying
--- a higher rate again costs a stutter where it fails, so each failure doubles the time until the next try.
+-- Sets d.every: the worker gets every d.every-th frame, so that a slow worker has an even rhythm. Adapted every two
+-- seconds. Trying a higher rate causes a stutter if it fails, so each failure doubles the time until the next try.
 local function adapt_skip(d)
   if d.skip ~= "auto" then d.every = tonumber(d.skip) or 1 return end
   if not d.trial then
@@ -63,7 +63,7 @@ local function choose(d)
   end
 end
 
--- What is to be seen now: a state of the protocol, the picture's entry and the matte's.
+-- What is shown now: a state of the protocol, the entry of the picture and that of the matte.
 local function scene_now(d, can_draw)
   if not d.slot or not can_draw then return d.late == "raw" and P.RAW or P.HIDDEN end
   if not d.shown then return d.late == "raw" and P.RAW or P.WAITING end

@@ -1,31 +1,31 @@
-"""How pictures go from OBS to the worker process and mattes come back: one piece of shared memory for each OBS, called
-the arena. Version 1. The script creates it, the Lua shim (the filter inside OBS) and the worker read and write it.
+"""How pictures get from OBS to the worker process and mattes get back: through the arena, one block of shared memory
+per OBS process. Version 1. The script creates the arena; the Lua shim (the filter in OBS) and the worker use it.
 
-    arena   header page | slot 0 | slot 1 | ...             one slot for each filter
+    arena   header page | slot 0 | slot 1 | ...             one slot per filter
     slot    control page | 3 picture blocks | 3 matte blocks
     block   header page | payload
-              of a picture: RGBA, sRGB-coded, colour multiplied by alpha, `linesize` bytes a row, MAX_PIXELS at most
-              of a matte: alpha, 1 byte a pixel, without padding; and at CORRECTION_OFFSET, where `correction_width` is
-              not 0, an RGBA picture of any size, without padding, whose colours 0..255 stand for -1..+1 (128 for 0):
-              added to the picture's own they make the straight foreground
+              picture: RGBA, sRGB-coded, colours multiplied by alpha, `linesize` bytes per row, at most MAX_PIXELS
+              matte: alpha, 1 byte per pixel, without padding. If `correction_width` is not 0, also, at
+              CORRECTION_OFFSET, an RGBA picture of any size, without padding, whose colours 0..255 stand for -1..+1
+              (128 is 0). Added to the colours of the picture, they give the straight foreground
 
-The header, the control page and the blocks' headers are the structures below: native uint64 fields, then texts. The
-shim gets the same as C (`c_layout`). Rules:
+The header, the control page and the block headers are the structures below: native uint64 fields, then texts. The shim
+gets the same structures in C (`c_layout`). Rules:
 
-- Every block has one writer. Its `sequence` is odd while it is written and 2 x count once it holds the count-th picture
-  (or matte) of its slot, which lies in block count % 3; then `picture_count` (`matte_count`) is raised. Who reads a
-  block looks at `sequence` again afterwards: if it has changed, what was read is torn and is thrown away.
-- The shim numbers the pictures: numbers rise by any step and never repeat in an arena. A matte carries the number of
-  its picture and is drawn with no other.
-- `epoch` changes when earlier pictures say nothing about this one (other size, other source, a gap).
-- The shim claims a slot by setting `instance`, unique in an arena, last of all; 0 gives the slot back.
-- A worker may write while `worker_token` is the one it was started with: of two workers the older one stops.
-- Nothing in the memory is believed: sizes and offsets are constants, and what a block says is checked before use.
+- Every block has one writer. Its `sequence` is odd during a write, and 2 x count once the block holds the count-th
+  picture (or matte) of its slot. That block has the index count % 3. `picture_count` (`matte_count`) is increased
+  afterwards. A reader checks `sequence` again after reading: if it has changed, the data is torn and must be discarded.
+- The shim numbers the pictures: numbers increase by any step and never repeat in an arena. A matte carries the number
+  of its picture and is never drawn with another.
+- `epoch` changes when earlier pictures are unrelated to this one (another size, another source, a gap).
+- The shim claims a slot by setting `instance`, unique in an arena, as the last field; 0 releases the slot.
+- A worker may write while `worker_token` is the one it was started with: of two workers, the older one stops.
+- Nothing in the memory is trusted: sizes and offsets are constants, and the values in a block are checked before use.
 
-The memory is private to the user. On Linux and macOS it has no name: the worker inherits the open file, and nothing is
-left whatever gets killed. On Windows its name is random, and it goes with the last process that has it open.
+The memory is private to the user. On Linux and macOS it has no name: the worker inherits the open file, so nothing is
+left behind if a process is killed. On Windows its name is random, and it disappears with the last process that uses it.
 
-The standard library only, Python 3.6 and later: this runs inside OBS.
+Uses only the standard library; works with Python 3.6 and later, because it runs inside OBS.
 """
 
 import ctypes
@@ -45,41 +45,42 @@ BUFFERS = 3
 PAGE = 4096
 MAX_PIXELS = 1920 * 1088
 MAX_SIDE = 16384
-PICTURE_CAPACITY = 9 * 2**20  # MAX_PIXELS of 4 bytes and what a graphics card adds to the rows
+PICTURE_CAPACITY = 9 * 2**20  # MAX_PIXELS of 4 bytes and the padding that a GPU adds to the rows
 CORRECTION_OFFSET = 2 * 2**20  # in a matte's payload
 CORRECTION_CAPACITY = 2 * 2**20
 MATTE_CAPACITY = CORRECTION_OFFSET + CORRECTION_CAPACITY
 MATTES_OFFSET = PAGE + BUFFERS * (PAGE + PICTURE_CAPACITY)  # in a slot
 SLOT_BYTES = MATTES_OFFSET + BUFFERS * (PAGE + MATTE_CAPACITY)
 
-SPOILT = 2**64 - 1  # a sequence that no reader takes
+SPOILT = 2**64 - 1  # a sequence that no reader accepts
 # worker_state
 ABSENT, STARTING, READY, FAILED = range(4)
-# shown: what the filter draws just now
+# shown: what the filter currently draws
 WAITING, LIVE, FROZEN, HIDDEN, RAW = range(5)
 
 
 class ProtocolError(Exception):
-    """The memory is not what it should be, or is no longer this process's to write."""
+    """The memory has invalid content, or this process may no longer write to it."""
 
 
 def _structure(c_name, words, **texts):
-    """A C structure of uint64 words, then of texts with their size in bytes."""
+    """A C structure of uint64 words, followed by texts with their sizes in bytes."""
     fields = [(word, ctypes.c_uint64) for word in words.split()]
     fields += [(text, ctypes.c_char * size) for text, size in texts.items()]
     return type(c_name, (ctypes.Structure,), {"_fields_": fields})
 
 
-# status: JSON, texts by the names device, engine, model, message, error.
+# status: JSON with the texts device, engine, model, message, error.
 Header = _structure(
     "rvm_header",
     "magic version arena_bytes slot_count slot_bytes worker_token worker_state worker_beat"
     " status_sequence status_length",
     status=2048,
 )
-# settings: JSON; model (a name or a file), downsample (auto, portrait, full_body), edge_shift and edge_feather (pixels
-# of the picture), decontaminate (0..1), scene_cuts (bool). work_ns, rate_milli (mattes in 1000 s) and taken (the number
-# of the picture that is worked on) are the worker's; what follows is the shim's, for the panel. name: of the source.
+# settings: JSON with model (a name or a file), downsample (auto, portrait, full_body), edge_shift and edge_feather (in
+# pixels of the picture), decontaminate (0..1), scene_cuts (bool). The worker writes work_ns, rate_milli (mattes per
+# 1000 s) and taken (the number of the picture in work); the shim writes the fields after them, for the panel. name: of
+# the source.
 Control = _structure(
     "rvm_control",
     "instance settings_sequence settings_length picture_count matte_count taken work_ns rate_milli"
@@ -106,7 +107,7 @@ def c_layout():
 
 
 def shim_numbers(slot_count):
-    """The constants that the shim is given beside the structures, by name."""
+    """The constants that the shim needs besides the structures, by name."""
     names = "PAGE BUFFERS SLOT_BYTES PICTURE_CAPACITY MATTES_OFFSET MATTE_CAPACITY CORRECTION_OFFSET"
     names += " CORRECTION_CAPACITY MAX_PIXELS MAX_SIDE"
     numbers = {name.lower(): globals()[name] for name in names.split()}
@@ -119,8 +120,8 @@ _FENCE = threading.Lock()
 
 
 def fence():
-    """What was written before is seen by other processes before what is written after: processors other than Intel's
-    and AMD's reorder. Nothing passes two pairs of lock and unlock, even if each of them lets something in."""
+    """A memory fence: other processes see writes before it earlier than writes after it, also on processors that
+    reorder writes (not Intel's and AMD's). One lock and unlock lets writes move in; no write can pass two of them."""
     for _ in range(2):
         with _FENCE:
             pass
@@ -131,8 +132,8 @@ def arena_bytes(slot_count):
 
 
 class Arena:
-    """The mapped memory: `header` (live: a field is read from the memory) and `slots`. Made by `create` in the script,
-    by `attach` in the worker."""
+    """The mapped memory: `header` (live: its fields are read from the memory) and `slots`. The script makes it by
+    `create`, the worker by `attach`."""
 
     def __init__(self, memory, slot_count, token, file=None, tag=None):
         self._memory, self._file, self._tag = memory, file, tag
@@ -161,7 +162,7 @@ class Arena:
 
     @classmethod
     def attach(cls, name):
-        """name: what `prepare_worker` returned. Raises ProtocolError if there is no arena of this version."""
+        """name: the result of `prepare_worker`. Raises ProtocolError if there is no arena of this version."""
         kind, size, token, place = _parsed(name)
         try:
             if kind == "tag":
@@ -173,7 +174,7 @@ class Arena:
         return cls(memory, _checked_slot_count(memory, size), token)
 
     def close(self):
-        """Pictures and mattes that are still held keep the memory itself until they go too."""
+        """Unmaps the memory, or leaves that to the last Picture or matte that still refers to it."""
         for slot in self.slots:
             slot.detach()
         self.slots = []
@@ -195,11 +196,11 @@ class Arena:
 
     @property
     def inherited(self):
-        """The file descriptors that a worker has to inherit (`pass_fds`)."""
+        """The file descriptors that a worker must inherit (`pass_fds`)."""
         return () if self._file is None else (self._file,)
 
     def prepare_worker(self):
-        """The arena's name for a new worker. A worker that was given an earlier name may write no more."""
+        """The arena's name for a new worker. Workers with an earlier name may no longer write."""
         token = secrets.randbits(63) | 1
         self.header.status_length = 0
         self.header.worker_state = STARTING
@@ -208,18 +209,18 @@ class Arena:
         return f"{kind}:{self.header.arena_bytes}:{token}:{place}"
 
     def read_status(self):
-        """What the worker last said about itself: a dict of texts, empty if it has said nothing."""
+        """The worker's last status: a dict of texts, empty if there is none."""
         return read_json(self.header, "status") or {}
 
     # The worker's side
 
     def check_owner(self):
-        """Raises ProtocolError if another worker has been started in this one's place."""
+        """Raises ProtocolError if another worker has replaced this one."""
         if self.header.worker_token != self.token:
-            raise ProtocolError("Another worker has been started in this one's place.")
+            raise ProtocolError("Another worker has replaced this one.")
 
     def beat(self):
-        """To be called ten times a second or more: the worker lives. Raises ProtocolError if it is not wanted."""
+        """Sends a heartbeat; call it at least ten times a second. Raises ProtocolError if the worker was replaced."""
         self.check_owner()
         self.header.worker_beat += 1
 
@@ -230,7 +231,7 @@ class Arena:
 
 
 class Slot:
-    """One filter's part of the arena. `control` and the blocks' headers are live. The methods are the worker's."""
+    """One filter's part of the arena. `control` and the block headers are live. The worker uses the methods."""
 
     def __init__(self, arena, index):
         self.arena, self.index = arena, index
@@ -250,7 +251,7 @@ class Slot:
             payload.release()
 
     def read_settings(self, known=0):
-        """(sequence, settings) if they have changed since the sequence `known`, else None."""
+        """(sequence, settings) if the settings have changed since the sequence `known`; otherwise None."""
         sequence = self.control.settings_sequence
         settings = None if sequence == known or sequence % 2 else read_json(self.control, "settings")
         if settings is None or self.control.settings_sequence != sequence:
@@ -258,9 +259,9 @@ class Slot:
         return sequence, settings
 
     def read_picture(self, after=0):
-        """The newest Picture, if its number is above `after`, or None. Raises ProtocolError for an impossible size."""
+        """The newest Picture if its number is above `after`, or None. Raises ProtocolError for an impossible size."""
         instance = self.control.instance
-        for _ in range(BUFFERS):  # a newer one may come while this one is looked at
+        for _ in range(BUFFERS):  # a newer one may arrive while this one is read
             count = self.control.picture_count
             if not instance or not count:
                 return None
@@ -273,24 +274,24 @@ class Slot:
             width, height, linesize = picture.width, picture.height, picture.linesize
             check_size("picture", width, height)
             if not 4 * width <= linesize <= PICTURE_CAPACITY // height:
-                raise ProtocolError(f"A picture of {width}x{height} pixels cannot have {linesize} bytes a row.")
+                raise ProtocolError(f"A picture of {width}x{height} pixels cannot have {linesize} bytes per row.")
             picture.pixels = self.pictures[count % BUFFERS][: linesize * height]
             return picture
         return None
 
     def take(self, picture):
-        """Tells the shim that this picture's matte is to come, so that it keeps the picture."""
+        """Tells the shim to keep this picture, because its matte is being computed."""
         self.control.taken = picture.number
 
     def write_matte(self, picture, width, height, correction=(0, 0)):
-        """A context manager whose value has `alpha`, and `correction` if that has a size (width, height): memoryviews
-        to be filled. The matte is published on leaving, unless by an exception."""
+        """A context manager whose value has the memoryviews `alpha` and, if its size (width, height) is not 0,
+        `correction` to be filled. The matte is published on leaving the block, unless it raises."""
         return MatteWriter(self, picture, width, height, correction)
 
 
 class Picture:
-    """width, height, linesize (bytes a row), number, time_ns (OBS's clock), epoch, and `pixels`: a memoryview of the
-    shared memory itself. Whoever has copied or converted them asks `is_intact()` afterwards."""
+    """width, height, linesize (bytes per row), number, time_ns (OBS's clock), epoch, and `pixels`: a memoryview of the
+    shared memory itself. After copying or converting the pixels, check `is_intact()`."""
 
     def __init__(self, header, instance):
         self._header, self.instance = header, instance
@@ -304,7 +305,7 @@ class Picture:
         self.pixels = memoryview(b"")
 
     def is_intact(self):
-        """Whether nothing has been written over the picture since it was read."""
+        """Whether the picture has not been overwritten since its header was read."""
         fence()
         return self._header.sequence == self.sequence
 
@@ -313,7 +314,7 @@ class MatteWriter:
     def __init__(self, slot, picture, width, height, correction):
         check_size("matte", width, height)
         if min(correction) < 0 or 4 * correction[0] * correction[1] > CORRECTION_CAPACITY:
-            raise ProtocolError("A correction of {}x{} pixels is beyond the protocol's limits.".format(*correction))
+            raise ProtocolError("A correction of {}x{} pixels exceeds the protocol's limits.".format(*correction))
         self._slot, self._picture = slot, picture
         self._width, self._height, self._correction = width, height, correction
         self.alpha = self.correction = memoryview(b"")
@@ -338,12 +339,12 @@ class MatteWriter:
         self._writing.__exit__(kind, error, trace)
         if kind is None:
             self._slot.arena.check_owner()
-            if self._slot.control.instance == self._picture.instance:  # else the filter went while this was made
+            if self._slot.control.instance == self._picture.instance:  # otherwise the filter was removed meanwhile
                 self._slot.control.matte_count = self._count
 
 
 class Writing:
-    """Keeps a block's sequence odd while it is written; for good, if that fails or if a second writer shows up."""
+    """Keeps a block's sequence odd during a write, and for good if the write fails or there is a second writer."""
 
     def __init__(self, header, count, writer):
         self._header, self._count, self._writer = header, count, writer
@@ -366,14 +367,14 @@ class Writing:
 
 def check_size(what, width, height):
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise ProtocolError(f"A {what} of {width}x{height} pixels is beyond the protocol's limits.")
+        raise ProtocolError(f"A {what} of {width}x{height} pixels exceeds the protocol's limits.")
 
 
 def write_json(structure, field, value):
-    """For a field's one writer."""
+    """Writes a field as JSON. A field must have only one writer. Raises ProtocolError if the text is too long."""
     text, room = json.dumps(value).encode(), getattr(type(structure), field)
     if len(text) > room.size:
-        raise ProtocolError(f"The {field} would take {len(text)} bytes, {room.size} at most.")
+        raise ProtocolError(f"The {field} has {len(text)} bytes; at most {room.size} are possible.")
     sequence = getattr(structure, field + "_sequence") | 1
     setattr(structure, field + "_sequence", sequence)
     fence()
@@ -384,7 +385,7 @@ def write_json(structure, field, value):
 
 
 def read_json(structure, field):
-    """The dict, or None where there is none, or none whole."""
+    """The dict in the field, or None if there is none or it is being written all the time."""
     room = getattr(type(structure), field)
     for _ in range(20):
         sequence = getattr(structure, field + "_sequence")
@@ -404,7 +405,7 @@ def read_json(structure, field):
 
 
 def _nameless_file():
-    """A file in memory, private to the user, that stands in no folder."""
+    """A file in memory, private to the user, without a name in any folder."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("rvm-matte")
     try:
@@ -426,19 +427,19 @@ def _parsed(name):
             raise ValueError(name)
         return kind, int(size), int(token), place
     except ValueError:
-        raise ProtocolError(f"{name!r} is no name of an arena of version {VERSION}.") from None
+        raise ProtocolError(f"{name!r} is not the name of an arena of version {VERSION}.") from None
 
 
 def _checked_slot_count(memory, size):
     header: Any = Header.from_buffer_copy(memory)
     if header.magic != MAGIC:
-        raise ProtocolError("The shared memory is no arena of RVM Studio's filter.")
+        raise ProtocolError("The shared memory is not an arena of RVM Studio's filter.")
     if header.version != VERSION:
         raise ProtocolError(
-            f"The arena has version {header.version}, expected {VERSION}: the script in OBS and the worker are of"
+            f"The arena has version {header.version}, expected {VERSION}: the script in OBS and the worker are from"
             " different releases. Run install.py --obs and restart OBS."
         )
     count, slot_bytes, total = header.slot_count, header.slot_bytes, header.arena_bytes
     if not 1 <= count <= MOST_SLOTS or slot_bytes != SLOT_BYTES or total != arena_bytes(count) or total > size:
-        raise ProtocolError(f"The arena's header contradicts itself: {count} slots of {slot_bytes} bytes in {total}.")
+        raise ProtocolError(f"The arena's header is inconsistent: {count} slots of {slot_bytes} bytes in {total}.")
     return count

@@ -1,7 +1,7 @@
-"""RVM Studio's script for OBS: add this file in Tools > Scripts. "RVM Matte" then stands among the effect filters.
+"""RVM Studio's script for OBS: add this file in Tools > Scripts. "RVM Matte" then appears among the effect filters.
 
-It loads the filter itself (rvm_filter.lua, which runs without Python), shares memory with it, and keeps the worker
-process alive that computes the mattes. No Python runs while OBS draws: OBS would wait for it, even for good.
+The script loads the filter (rvm_filter.lua, which runs without Python), shares memory with it, and keeps the worker
+process running that computes the mattes. No Python runs while OBS draws, because OBS would wait for it, maybe forever.
 """
 
 import ctypes
@@ -17,10 +17,10 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 
 
 class Running:
-    """What one loading of the script keeps: shared memory, worker, filter."""
+    """What exists while the script is loaded: shared memory, worker, filter."""
 
     def __init__(self):
-        """Raises OSError, AttributeError or RuntimeError if something is missing in this OBS."""
+        """Raises OSError, AttributeError or RuntimeError if this OBS lacks something that is needed."""
         self.arena = protocol.Arena.create()
         self.worker = rvm_supervisor.Supervisor(self.arena, worker_command, log)
         try:
@@ -31,7 +31,7 @@ class Running:
         self.worker.start()
 
     def stop(self):
-        self.filter.unload()  # from here on nobody in OBS touches the memory
+        self.filter.unload()  # from here on nothing in OBS accesses the memory
         self.worker.stop()
         self.arena.close()
 
@@ -42,9 +42,9 @@ problem = ""  # why nothing is running
 
 def script_description():
     return (
-        "<h3>RVM Matte</h3>Cuts people out of any picture, without a green screen. To use it: right-click a camera,"
-        " media source or scene, <i>Filters</i>, add <i>RVM Matte</i>.<br>While this script is not loaded, OBS shows"
-        " these sources unfiltered."
+        "<h3>RVM Matte</h3>Cuts people out of a video without a green screen. To use it, right-click a camera, media"
+        " source or scene, choose <i>Filters</i> and add <i>RVM Matte</i>.<br>While this script is not loaded, OBS"
+        " shows these sources unfiltered."
     )
 
 
@@ -53,7 +53,7 @@ def script_load(settings):
     try:
         running, problem = Running(), ""
     except (OSError, AttributeError, RuntimeError) as error:
-        problem = f"The filter cannot be loaded into this OBS: {error}"
+        problem = f"This OBS cannot load the filter: {error}"
         log(problem)
 
 
@@ -91,7 +91,7 @@ def restart_worker(properties, button):
 
 
 def status_rows():
-    """(name, text) of each row of the panel; without a text it is not to be seen."""
+    """(name, text) of each row of the panel. Rows without text are hidden."""
     if running is None:
         return [("error", problem or "Not loaded.")]
     header, status = running.arena.header, running.arena.read_status()
@@ -135,7 +135,7 @@ def worker_command(arena_name):
 
 
 class Filter:
-    """rvm_filter.lua, loaded by OBS's own scripting library as the Scripts window would, but not in its list."""
+    """rvm_filter.lua, loaded by OBS's scripting library as the Scripts window does it, but not shown in that window."""
 
     def __init__(self, scripting, script):
         self._scripting, self._script = scripting, script
@@ -167,27 +167,27 @@ def load_filter(arena):
     script = scripting.obs_script_create(script_file("rvm_filter.lua"), settings)
     libobs.obs_data_release(settings)
     if not script:
-        raise RuntimeError("it was built without Lua scripting.")
+        raise RuntimeError("OBS was built without Lua scripting.")
     if not scripting.obs_script_loaded(script):
         scripting.obs_script_destroy(script)
-        raise RuntimeError("OBS did not accept rvm_filter.lua. The reason is in Tools > Scripts > Script Log.")
+        raise RuntimeError("OBS rejected rvm_filter.lua. See Tools > Scripts > Script Log for the reason.")
     return Filter(scripting, script)
 
 
 def script_file(name):
-    """The path of a file beside this one as OBS takes it: with "/" on Windows too. OBS finds the folder for Lua's
-    script_path() by that sign alone."""
+    """The path of a file in this folder in the form that OBS needs: with "/", on Windows too. OBS derives Lua's
+    script_path() from the last "/"."""
     return os.fsencode(os.path.join(FOLDER, name).replace(os.sep, "/"))
 
 
 def library(name):
-    """What ctypes.CDLL takes for OBS's library obs or obs-scripting, which this process has loaded: None for "what is
-    loaded globally"."""
+    """The argument of ctypes.CDLL for OBS's library obs or obs-scripting, which this process has already loaded. None
+    stands for everything that is loaded globally."""
     if sys.platform == "win32":
         return name + ".dll"
     if sys.platform == "darwin" or name == "obs":
         return None
-    with open("/proc/self/maps") as maps:  # a plugin loaded it, for itself alone; its version is in the file's name
+    with open("/proc/self/maps") as maps:  # a plugin loaded it, not globally; the file name contains its version
         paths = [line.split(None, 5)[-1].strip() for line in maps if f"/lib{name}.so" in line]
     if not paths:
         raise OSError(f"lib{name} is not loaded")

@@ -1,7 +1,7 @@
-"""The worker's work: serves every filter that has a slot in the arena.
+"""Computes the mattes in the worker, for every filter that has a slot in the arena.
 
-Of each filter's pictures the newest is matted; filters take turns, a picture each. What goes wrong with one of them is
-told in the status while the others go on, and is tried again after a pause. Only a graphics card that is lost ends it.
+The filters take turns: each time, a filter's newest picture is matted. If one filter fails, the error is shown in the
+status, the others continue, and that filter is tried again after a pause. Only the loss of the GPU ends the worker.
 """
 
 import collections
@@ -33,21 +33,21 @@ from rvm_studio.core import (
     weights_are_here,
 )
 
-LOOK, REST = 0.001, 0.02  # seconds between two looks for pictures, with filters and without
-TELL = 0.1  # seconds between two looks at what the panel is to show
-PAUSE = 1.0  # seconds that a filter is left alone after an error
+LOOK, REST = 0.001, 0.02  # seconds between two checks for pictures, with and without filters
+REPORT_INTERVAL = 0.1  # seconds between two updates of the panel
+PAUSE = 1.0  # seconds before a filter is tried again after an error
 RATE_SPAN = 2.0  # seconds over which mattes are counted
 
 
 class Place:
-    """A slot and the filter that has it, if any."""
+    """A slot and the filter that uses it, if any."""
 
     def __init__(self, slot: protocol.Slot, engines: SharedEngines):
         self.slot, self._engines = slot, engines
         self.begin(0)
 
     def begin(self, instance: int) -> None:
-        """Another filter has the slot (0: none)."""
+        """Resets everything: another filter (0: none) uses the slot from now on."""
         self.instance = instance
         self.settings = LiveSettings()
         self.error = self._settings_error = ""
@@ -57,7 +57,7 @@ class Place:
         self._done: collections.deque[float] = collections.deque()
 
     def serve(self) -> bool:
-        """Mattes the filter's newest picture, if that is to be done; whether it did."""
+        """Mattes the filter's newest picture if there is one to be matted. Returns whether there was."""
         instance = self.slot.control.instance
         if instance != self.instance:
             self.begin(instance)
@@ -90,7 +90,7 @@ class Place:
             return False
         stream = self._stream = self._stream or LiveStream(engine, self.settings)
         if stream.prepare(picture.height, picture.width):
-            return True  # there is a newer picture by now
+            return True  # preparing took long: there is a newer picture by now
         started = time.monotonic()
         self.slot.take(picture)
         pixels = pixels_of(picture)
@@ -110,7 +110,7 @@ class Place:
         self._settings_sequence, found = changed
         try:
             settings = settings_of(found)
-        except StudioError as error:  # what was set before holds
+        except StudioError as error:  # the previous settings stay in force
             self.error = self._settings_error = str(error)
             return
         if self.error == self._settings_error:
@@ -135,26 +135,27 @@ class Place:
 
 
 def settings_of(found: dict) -> LiveSettings:
-    """What the protocol calls settings -> LiveSettings; what is missing has its default. Raises StudioError."""
+    """The protocol's settings -> LiveSettings, with defaults for those that are missing. Raises StudioError."""
     model, downsample = found.get("model", "mobilenetv3"), found.get("downsample", "auto")
     if not isinstance(model, str) or not isinstance(downsample, str):
-        raise StudioError(f"The filter's settings name the model {model!r} and the size {downsample!r}: no texts.")
+        raise StudioError(f"The filter's settings have model {model!r} and downsample {downsample!r}; expected texts.")
     edges = EdgeOptions(grow=found.get("edge_shift", 0), feather=found.get("edge_feather", 0))
     return LiveSettings(model, downsample, edges, found.get("decontaminate", 0), bool(found.get("scene_cuts", True)))
 
 
 def choices(error: DownloadError) -> tuple:
-    """What somebody in front of OBS can do. A variable of OBS's own start is seldom at hand: install.py notes it."""
+    """What the user of OBS can do. Few users start OBS from a terminal with RVM_WEIGHTS set, so install.py notes it."""
     installer = installer_command("--obs")
     return (
-        f"wait for a network: the download is tried again every {DOWNLOAD_RETRY:.0f} seconds",
+        f"connect to a network: the download is tried again every {DOWNLOAD_RETRY:.0f} seconds",
         f"put {error.file_name} into {error.folder}",
-        f"bundled, rough: set the variable RVM_WEIGHTS to {STARTER_PATH}, then run {installer} and restart OBS",
+        "use the bundled weights, which give a rough result: set the variable RVM_WEIGHTS to "
+        f"{STARTER_PATH}, then run {installer} and restart OBS",
     )
 
 
 def pixels_of(picture: protocol.Picture) -> np.ndarray:
-    """A copy [H, W, 4] of the picture: the memory itself may be written at any time."""
+    """A copy [H, W, 4] of the picture, because the shared memory may be overwritten at any time."""
     shape, strides = (picture.height, picture.width, 4), (picture.linesize, 4, 1)
     return np.ndarray(shape, np.uint8, picture.pixels, strides=strides).copy()
 
@@ -169,30 +170,30 @@ def write(slot: protocol.Slot, picture: protocol.Picture, matte: LiveMatte) -> N
 
 def serve(arena: protocol.Arena, reporter: Any) -> None:
     """Serves the arena's slots until the process ends. Raises ProtocolError if another worker has taken over,
-    StudioError if there is no device to run on, RuntimeError if it is lost."""
+    StudioError if there is no usable device, RuntimeError if the device is lost."""
     engines = set_up()
     places = [Place(slot, engines) for slot in arena.slots]
-    told = 0.0
+    reported = 0.0
     while True:
         served = [place.serve() for place in places]
-        if time.monotonic() > told + TELL:
+        if time.monotonic() > reported + REPORT_INTERVAL:
             report(places, engines, reporter)
-            told = time.monotonic()
+            reported = time.monotonic()
         if not any(served):
             time.sleep(LOOK if any(place.instance for place in places) else REST)
 
 
 def set_up() -> SharedEngines:
-    told = os.environ.get("RVM_THREADS", "")
-    if told and not (told.isdecimal() and int(told) > 0):
-        raise StudioError(f"RVM_THREADS is {told!r}; expected a whole number from 1 on.")
-    torch.set_num_threads(int(told) if told else max(1, torch.get_num_threads() - 1))
-    torch.backends.cudnn.benchmark = True  # pictures keep their size, and a first run does not count
+    threads = os.environ.get("RVM_THREADS", "")
+    if threads and not (threads.isdecimal() and int(threads) > 0):
+        raise StudioError(f"RVM_THREADS is {threads!r}; expected a whole number of at least 1.")
+    torch.set_num_threads(int(threads) if threads else max(1, torch.get_num_threads() - 1))
+    torch.backends.cudnn.benchmark = True  # the picture size stays the same, and a slow first run does not matter
     return SharedEngines()
 
 
 def report(places: list, engines: SharedEngines, reporter: Any) -> None:
-    """What the panel shows. The worker is ready unless all that is asked of it is still to come, or has failed."""
+    """Updates what the panel shows. The worker is ready unless none of the models in use is loaded."""
     wanted = {place.settings.model for place in places if place.instance}
     loaded, progress = engines.loaded(), engines.progress()
     errors = [f"{name_of(place)}{place.error}" for place in places if place.instance and place.error]
@@ -219,21 +220,21 @@ def device_text(device: torch.device) -> str:
 
 
 def check_device(device: torch.device) -> None:
-    """Raises RuntimeError if a graphics card answers nothing any more: only a new process can use it again."""
+    """Raises RuntimeError if a GPU no longer responds: only a new process can use it again."""
     if device.type != "cuda":
         return
     try:
         torch.cuda.synchronize(device)
     except Exception as error:
-        raise RuntimeError(f"{device_text(device)} does not answer any more: {error}") from error
+        raise RuntimeError(f"{device_text(device)} no longer responds: {error}") from error
 
 
-def what_is_there() -> dict:
-    """For install.py: the Python, the device, the network's weights. Raises StudioError where one does not work."""
+def check() -> dict:
+    """For install.py: the Python, the device, the weights, the engine. Raises StudioError if one does not work."""
     engines = set_up()
     if not weights_are_here("mobilenetv3"):
         folder = models_dir()
-        raise StudioError(f"The weights of mobilenetv3 are not in {folder}: they will be fetched at the first use.")
+        raise StudioError(f"The weights of mobilenetv3 are not in {folder}: they will be downloaded on first use.")
     path = find_weights("mobilenetv3")
     load_network(path)
     found = {"python": sys.version.split()[0], "device": device_text(engines.device), "weights": str(path)}

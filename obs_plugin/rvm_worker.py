@@ -1,11 +1,12 @@
-"""The process that computes the mattes for RVM Studio's filter in OBS. rvm_obs.py starts it; nobody types this.
+"""The worker process, which computes the mattes for RVM Studio's filter in OBS. rvm_obs.py starts it.
 
-    python rvm_worker.py ARENA      mattes the pictures in the shared memory of that name until standard input ends
-    python rvm_worker.py --check    says in one line of JSON what it would run with, or what is missing
+    python rvm_worker.py ARENA      mattes the pictures in the shared memory of that name until standard input is closed
+    python rvm_worker.py --check    prints, as one line of JSON, what it would run with or what is missing
 
-This file is what the process does besides: it starts at once, beats while the rest loads, tells how it is, and ends
-with OBS. The work is in rvm_slots.py. It runs a little below OBS's priority and leaves a core to it (RVM_THREADS sets
-another number of threads). When it cannot go on, the reason is in the status and, as JSON, in the last line printed.
+This file manages the process: it starts quickly, sends heartbeats while the rest loads, reports its status, and exits
+when OBS does. The mattes are computed in rvm_slots.py. The worker runs at a slightly lower priority than OBS and leaves
+one core free (RVM_THREADS sets another number of threads). If it fails, the reason is in the status and, as JSON, in
+the last line of its output.
 """
 
 import ctypes
@@ -25,8 +26,8 @@ NICENESS = 5
 
 
 class Reporter:
-    """Beats and writes the status, in a thread: also while the main thread loads, or mattes for long. Ends the process
-    when another worker has taken its place."""
+    """A thread that sends heartbeats and writes the status, even while the main thread is busy loading or matting. Ends
+    the process when another worker has replaced it."""
 
     def __init__(self, arena: protocol.Arena):
         self._arena = arena
@@ -36,7 +37,7 @@ class Reporter:
         threading.Thread(target=self._run, name="reporter", daemon=True).start()
 
     def set(self, state: int, **texts: str) -> None:
-        """device, engine, model, message, error: what the panel shows."""
+        """texts: device, engine, model, message, error, as shown in the panel."""
         with self._lock:
             self._state, self._texts = state, texts
 
@@ -58,7 +59,7 @@ class Reporter:
 
 
 def fitted(texts: dict) -> dict:
-    """The texts, the longest of them cut as long as they do not fit into the status together."""
+    """The texts, with the longest ones shortened until all of them fit into the status."""
     texts, room = dict(texts), protocol.Header.status.size
     while len(json.dumps(texts).encode()) > room:
         longest = max(texts, key=lambda name: len(json.dumps(texts[name])))
@@ -67,7 +68,7 @@ def fitted(texts: dict) -> dict:
 
 
 def leave(code: int, text: str = "") -> NoReturn:
-    """Ends the process now, whatever its threads and libraries are at."""
+    """Ends the process immediately, without waiting for its threads and libraries."""
     if text:
         print(text, file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
@@ -75,8 +76,8 @@ def leave(code: int, text: str = "") -> NoReturn:
     os._exit(code)
 
 
-def leave_with_input() -> None:
-    """OBS holds the other end of standard input: when that is gone, so is OBS, or it wants no more."""
+def leave_with_obs() -> None:
+    """Ends the process when standard input is closed: OBS holds the other end and has exited or stopped the worker."""
     try:
         while os.read(0, 4096):
             pass
@@ -85,17 +86,17 @@ def leave_with_input() -> None:
     leave(0)
 
 
-def give_way() -> None:
-    """Lets OBS go first, and has short waits be short."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal that OBS runs in is OBS's matter
-    if sys.platform == "win32":  # the priority is set at the start of the process
-        ctypes.windll.winmm.timeBeginPeriod(1)  # ms; else a wait lasts 16
+def lower_priority() -> None:
+    """Gives OBS the higher priority; on Windows also makes short sleeps accurate."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # OBS handles Ctrl-C in the terminal that it runs in
+    if sys.platform == "win32":  # the supervisor sets the priority when it starts the process
+        ctypes.windll.winmm.timeBeginPeriod(1)  # ms; otherwise a sleep takes up to 16 ms
     else:
         os.nice(NICENESS)
 
 
 def load():
-    """rvm_slots, with RVM Studio and torch behind it. Raises RuntimeError with a sentence for the user."""
+    """Imports rvm_slots, and with it RVM Studio and torch. Raises RuntimeError with a message for the user."""
     try:
         from rvm_studio.core import tune_process
 
@@ -110,10 +111,10 @@ def load():
 
 def work(name: str) -> None:
     arena = protocol.Arena.attach(name)
-    threading.Thread(target=leave_with_input, name="input", daemon=True).start()
+    threading.Thread(target=leave_with_obs, name="input", daemon=True).start()
     reporter = Reporter(arena)
     try:
-        give_way()
+        lower_priority()
         reporter.set(protocol.STARTING, message="loading PyTorch")
         load().serve(arena, reporter)
     except Exception as error:
@@ -127,7 +128,7 @@ def main(arguments: list) -> None:
         leave(2, __doc__ or "")
     try:
         if arguments == ["--check"]:
-            print(json.dumps(load().what_is_there()))
+            print(json.dumps(load().check()))
         else:
             work(arguments[0])
     except Exception as error:

@@ -1,4 +1,4 @@
-"""ComfyUI's nodes. Thin: what they do is in `core`, what they ask of ComfyUI in `comfy_host`."""
+"""The ComfyUI nodes: a thin layer. The work is done in `core`; all calls to ComfyUI are in `comfy_host`."""
 
 from .compositing import RVMComposite, RVMDecontaminate, RVMRefineMask
 from .load_model import RVMLoadModel
@@ -20,6 +20,6 @@ NODES = (
     RVMSaveState,
     RVMLoadState,
 )
-# Saved graphs hold these names: they are never changed.
+# Saved graphs refer to these names: never change them.
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {node.__name__: node.DISPLAY_NAME for node in NODES}

@@ -1,5 +1,5 @@
-"""Everything the nodes ask of ComfyUI: folders, memory, progress, cancelling. ComfyUI is imported when first needed,
-so that the nodes load, and their schemas can be read, without it.
+"""All calls to ComfyUI: folders, memory, progress, cancelling. ComfyUI is imported only when it is needed, so the nodes
+can be loaded, and their schemas read, without it.
 """
 
 # T frames, C channels, H, W
@@ -31,8 +31,8 @@ PREVIEW_SIDE = 512  # pixels, the longest side
 
 
 def model_folders() -> list[Path]:
-    """Where weights are looked for: ComfyUI's `rvm` folders (models/rvm, extra_model_paths.yaml), then the folder that
-    install.py and the command line download into. Without ComfyUI only the last."""
+    """The folders searched for weights: ComfyUI's `rvm` folders (models/rvm, extra_model_paths.yaml), then the folder
+    that install.py and the command line download to. Without ComfyUI, only the latter."""
     try:
         import folder_paths
     except ModuleNotFoundError:
@@ -42,7 +42,7 @@ def model_folders() -> list[Path]:
 
 
 def weights_names() -> list[str]:
-    """Names for the model widget: the official weights (fetched when first used), then other files that are there."""
+    """Names for the model widget: the official weights (downloaded on first use), then other files found."""
     from ..core import WEIGHTS_SUFFIXES
 
     official = [entry.installed_name for entry in WEIGHTS_CATALOGUE.values()]
@@ -56,8 +56,8 @@ def weights_names() -> list[str]:
 
 
 def weights_path(name: str) -> Path:
-    """The file of that name; official weights that are nowhere are downloaded, checked by SHA-256, into the first of
-    the folders. Raises StudioError."""
+    """Path of the named weights file. Missing official weights are downloaded to the first folder and verified by
+    SHA-256. Raises StudioError."""
     from ..core import fetch_weights
 
     folders = model_folders()
@@ -70,21 +70,23 @@ def weights_path(name: str) -> Path:
             return fetch_weights(official[name], folder=folders[0])
         except DownloadError as error:
             error.choices = (
-                "queue again with a network; the variable RVM_MIRROR, set where ComfyUI is started, names another "
-                "address to download from",
+                "queue again with a network connection; to download from another address, set the environment "
+                "variable RVM_MIRROR before you start ComfyUI",
                 f"put {error.file_name} into {error.folder}, then queue again",
-                f"bundled, rough: copy {STARTER_PATH} into {error.folder}, refresh, and choose it as the model",
+                f"use the bundled weights, which give a rough result: copy {STARTER_PATH} into {error.folder}, "
+                "refresh, and choose that file as the model",
             )
             raise
     raise StudioError(
-        f"The weights {name} are in none of {', '.join(map(str, folders))}. Put them there, then refresh."
+        f"The weights {name} are in none of {', '.join(map(str, folders))}. Put them into one of these folders, then "
+        "refresh."
     )
 
 
 def output_place(prefix: str, width: int, height: int, suffix: str) -> Path:
-    """A file of the output folder that is not there yet, numbered as ComfyUI's own: prefix_00001_.mov.
+    """Path of a new file in the output folder, numbered as ComfyUI numbers its own: prefix_00001_.mov.
 
-    `prefix` may hold subfolders and ComfyUI's %date% tokens. Raises StudioError where it leads out of the folder."""
+    `prefix` may contain subfolders and ComfyUI's %date% tokens. Raises StudioError if it leads out of the folder."""
     import folder_paths
 
     try:
@@ -93,14 +95,14 @@ def output_place(prefix: str, width: int, height: int, suffix: str) -> Path:
         )
     except Exception as error:  # ComfyUI raises a bare Exception here
         raise StudioError(
-            f"The filename prefix {prefix!r} does not name a place in ComfyUI's output folder ({error}). "
+            f"The filename prefix {prefix!r} is not a path inside ComfyUI's output folder ({error}). "
             "Use a name such as video/RVM."
         ) from error
     return Path(folder) / f"{name}_{counter:05}_{suffix}"
 
 
 def temporary_file(suffix: str) -> Path:
-    """A name in ComfyUI's temp folder, which ComfyUI empties when it starts and ends."""
+    """Path of a new file in ComfyUI's temp folder, which ComfyUI empties when it starts and when it exits."""
     import folder_paths
 
     folder = Path(folder_paths.get_temp_directory())
@@ -109,31 +111,31 @@ def temporary_file(suffix: str) -> Path:
 
 
 def video_from_file(path: Path) -> Any:
-    """A VIDEO output that reads from the file when it is used."""
+    """A VIDEO output that reads the file only when it is used."""
     from comfy_api.input_impl import VideoFromFile
 
     return VideoFromFile(str(path))
 
 
 def report_notes(path: Path, notes: Iterable[str]) -> None:
-    """What a user should know about a file, into ComfyUI's log."""
+    """Writes notes about a file to ComfyUI's log."""
     for note in notes:
         log.warning("%s: %s", path.name, note)
 
 
 def shown_video(path: Path) -> dict[str, Any]:
-    """The `ui` entry that plays a file of the temp folder on the node."""
+    """The `ui` entry that plays a file from the temp folder on the node."""
     return {"images": ({"filename": path.name, "subfolder": "", "type": "temp"},), "animated": (True,)}
 
 
 @contextmanager
 def removed_on_fault(*paths: Path) -> Iterator[None]:
-    """Files of the temp folder, finished or not, go when the block ends by an exception (a cancel is one)."""
+    """Deletes these files of the temp folder, finished or not, if the block raises (cancelling raises, too)."""
     try:
         yield
     except BaseException:
         for path in paths:
-            for file in path.parent.glob(f"{path.stem}*"):  # their names are unique; what is unfinished begins alike
+            for file in path.parent.glob(f"{path.stem}*"):  # the stems are unique; unfinished files share them
                 file.unlink(missing_ok=True)
         raise
 
@@ -150,21 +152,21 @@ def torch_device(wanted: str) -> "torch.device":
 
 
 def half_is_allowed(device: "torch.device") -> bool:
-    """Whether ComfyUI (its flags --force-fp32 and the like, its list of cards) wants fp16 on the device."""
+    """Whether ComfyUI (flags such as --force-fp32, its list of GPUs) allows fp16 on the device."""
     from comfy import model_management
 
     return model_management.should_use_fp16(device)
 
 
 def result_device() -> "torch.device":
-    """Where outputs belong: the CPU, unless ComfyUI runs with --gpu-only."""
+    """The device for outputs: the CPU, unless ComfyUI runs with --gpu-only."""
     from comfy import model_management
 
     return model_management.intermediate_device()
 
 
 def patcher_for(module: "torch.nn.Module", device: "torch.device"):
-    """Hands a module to ComfyUI's memory management, which moves it to the device and away again."""
+    """Hands a module to ComfyUI's memory management, which loads it onto the device and offloads it again."""
     import torch
     from comfy import model_management, model_patcher
 
@@ -173,13 +175,13 @@ def patcher_for(module: "torch.nn.Module", device: "torch.device"):
 
 
 def load_on_device(patcher: Any, working_memory: int) -> None:
-    """Brings a model to its device now, with `working_memory` bytes free beside it; ComfyUI puts others out for it."""
+    """Loads a model onto its device now and keeps `working_memory` bytes free; ComfyUI offloads other models for it."""
     from comfy import model_management
 
     model_management.load_models_gpu([patcher], memory_required=working_memory, force_full_load=True)
 
 
-# ---- manners
+# ---- cancelling and progress
 
 
 def is_cancelled() -> bool:
@@ -190,16 +192,16 @@ def is_cancelled() -> bool:
 
 
 def end_if_cancelled() -> None:
-    """Raises ComfyUI's own exception for it where the user has pressed cancel."""
+    """Raises ComfyUI's own exception if the user has pressed cancel."""
     from comfy import model_management
 
     model_management.throw_exception_if_processing_interrupted()
 
 
 class Progress:
-    """The node's progress bar, with a small picture of the matte now and then.
+    """The node's progress bar, with a small picture of the matte from time to time.
 
-    Called with (frames done, frames in all or None); `show` may be called for every frame."""
+    Called with (frames done, total frames or None); `show` may be called for every frame."""
 
     def __init__(self, total: int | None = None):
         from comfy import utils
@@ -209,12 +211,12 @@ class Progress:
         self._last_preview = -math.inf
 
     def __call__(self, done: int, total: int | None) -> None:
-        # A count from a file's header may be an estimate: the bar is full at the end and not before.
+        # A frame count from a file's header may be an estimate. The bar must not be full before the end.
         self._done, self._total = done, total if total and total >= done else done + 1
         self._update(None)
 
     def show(self, fgr: "Tensor | None", pha: "Tensor") -> None:
-        """fgr [1, 3, H, W] (or None) and pha [1, 1, H, W], float: sent on as a picture, twice a second at most."""
+        """Shows fgr [1, 3, H, W] (or None) and pha [1, 1, H, W], float, as a picture, at most twice a second."""
         now = time.monotonic()
         if now - self._last_preview < SECONDS_BETWEEN_PREVIEWS:
             return
@@ -227,13 +229,13 @@ class Progress:
         try:
             self._bar.update_absolute(self._done, self._total, picture)
         except model_management.InterruptProcessingException:
-            # ComfyUI's bar ends the node in the middle of whatever calls it. Here work ends between two frames, where
-            # files can be finished: the cancel is put back, to be found there.
+            # On a cancel, ComfyUI's bar raises inside the caller. Our work stops between two frames, where files can be
+            # finished, so the cancel is set again and found there.
             model_management.interrupt_current_processing()
 
 
 def preview_picture(fgr: "Tensor | None", pha: "Tensor"):
-    """A small PIL picture of the person over a checkerboard; of the alpha where there is no foreground."""
+    """A small PIL picture of the person over a checkerboard, or of the alpha alone if there is no foreground."""
     import torch
     import torch.nn.functional as F
     from PIL import Image
@@ -251,7 +253,7 @@ def preview_picture(fgr: "Tensor | None", pha: "Tensor"):
 
 
 def preview_frames(rgba: "Tensor") -> Iterator[Any]:
-    """RGBA pictures [T, H, W, 4] -> small pictures [h, w, 3] (uint8 arrays) over a checkerboard, one by one."""
+    """RGBA pictures [T, H, W, 4] -> small pictures [h, w, 3] (uint8 arrays) over a checkerboard, one at a time."""
     import numpy as np
 
     for picture in rgba:
@@ -260,7 +262,7 @@ def preview_frames(rgba: "Tensor") -> Iterator[Any]:
 
 
 def explained(node: type) -> type:
-    """Class decorator: the node's faults begin with its name, and a cancel inside it ends as ComfyUI's own."""
+    """Class decorator: error messages start with the node's name, and a cancel raises ComfyUI's own exception."""
     method_name = node.FUNCTION  # pyright: ignore[reportAttributeAccessIssue]
     method: Callable = getattr(node, method_name)
 

@@ -1,4 +1,4 @@
-"""RVM Composite, RVM Refine Mask and RVM Decontaminate: what is done with a matte once it is there."""
+"""RVM Composite, RVM Refine Mask and RVM Decontaminate: post-processing of a matte."""
 
 from ..core import StudioError
 from . import comfy_host
@@ -7,18 +7,18 @@ from .widgets import entry
 
 GROW = entry(
     "FLOAT",
-    "Pixels by which the subject grows; less than 0 shrinks it, which hides a rim of the old background.",
+    "Grows the subject by this many pixels. Negative values shrink it, which hides a rim of the old background.",
     default=0.0,
     min=-64.0,
     max=64.0,
     step=0.5,
 )
 FEATHER = entry(
-    "FLOAT", "Softens the edge: a Gaussian blur of this many pixels.", default=0.0, min=0.0, max=64.0, step=0.5
+    "FLOAT", "Softens the edge with a Gaussian blur of this many pixels.", default=0.0, min=0.0, max=64.0, step=0.5
 )
 BLACK_POINT = entry(
     "FLOAT",
-    "Mask values up to here become 0: removes haze from the background.",
+    "Mask values up to this become 0: removes haze from the background.",
     default=0.0,
     min=0.0,
     max=0.99,
@@ -26,7 +26,7 @@ BLACK_POINT = entry(
 )
 WHITE_POINT = entry(
     "FLOAT",
-    "Mask values from here on become 1: closes holes in the subject. Must be above the black point.",
+    "Mask values from this up become 1: closes holes in the subject. Must be above the black point.",
     default=1.0,
     min=0.01,
     max=1.0,
@@ -35,7 +35,7 @@ WHITE_POINT = entry(
 
 
 class Steps:
-    """Called before every frame: moves the progress bar, and ends the node where the user has pressed cancel."""
+    """Called before every frame: advances the progress bar, and ends the node if the user has pressed cancel."""
 
     def __init__(self, total: int):
         self._progress, self._total, self._done = comfy_host.Progress(total), total, 0
@@ -49,7 +49,7 @@ class Steps:
 @explained
 class RVMComposite:
     DISPLAY_NAME = "RVM Composite"
-    DESCRIPTION = "Puts the person over a colour, a picture or clip, or over the blurred room."
+    DESCRIPTION = "Puts the person over a colour, a picture, a clip or the blurred background."
     CATEGORY = "video/matting"
     FUNCTION = "composite"
     RETURN_TYPES = ("IMAGE",)
@@ -65,8 +65,8 @@ class RVMComposite:
                 "mode": entry(
                     ["color", "image", "blur"],
                     "color: over a colour. image: over the background input, scaled to cover the "
-                    "frame; a clip is looped. blur: over the background input (connect the frames"
-                    " that were matted), blurred.",
+                    "frame; a clip is looped. blur: over the blurred background input (connect the "
+                    "original frames).",
                     default="color",
                 ),
                 "color": entry(
@@ -76,7 +76,7 @@ class RVMComposite:
                 ),
                 "blur": entry(
                     "FLOAT",
-                    "With mode = blur: strength; 1 is a deviation of 1/40 of the longest side.",
+                    "With mode = blur: the strength. 1 is a standard deviation of 1/40 of the longest side.",
                     default=1.0,
                     min=0.1,
                     max=4.0,
@@ -84,16 +84,16 @@ class RVMComposite:
                 ),
                 "linear_light": entry(
                     "BOOLEAN",
-                    "Mix light instead of encoded values: hair over bright backgrounds looks less"
-                    " dark. Off is what video editors and browsers do.",
+                    "Blend in linear light: hair over bright backgrounds looks less"
+                    " dark. Off: as video editors and browsers do it.",
                     default=False,
                 ),
                 "invert_mask": entry(
-                    "BOOLEAN", "For masks in which 1 is the background, as LoadImage gives them.", default=False
+                    "BOOLEAN", "For masks in which 1 is the background, such as LoadImage's.", default=False
                 ),
             },
             "optional": {
-                "background": entry("IMAGE", "For mode = image and blur: one picture, or a clip."),
+                "background": entry("IMAGE", "For mode = image and mode = blur: a picture, or the frames of a clip."),
             },
         }
 
@@ -103,7 +103,7 @@ class RVMComposite:
         if mode == "color":
             background = parse_color(color)
         elif background is None:
-            raise StudioError(f"mode = {mode} needs the background input. Connect pictures to it, or use mode = color.")
+            raise StudioError(f"mode = {mode} needs the background input. Connect an IMAGE to it, or use mode = color.")
         return (
             composite_pictures(
                 foreground,
@@ -119,7 +119,7 @@ class RVMComposite:
 @explained
 class RVMRefineMask:
     DISPLAY_NAME = "RVM Refine Mask"
-    DESCRIPTION = "Moves, softens and tightens the edge of a mask, and calms it over time."
+    DESCRIPTION = "Moves, softens or hardens the edge of a mask, and reduces flicker."
     CATEGORY = "video/matting"
     FUNCTION = "refine"
     RETURN_TYPES = ("MASK",)
@@ -145,14 +145,14 @@ class RVMRefineMask:
                 ),
                 "temporal": entry(
                     "FLOAT",
-                    "Evens the mask out with the frames before and after it. The network hardly "
-                    "flickers; use it for masks from elsewhere.",
+                    "Smooths the mask over the previous and the next frame. This network's masks hardly "
+                    "flicker; use it for masks from other nodes.",
                     default=0.0,
                     min=0.0,
                     max=1.0,
                     step=0.05,
                 ),
-                "invert": entry("BOOLEAN", "First make 1 of 0 and 0 of 1, as for LoadImage's masks.", default=False),
+                "invert": entry("BOOLEAN", "Invert the mask first, as LoadImage's masks need.", default=False),
             }
         }
 
@@ -167,8 +167,8 @@ class RVMRefineMask:
 class RVMDecontaminate:
     DISPLAY_NAME = "RVM Decontaminate"
     DESCRIPTION = (
-        "Takes the old background's colour out of hair and soft edges, and the tint of a green or blue screen out of "
-        "the person. RVM Matte's foreground needs it only for a mask that was changed or came from elsewhere."
+        "Removes the old background's colour from hair and soft edges, and the tint of a green or blue screen from the "
+        "person. RVM Matte's foreground is clean already: use this for masks that were edited or come from elsewhere."
     )
     CATEGORY = "video/matting"
     FUNCTION = "decontaminate"
@@ -176,7 +176,7 @@ class RVMDecontaminate:
     RETURN_NAMES = ("foreground", "rgba")
     OUTPUT_TOOLTIPS = (
         "The person's own colours, for use with the mask.",
-        "foreground and mask as one, straight alpha, for RVM Save RGBA.",
+        "foreground and mask in one, straight alpha, for RVM Save RGBA.",
     )
 
     @classmethod
@@ -187,7 +187,7 @@ class RVMDecontaminate:
                 "mask": entry("MASK", "1 is the person."),
                 "strength": entry(
                     "FLOAT",
-                    "0 leaves the frames' colours, 1 replaces them where the mask is soft.",
+                    "0 keeps the frames' colours; 1 replaces them where the mask is soft.",
                     default=1.0,
                     min=0.0,
                     max=1.0,
@@ -195,12 +195,12 @@ class RVMDecontaminate:
                 ),
                 "spill_color": entry(
                     "STRING",
-                    "Colour of the screen that shines onto the person: green, blue, or #00b140. Empty: none.",
+                    "Colour of the screen that tints the person: green, blue, or a value such as #00b140. Empty: none.",
                     default="",
                 ),
                 "spill_strength": entry(
                     "FLOAT",
-                    "How much of that tint is taken away. It also dulls clothes of the same colour.",
+                    "How much of that tint is removed. Clothes of the same colour become duller, too.",
                     default=1.0,
                     min=0.0,
                     max=1.0,
@@ -208,7 +208,7 @@ class RVMDecontaminate:
                 ),
             },
             "optional": {
-                "foreground": entry("IMAGE", "RVM Matte's foreground: used instead of an estimate."),
+                "foreground": entry("IMAGE", "RVM Matte's foreground, to be used instead of an estimate."),
             },
         }
 

@@ -1,4 +1,4 @@
-"""RVM Load Model: weights from the disk (or the official release) to a network in ComfyUI's care."""
+"""RVM Load Model: loads weights from the disk (or the official release) into a network that ComfyUI manages."""
 
 import logging
 
@@ -13,12 +13,12 @@ log = logging.getLogger(__name__)
 @explained
 class RVMLoadModel:
     DISPLAY_NAME = "RVM Load Model"
-    DESCRIPTION = "Loads a matting network. The official weights are downloaded once, and verified, when first used."
+    DESCRIPTION = "Loads a matting network. The official weights are downloaded and verified on first use."
     CATEGORY = "video/matting"
     FUNCTION = "load"
     RETURN_TYPES = ("RVM_MODEL",)
     RETURN_NAMES = ("model",)
-    OUTPUT_TOOLTIPS = ("For all RVM nodes that matte.",)
+    OUTPUT_TOOLTIPS = ("For the model input of the other RVM nodes.",)
 
     @classmethod
     def INPUT_TYPES(cls):  # noqa: N802
@@ -26,22 +26,22 @@ class RVMLoadModel:
             "required": {
                 "model": entry(
                     comfy_host.weights_names(),
-                    "rvm_mobilenetv3: fast. rvm_resnet50: about six times the work, somewhat "
-                    "better. Both are fetched when first used; your own go into models/rvm.",
+                    "rvm_mobilenetv3: fast. rvm_resnet50: about six times the work, slightly "
+                    "better. Both are downloaded on first use. Put your own weights into models/rvm.",
                 ),
                 "precision": entry(
                     ["auto", "fp32", "fp16", "bf16"],
-                    "auto: fp16 on cards that compute it well, fp32 elsewhere.",
+                    "auto: fp16 on GPUs where it is fast, fp32 elsewhere.",
                     default="auto",
                 ),
                 "device": entry(
                     ["auto", "cpu"],
-                    "auto: where ComfyUI runs its models. cpu: slow, but leaves the card's memory alone.",
+                    "auto: the device on which ComfyUI runs its models. cpu: slow, but uses no GPU memory.",
                     default="auto",
                 ),
                 "refiner": entry(
                     ["auto", "deep", "fast"],
-                    "How edges get their full resolution. auto: whichever the weights are for. "
+                    "How the mask is brought to full resolution. auto: the refiner that the weights were trained for. "
                     "fast: a plain filter without weights.",
                     default="auto",
                 ),
@@ -58,7 +58,7 @@ class RVMLoadModel:
             precision = "fp32"
         choice = choose_engine(place, precision=precision)
         log.info("RVM: %s, engine %s", path.name, choice)
-        # Other engines run a copy, and keep their states in fp32.
+        # The other engines run a copy of the network and keep their states in fp32.
         dtype = DTYPES[choice.precision if choice.engine == "eager" else "fp32"]
         network = network.requires_grad_(False).to(dtype)
         return (RVMModel(comfy_host.patcher_for(network, place), network, place, dtype, str(path), choice),)

@@ -1,4 +1,4 @@
-"""RVM Matte and RVM Segment: batches of frames, with the network's memory carried from one batch to the next."""
+"""RVM Matte and RVM Segment: batches of frames; the state is carried from one batch to the next."""
 
 from ..core import StudioError
 from . import comfy_host
@@ -9,7 +9,7 @@ from .widgets import entry
 
 
 class _MatteFrames:
-    """What both nodes share: inputs, and the way of a batch through a session."""
+    """What both nodes share: the inputs, and running a batch through a session."""
 
     CATEGORY = "video/matting"
     FUNCTION = "matte"
@@ -22,14 +22,14 @@ class _MatteFrames:
                 "model": entry("RVM_MODEL", "From RVM Load Model."),
                 "images": entry(
                     "IMAGE",
-                    "Frames of one clip, in order. Long clips: RVM Matte Video, which needs no "
-                    "memory for them, or VideoHelperSuite's Meta Batch Manager.",
+                    "Frames of one clip, in order. For long clips use RVM Matte Video, which does not hold all frames "
+                    "in memory, or VideoHelperSuite's Meta Batch Manager.",
                 ),
                 **matte_widgets(),
                 "carry": entry(
                     ["auto", "never"],
-                    "auto: behind VideoHelperSuite's Meta Batch Manager, a batch goes on where "
-                    "the one before it ended. never: every run begins anew.",
+                    "auto: with VideoHelperSuite's Meta Batch Manager, each batch continues where "
+                    "the previous one ended. never: every run starts without a state.",
                     default="auto",
                 ),
             },
@@ -38,7 +38,7 @@ class _MatteFrames:
         }
 
     def run(self, model, images, carry, state, prompt, unique_id, options):
-        """-> (RGBA pictures [T, H, W, 4], or alpha [T, H, W] of the segmentation head; state after the last frame)."""
+        """-> (RGBA pictures [T, H, W, 4], or the segmentation head's alpha [T, H, W]; state after the last frame)."""
         from ..core import matte_pictures
 
         if images.ndim != 4 or images.shape[-1] < 3:
@@ -69,21 +69,21 @@ class _MatteFrames:
 class RVMMatte(_MatteFrames):
     DISPLAY_NAME = "RVM Matte"
     DESCRIPTION = (
-        "Cuts people out of the frames of a clip. The frames are one stream: the network remembers, so hair is soft "
-        "and nothing flickers."
+        "Cuts people out of the frames of a clip. The network remembers earlier frames, so hair is soft and nothing "
+        "flickers."
     )
     RETURN_TYPES = ("IMAGE", "MASK", "IMAGE", "RVM_STATE")
     RETURN_NAMES = ("foreground", "mask", "rgba", "state")
     OUTPUT_TOOLTIPS = (
-        "The person's own colours, without the background's at the edges; use it with the mask.",
-        "1 is the person, 0 the background (LoadImage's masks are the other way round: see RVM Refine Mask's invert).",
-        "foreground and mask as one, straight alpha, for RVM Save RGBA. Under transparent pixels the colours go on.",
+        "The person's own colours, without background colour at the edges. Use it with the mask.",
+        "1 is the person, 0 the background. LoadImage's masks are inverted: see invert in RVM Refine Mask.",
+        "foreground and mask in one, straight alpha, for RVM Save RGBA. Transparent pixels have colours, too.",
         "The network's memory after the last frame, for the frames that follow.",
     )
 
     def matte(self, model, images, carry="auto", state=None, prompt=None, unique_id=None, **options):
         rgba, after = self.run(model, images, carry, state, prompt, unique_id, options)
-        # Views: three outputs for the memory of one. ComfyUI's own VAE gives views too.
+        # Views, so that three outputs take the memory of one. ComfyUI's own VAE returns views, too.
         return rgba[..., :3], rgba[..., 3], rgba, after
 
 
@@ -91,13 +91,13 @@ class RVMMatte(_MatteFrames):
 class RVMSegment(_MatteFrames):
     DISPLAY_NAME = "RVM Segment"
     DESCRIPTION = (
-        "Finds where people are, through the network's second head: a coarse mask without hair, for selecting rather "
-        "than for cutting out."
+        "Finds people with the network's segmentation head. The mask is coarse and has no hair detail: use it to "
+        "select people, not to cut them out."
     )
     RETURN_TYPES = ("MASK", "RVM_STATE")
     RETURN_NAMES = ("mask", "state")
     OUTPUT_TOOLTIPS = (
-        "How likely each pixel is of a person, 0 to 1.",
+        "The probability that a pixel shows a person, 0 to 1.",
         "The network's memory after the last frame, for the frames that follow.",
     )
     segment = True

@@ -1,4 +1,4 @@
-"""The widgets that all matting nodes share, and the session they describe."""
+"""The widgets that all matting nodes share, and the session built from them."""
 
 import functools
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ BYTES_A_PIXEL, BYTES_A_SMALL_PIXEL = 120, 800  # float32: the guided filter at f
 
 DOWNSAMPLE = entry(
     ["auto", "portrait", "full_body", "custom"],
-    "How far the network's own picture is reduced; the mask always has the full size. "
-    "auto: the longest side becomes 512 pixels. portrait: heads and shoulders. "
+    "How far frames are scaled down for the network; the mask is always full resolution. "
+    "auto: the longest side becomes 512 pixels. portrait: head and shoulders. "
     "full_body: people who are small in the frame (finer detail, slower). custom: "
-    "custom_ratio.",
+    "use custom_ratio.",
     default="auto",
 )
 CUSTOM_RATIO = entry(
     "FLOAT",
-    "With downsample = custom: size of the network's picture over that of the frame. 1"
-    " is the full size: slow, and good for small frames only.",
+    "With downsample = custom: the scale of the network's input, relative to the frame. 1"
+    " is the full size: slow, and useful for small frames only.",
     default=0.25,
     min=0.05,
     max=1.0,
@@ -33,17 +33,17 @@ CUSTOM_RATIO = entry(
 )
 WARM_UP = entry(
     "INT",
-    "Frames shown to the network before the first one, backwards, so that the first mask is"
-    " as good as the others. They come from the first batch: give that at least one frame "
-    "more. Not used with a state.",
+    "Frames that the network sees, in reverse order, before the first one, so that the first mask is"
+    " as good as the others. They are taken from the first batch, which needs at least one frame "
+    "more than this. Ignored if a state is connected.",
     default=12,
     min=0,
     max=100,
 )
 SCENE_CUT = entry(
     "FLOAT",
-    "For edited clips: forget the last scene at every cut. 0: off. 0.4 finds nearly every"
-    " cut; lower finds more, higher fewer.",
+    "For edited clips: reset the network's memory at every cut. 0: off. 0.4 finds nearly every"
+    " cut; lower values find more, higher values fewer.",
     default=0.0,
     min=0.0,
     max=1.9,
@@ -51,17 +51,17 @@ SCENE_CUT = entry(
 )
 CHUNK = entry(
     "INT",
-    "Frames through the network at once; 0 chooses by device and size. The result is the "
-    "same but for rounding. Halved by itself when memory runs out.",
+    "Frames processed at once; 0 chooses by device and frame size. The results differ only by "
+    "rounding. Halved automatically when memory runs out.",
     default=0,
     min=0,
     max=64,
 )
-STATE = entry("RVM_STATE", "Optional: the state after the frames before these, to go on without a seam.")
+STATE = entry("RVM_STATE", "The state after the previous frames, to continue from them without a visible seam.")
 
 
 def matte_widgets() -> dict[str, tuple]:
-    """The shared widgets by name, in the order in which they are shown."""
+    """The shared widgets by name, in display order."""
     return {
         "downsample": DOWNSAMPLE,
         "custom_ratio": CUSTOM_RATIO,
@@ -73,8 +73,8 @@ def matte_widgets() -> dict[str, tuple]:
 
 @dataclass(frozen=True)
 class RVMModel:
-    """What RVM Load Model gives: the network, in eval mode and the precision it runs in, in ComfyUI's care; and which
-    engine mattes with it."""
+    """The output of RVM Load Model: the network (in eval mode, in the precision it runs in, managed by ComfyUI) and the
+    chosen engine."""
 
     patcher: Any
     network: "MattingNetwork"
@@ -85,7 +85,7 @@ class RVMModel:
 
     @functools.cached_property
     def engine(self) -> "Engine":
-        """Plain PyTorch runs the network where ComfyUI has put it; the CPU's faster engines run a copy."""
+        """The eager engine runs the network that ComfyUI manages; the faster engines for the CPU run a copy."""
         from ..core import EagerEngine, build_engine
 
         if self.choice.engine == "eager":
@@ -105,13 +105,13 @@ class RVMModel:
         chunk: int = 0,
         state: Mapping[str, object] | None = None,
     ) -> "Session":
-        """A session for frames of this size, its model on its device. Raises StudioError where the settings, or the
-        state and the frames, do not fit."""
+        """A session for frames of this size, with the model loaded on its device. Raises StudioError if the settings
+        are invalid or the state does not fit the frames."""
         from ..core import SegmentationEngine, Session, small_size, state_from_dict
 
         # Nodes call this through the class, so that an object of another node pack ends here, not in an AttributeError.
         if not isinstance(self, RVMModel):
-            raise StudioError("The model input is of another kind. Connect it to RVM Load Model.")
+            raise StudioError("The model input is not an RVM model. Connect it to RVM Load Model.")
         session = Session(
             SegmentationEngine(self.network, self.device, self.dtype, shared=True) if segment else self.engine,
             downsample_ratio=custom_ratio if downsample == "custom" else downsample,
@@ -130,7 +130,7 @@ class RVMModel:
 
 
 def state_output(session: "Session") -> dict[str, object] | None:
-    """The session's state as it goes over a wire: on the CPU, for nobody to write to."""
+    """The session's state as a node outputs it: on the CPU, and not to be modified."""
     from ..core import state_to_dict
 
     return state_to_dict(session.state) if session.state else None

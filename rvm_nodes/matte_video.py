@@ -1,4 +1,4 @@
-"""RVM Matte Video: a whole clip to new clips, streamed, so that an hour takes as little memory as a second."""
+"""RVM Matte Video: mattes a whole clip into new clips. It is streamed: an hour takes as little memory as a second."""
 
 from contextlib import ExitStack
 
@@ -10,26 +10,26 @@ from .video_input import clip_file
 from .video_job import run_job
 from .widgets import entry
 
-VIDEO = entry("VIDEO", "From Load Video, Create Video, Trim Video ... It is read frame by frame, never loaded.")
+VIDEO = entry("VIDEO", "From Load Video, Create Video, Trim Video ... It is read frame by frame, never loaded whole.")
 
 
 @explained
 class RVMMatteVideo:
     DISPLAY_NAME = "RVM Matte Video"
     DESCRIPTION = (
-        "Cuts people out of a whole clip, of any length, and puts them over a colour, a picture, another clip or the "
-        "blurred room. Sound and frame times stay. For transparency in the file: RVM Save Alpha Video."
+        "Cuts people out of a whole clip of any length and puts them over a colour, a picture, another clip or the "
+        "blurred background. Sound and frame times are kept. For files with transparency use RVM Save Alpha Video."
     )
     CATEGORY = "video/matting"
     FUNCTION = "matte"
     RETURN_TYPES = ("VIDEO", "VIDEO", "RVM_STATE", "INT", "FLOAT")
     RETURN_NAMES = ("video", "alpha", "state", "frame_count", "fps")
     OUTPUT_TOOLTIPS = (
-        "What output says, as H.264 with the clip's sound; Save Video keeps it as it is.",
-        "The mask as a grey clip: white is the person.",
+        "The picture chosen with output, as H.264 with the clip's sound. Save Video stores it without re-encoding.",
+        "The mask as a greyscale clip: white is the person.",
         "The network's memory after the last frame, for the clip that follows.",
-        "Frames of the clip.",
-        "Frames a second, the nominal rate.",
+        "Number of frames.",
+        "Nominal frame rate, in frames per second.",
     )
 
     @classmethod
@@ -41,19 +41,20 @@ class RVMMatteVideo:
                 "output": entry(
                     ["composite", "foreground", "alpha"],
                     "composite: the person over the background. foreground: the person's colours "
-                    "over black, for use with the alpha. alpha: the mask alone (saves work).",
+                    "over black, for use with the alpha. alpha: the mask only (faster).",
                     default="composite",
                 ),
                 "background": entry(
                     "STRING",
-                    "For the composite: a colour (white, #00b140), or blur for the blurred room. The inputs below win.",
+                    "For the composite: a colour (white, #00b140), or blur to blur the clip's own background. "
+                    "background_image and background_video override it.",
                     default="#00b140",
                 ),
                 **matte_widgets(),
             },
             "optional": {
-                "background_image": entry("IMAGE", "For the composite: a picture, or frames (looped)."),
-                "background_video": entry("VIDEO", "For the composite: a clip, played at its own speed, looped."),
+                "background_image": entry("IMAGE", "For the composite: a picture, or several frames (looped)."),
+                "background_video": entry("VIDEO", "For the composite: a clip, played at its own speed and looped."),
                 "state": STATE,
             },
         }

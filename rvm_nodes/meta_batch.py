@@ -1,8 +1,8 @@
-"""Whose state a node carries from one run of the graph to the next, where VideoHelperSuite cuts a long clip.
+"""Carries a node's state from one run of the graph to the next when VideoHelperSuite splits a long clip into batches.
 
 Its Meta Batch Manager queues the same graph again for every batch, with a counter `requeue` in its inputs (absent in
-the first run). A node that stands behind such a manager goes on with the state it left at the batch before. States are
-kept in this module, outside the node, because ComfyUI may make a new node object for every run.
+the first run). A node downstream of such a manager continues with its state after the previous batch. States are kept
+in this module, outside the node, because ComfyUI may create a new node object for every run.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ State = dict[str, object]
 
 @dataclass(frozen=True)
 class Batch:
-    """The stream a node is at work on, and which of its batches this is (0, 1, ...)."""
+    """The stream that a node works on, and the number of its batch (0, 1, ...)."""
 
     stream: str
     number: int
 
 
 def find_batch(prompt: dict[str, Any] | None, node_id: str | None) -> Batch | None:
-    """The batch of a node in the graph `prompt` (ComfyUI's PROMPT), or None where no manager stands before it.
+    """The batch of a node in the graph `prompt` (ComfyUI's PROMPT), or None if no manager is upstream of it.
 
-    A stream is told by the node and everything before it but the counter, so that two clips are two streams, and so
-    are the same clip with other settings."""
+    A stream is identified by the node and everything upstream of it, except the counter. So two clips are two streams,
+    and so are two runs of one clip with different settings."""
     if not prompt or node_id is None or node_id not in prompt:
         return None
     before = _ancestors(prompt, node_id)
@@ -60,16 +60,16 @@ def _ancestors(prompt: dict[str, Any], node_id: str) -> set[str]:
 
 
 class CarriedStates:
-    """States before and after the last batch of each stream; the longest unused stream is forgotten first."""
+    """States before and after the last batch of each stream. The least recently used stream is dropped first."""
 
     def __init__(self, most: int = MOST_STREAMS):
         self.most = most
         self._streams: OrderedDict[str, tuple[int, State | None, State | None]] = OrderedDict()
 
     def before(self, batch: Batch) -> State | None:
-        """The state to begin the batch with. The first batch begins anew; a batch that is run again begins as it did.
+        """The state to start the batch with: None for the first batch. A batch that is run again gets the same state.
 
-        Raises StudioError where the batch before it was not seen here."""
+        Raises StudioError if the previous batch was not processed here."""
         if batch.number == 0:
             return None
         seen = self._streams.get(batch.stream)
@@ -77,15 +77,17 @@ class CarriedStates:
             return seen[1]
         if seen and seen[0] == batch.number - 1:
             return seen[2]
-        last = f"the last one done here is batch {seen[0] + 1}" if seen else "none of this clip was done here before"
+        last = (
+            f"the last one processed was batch {seen[0] + 1}" if seen else "no earlier batch of this clip was processed"
+        )
         raise StudioError(
-            f"This is batch {batch.number + 1} of a meta batch, but {last}, so the network's memory of the frames "
-            "between is missing. Queue the graph again from the first batch (and change nothing while it runs), or "
-            "set carry to never."
+            f"This is batch {batch.number + 1} of a meta batch, but {last}, so the network's memory of the previous "
+            "frames is missing. Queue the graph again from the first batch and change nothing while it runs, or set "
+            "carry to never."
         )
 
     def keep(self, batch: Batch, before: State | None, after: State | None) -> None:
-        """Remembers a batch that is done."""
+        """Stores the states of a processed batch."""
         self._streams[batch.stream] = (batch.number, before, after)
         self._streams.move_to_end(batch.stream)
         while len(self._streams) > self.most:

@@ -1,7 +1,7 @@
-"""The texts of the nodes where ComfyUI looks for them: `python -m rvm_studio.rvm_nodes.node_texts` writes, from the
-nodes themselves, locales/en/nodeDefs.json and the tables at the end of every help page in web/docs.
+"""Writes the nodes' texts to where ComfyUI reads them: `python -m rvm_studio.rvm_nodes.node_texts` generates
+locales/en/nodeDefs.json and the tables at the end of every help page in web/docs from the nodes.
 
-Translators copy the former to locales/<language>. Tests hold all of it against the nodes.
+Translators copy the former to locales/<language>. Tests compare both with the nodes.
 """
 
 import json
@@ -14,11 +14,11 @@ from . import NODES
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = ROOT / "locales" / "en" / "nodeDefs.json"
 PAGES = ROOT / "web" / "docs"
-TABLES = "## Inputs\n"  # what stands before this line of a page is written by hand
+TABLES = "## Inputs\n"  # everything above this line of a page is written by hand
 
 
 def widgets(node: Any) -> dict[str, tuple]:
-    """All inputs that a user sees, in their order."""
+    """All inputs that a user sees, in display order."""
     inputs = node.INPUT_TYPES()
     return {**inputs["required"], **inputs.get("optional", {})}
 
@@ -48,7 +48,7 @@ def locale() -> dict[str, dict]:
 
 
 def tables(node: Any) -> str:
-    """The end of a help page: its inputs and outputs."""
+    """The end of a help page: the tables of inputs and outputs."""
     optional = node.INPUT_TYPES().get("optional", {})
     lines = [TABLES, "| input | type | default | what it does |", "|---|---|---|---|"]
     for key, (kind, options) in widgets(node).items():
@@ -62,7 +62,7 @@ def tables(node: Any) -> str:
 
 
 def page(node: Any) -> str:
-    """A help page with its tables made anew."""
+    """A help page with regenerated tables."""
     return (PAGES / f"{node.__name__}.md").read_text(encoding="utf-8").split(TABLES)[0] + tables(node)
 
 

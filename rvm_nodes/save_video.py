@@ -22,20 +22,20 @@ SUFFIXES = {
 }
 PREFIX = entry(
     "STRING",
-    "Name of the file in ComfyUI's output folder, with subfolders if you like; a number is added.",
+    "Name of the file in ComfyUI's output folder, optionally with subfolders. A number is appended.",
     default="video/RVM",
 )
 FORMAT = entry(
     list(SUFFIXES),
     "ProRes 4444 (.mov): video editors. VP9 (.webm): browsers, OBS. FFV1 (.mkv): lossless "
-    "archive. PNG sequence: a folder of pictures. APNG, WebP: short animations, without "
+    "archive. PNG sequence: a folder of PNG files. APNG, WebP: short animations without "
     "sound.",
     default="ProRes 4444",
 )
 ALPHA = entry(
     ["straight", "premultiplied"],
-    "How the colours are stored. Take premultiplied only if your editor asks for it; PNG, "
-    "APNG and WebP are straight by definition.",
+    "How the colours are stored. Choose premultiplied only if your editor requires it; PNG, "
+    "APNG and WebP are always straight.",
     default="straight",
 )
 
@@ -44,15 +44,15 @@ ALPHA = entry(
 class RVMSaveAlphaVideo:
     DISPLAY_NAME = "RVM Save Alpha Video"
     DESCRIPTION = (
-        "Cuts people out of a whole clip, of any length, and writes them with transparency: frame by frame to the "
-        "disk, with the clip's sound."
+        "Cuts people out of a whole clip of any length and writes them, frame by frame, to a file with transparency "
+        "and the clip's sound."
     )
     CATEGORY = "video/matting"
     FUNCTION = "save"
     RETURN_TYPES = ("STRING", "RVM_STATE")
     RETURN_NAMES = ("path", "state")
     OUTPUT_TOOLTIPS = (
-        "The file (of a PNG sequence: the folder).",
+        "The file, or the folder of a PNG sequence.",
         "The network's memory after the last frame, for the clip that follows.",
     )
     OUTPUT_NODE = True
@@ -69,8 +69,8 @@ class RVMSaveAlphaVideo:
                 "keep_audio": entry("BOOLEAN", "Copy the clip's sound into the file.", default=True),
                 "resume": entry(
                     "BOOLEAN",
-                    "Go on with a file that was cancelled, if the clip and all settings are the "
-                    "same. What is done is kept either way, as a .partial file.",
+                    "Resume a cancelled file if the clip and all settings are the same. "
+                    "On or off, a cancelled job keeps the finished frames in a .partial file.",
                     default=True,
                 ),
                 "grow": GROW,
@@ -79,7 +79,7 @@ class RVMSaveAlphaVideo:
                 "white_point": WHITE_POINT,
                 "decontaminate": entry(
                     "FLOAT",
-                    "1: the person's own colours at soft edges, without the background's. 0: the clip's.",
+                    "1: the person's own colours at soft edges, without background colour. 0: the clip's colours.",
                     default=1.0,
                     min=0.0,
                     max=1.0,
@@ -119,14 +119,14 @@ class RVMSaveAlphaVideo:
 class RVMSaveRGBA:
     DISPLAY_NAME = "RVM Save RGBA"
     DESCRIPTION = (
-        "Writes frames with transparency to a file, with sound if you like. Under transparent pixels the file is "
-        "black, so that it does not carry your room along unseen."
+        "Writes frames with transparency to a file, optionally with sound. Fully transparent pixels are black, so your "
+        "room is not hidden inside the file."
     )
     CATEGORY = "video/matting"
     FUNCTION = "save"
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("path",)
-    OUTPUT_TOOLTIPS = ("The file (of a PNG sequence: the folder).",)
+    OUTPUT_TOOLTIPS = ("The file, or the folder of a PNG sequence.",)
     OUTPUT_NODE = True
 
     @classmethod
@@ -136,7 +136,7 @@ class RVMSaveRGBA:
                 "images": entry("IMAGE", "The rgba output of RVM Matte or RVM Decontaminate."),
                 "fps": entry(
                     "FLOAT",
-                    "Frames a second; Get Video Components tells it.",
+                    "Frames per second, such as the fps of Get Video Components.",
                     default=25.0,
                     min=0.01,
                     max=1000.0,
@@ -146,7 +146,7 @@ class RVMSaveRGBA:
                 "format": FORMAT,
                 "alpha": ALPHA,
             },
-            "optional": {"audio": entry("AUDIO", "Sound for the file, cut to the picture's length.")},
+            "optional": {"audio": entry("AUDIO", "Sound for the file, cut to the length of the frames.")},
         }
 
     def save(self, images, fps, filename_prefix, format, alpha, audio=None):
@@ -158,7 +158,7 @@ class RVMSaveRGBA:
                 "rgba output of RVM Matte (foreground has no transparency)."
             )
         if not len(images):
-            raise StudioError("There are no images to save. Check the input.")
+            raise StudioError("There are no images to save. Check the node that is connected to images.")
         height, width = images.shape[1:3]
         rate = Fraction(fps).limit_denominator(1001)
         path, notes = write_frames(

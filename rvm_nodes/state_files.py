@@ -1,4 +1,4 @@
-"""RVM Save State and RVM Load State: a stream's memory on the disk, for the next session or another machine."""
+"""RVM Save State and RVM Load State: a stream's state in a file, for the next session or another machine."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,8 @@ FOLDER = "rvm_states"  # in the output folder, and in the input folder
 
 
 def saved_states() -> list[str]:
-    """Names for the load widget: "shot.safetensors [output]", as ComfyUI marks its folders. None without ComfyUI."""
+    """Names for the load widget, with the folder marked as ComfyUI does it: "shot.safetensors [output]". Empty without
+    ComfyUI."""
     try:
         import folder_paths
     except ModuleNotFoundError:
@@ -25,13 +26,13 @@ def saved_states() -> list[str]:
 
 
 def state_path(marked: str) -> Path:
-    """The file of a name that `saved_states` gave. Raises StudioError for any other."""
+    """Path of the file for a name from `saved_states`. Raises StudioError for a name that is not a plain file name."""
     import folder_paths
 
     name, kind = re.fullmatch(r"(.*?)(?: \[(output|input)\])?", marked).groups()  # pyright: ignore
     folders = {"output": folder_paths.get_output_directory(), "input": folder_paths.get_input_directory()}
     if not name or name != Path(name).name or name.startswith("."):
-        raise StudioError(f"{marked!r} is no name of a saved state. Choose one from the list.")
+        raise StudioError(f"{marked!r} is not the name of a saved state. Choose one from the list.")
     return Path(folders[kind or "output"]) / FOLDER / name
 
 
@@ -39,22 +40,22 @@ def state_path(marked: str) -> Path:
 class RVMSaveState:
     DISPLAY_NAME = "RVM Save State"
     DESCRIPTION = (
-        "Keeps the state after a clip's last frame as a file (output/rvm_states), to go on with the next part of the "
-        "clip later. A file of the same name is replaced."
+        "Saves the state after a clip's last frame to output/rvm_states, to continue with the next part of the clip "
+        "later. A file of the same name is overwritten."
     )
     CATEGORY = "video/matting"
     FUNCTION = "save"
     RETURN_TYPES = ("RVM_STATE",)
     RETURN_NAMES = ("state",)
-    OUTPUT_TOOLTIPS = ("The same state, to go on with.",)
+    OUTPUT_TOOLTIPS = ("The same state, passed through.",)
     OUTPUT_NODE = True
 
     @classmethod
     def INPUT_TYPES(cls):  # noqa: N802
         return {
             "required": {
-                "state": entry("RVM_STATE", "From a node that mattes."),
-                "name": entry("STRING", "Name of the file, without an ending.", default="clip"),
+                "state": entry("RVM_STATE", "The state output of a matting node."),
+                "name": entry("STRING", "Name of the file, without the extension.", default="clip"),
             }
         }
 
@@ -63,9 +64,9 @@ class RVMSaveState:
 
         stem = name.strip().removesuffix(".safetensors")
         if not stem or stem != Path(stem).name or re.search(r'[\\/:*?"<>|]', stem) or stem.startswith("."):
-            raise StudioError(f"The name {name!r} cannot be a file's. Use letters, digits, spaces, - and _.")
+            raise StudioError(f"The name {name!r} is not a valid file name. Use letters, digits, spaces, - and _.")
         if state is None:
-            raise StudioError("There is no state yet: the node before this one had no frames.")
+            raise StudioError("There is no state to save: the connected node processed no frames.")
         path = save_state(state_from_dict(state), state_path(f"{stem}.safetensors"))
         return {"ui": {"text": (f"{path.parent.name}/{path.name}",)}, "result": (state,)}
 
@@ -73,12 +74,12 @@ class RVMSaveState:
 @explained
 class RVMLoadState:
     DISPLAY_NAME = "RVM Load State"
-    DESCRIPTION = "Loads a state that RVM Save State kept (output/rvm_states or input/rvm_states)."
+    DESCRIPTION = "Loads a state that RVM Save State saved (from output/rvm_states or input/rvm_states)."
     CATEGORY = "video/matting"
     FUNCTION = "load"
     RETURN_TYPES = ("RVM_STATE",)
     RETURN_NAMES = ("state",)
-    OUTPUT_TOOLTIPS = ("For the state input of a node that mattes.",)
+    OUTPUT_TOOLTIPS = ("For the state input of a matting node.",)
 
     @classmethod
     def INPUT_TYPES(cls):  # noqa: N802
@@ -86,23 +87,23 @@ class RVMLoadState:
             "required": {
                 "name": entry(
                     saved_states(),
-                    "Files of output/rvm_states and input/rvm_states. New ones appear after a refresh (R).",
+                    "Files in output/rvm_states and input/rvm_states. Refresh (R) to list new files.",
                 ),
             }
         }
 
     @classmethod
     def VALIDATE_INPUTS(cls, name):  # noqa: N802
-        """Lets a file be named that was saved after the list was made."""
+        """Accepts files that were saved after the list was built."""
         try:
             found = state_path(name).is_file()
         except StudioError as error:
             return str(error)
-        return found or f"The state {name!r} is not there. Save one with RVM Save State first."
+        return found or f"The state {name!r} does not exist. Save one with RVM Save State first."
 
     @classmethod
     def IS_CHANGED(cls, name):  # noqa: N802
-        """ComfyUI loads it again when the file has changed."""
+        """Makes ComfyUI load the file again after it has changed."""
         path = state_path(name)
         return path.stat().st_mtime_ns if path.is_file() else -1
 

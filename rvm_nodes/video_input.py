@@ -1,5 +1,5 @@
-"""ComfyUI's VIDEO as a file that can be streamed. Its class differs between versions, so only its methods are looked
-at: get_stream_source (0.3.44), get_active_trim_window, has_pending_frame_edits and get_bit_depth (newer).
+"""ComfyUI's VIDEO as a file that can be streamed. Its class differs between versions, so only its methods are checked:
+get_stream_source (0.3.44), get_active_trim_window, has_pending_frame_edits and get_bit_depth (newer).
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ClipFile(NamedTuple):
-    """A file, and the part of it that is meant: from `start`, for `duration` seconds (None: to its end)."""
+    """A file and the part of it to use: from `start`, for `duration` seconds (None: to the end)."""
 
     path: Path
     start: float
@@ -26,14 +26,15 @@ class ClipFile(NamedTuple):
 
 @contextmanager
 def clip_file(video: Any, whole: bool = False) -> Iterator[ClipFile]:
-    """The clip behind a VIDEO, without loading it. Where there is no file (frames in memory, bytes, edits that ComfyUI
-    has yet to make), one is written to the temp folder and removed at the end.
+    """The file of a VIDEO, without loading it. If there is none (frames or bytes in memory, edits that ComfyUI has not
+    applied yet), one is written to the temp folder and deleted at the end.
 
-    whole: for readers that know no `start` and `duration`: a trimmed clip is written out too. Raises StudioError."""
+    whole: write a trimmed clip to a file of its own, too, for callers that cannot use `start` and `duration`. Raises
+    StudioError."""
     if not hasattr(video, "get_components"):
         raise StudioError(
-            f"The video input is {type(video).__name__}, not a VIDEO. Connect Load Video or Create Video; frames "
-            "(IMAGE) go into RVM Matte."
+            f"The video input is {type(video).__name__}, not a VIDEO. Connect Load Video or Create Video. For frames "
+            "(IMAGE) use RVM Matte."
         )
     from ..core import open_reader
 
@@ -71,7 +72,7 @@ def _window(video: Any) -> tuple[float, float]:
 
 
 def _write_components(video: Any) -> Path:
-    """Frames and sound in memory (Create Video) to a lossless file: streaming is the only way of a clip from there."""
+    """Writes frames and sound in memory (Create Video) to a lossless file, because clips are always streamed."""
     from ..core import write_frames
 
     parts = video.get_components()  # references, no copies
@@ -88,11 +89,11 @@ def _write_components(video: Any) -> Path:
 
 
 def audio_track(audio: Any) -> tuple[Any, int] | None:
-    """ComfyUI's AUDIO -> (waveform [channels, samples], samples a second), or None for none or silence."""
+    """ComfyUI's AUDIO -> (waveform [channels, samples], sample rate in Hz), or None if there is no sound."""
     if audio is None:
         return None
     try:
         waveform, rate = audio["waveform"], int(audio["sample_rate"])
         return (waveform[0], rate) if waveform.shape[-1] else None
     except (TypeError, KeyError, IndexError, AttributeError) as error:
-        raise StudioError("The audio input is no AUDIO. Connect Load Audio or Get Video Components.") from error
+        raise StudioError("The audio input is not an AUDIO. Connect Load Audio or Get Video Components.") from error

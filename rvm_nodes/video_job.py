@@ -1,4 +1,4 @@
-"""A clip from file to files inside ComfyUI: the core's pipeline with the node's model, progress bar and cancel."""
+"""Runs the core's clip pipeline inside ComfyUI, with the node's model, its progress bar and ComfyUI's cancel."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Job(NamedTuple):
-    """What became of a clip. state: the network's after the last frame, as it goes over a wire."""
+    """The result of a job. state: the network's state after the last frame, as a node outputs it."""
 
     report: "ClipReport"
     state: dict[str, object] | None
@@ -21,8 +21,8 @@ class Job(NamedTuple):
 def resumable(
     outputs: "list[Output]", session: "Session", clip: ClipFile, clip_options: "ClipOptions"
 ) -> "list[Output]":
-    """The outputs, the first one under the name of a stopped job of its folder where that can be gone on with and is
-    wanted: ComfyUI numbers files anew every time."""
+    """The outputs. If `resume` is on and a stopped job in the first output's folder can be resumed, the first output
+    takes that job's file name; ComfyUI itself gives every run a new number."""
     from ..core import can_resume, stopped_outputs
 
     first, *others = outputs
@@ -36,8 +36,8 @@ def resumable(
 def run_job(session: "Session", clip: ClipFile, outputs: "list[Output]", clip_options: "ClipOptions") -> Job:
     """Mattes the clip into all outputs.
 
-    A cancel ends as ComfyUI's own exception; what was done by then stays as the core leaves it (`.partial` names).
-    Raises StudioError."""
+    A cancel raises ComfyUI's own exception; the frames finished by then stay in `.partial` files. Raises
+    StudioError."""
     from ..core import matte_clip
 
     progress = comfy_host.Progress(clip.info.frame_count)

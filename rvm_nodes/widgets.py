@@ -1,9 +1,9 @@
-"""How an input of a node is written down: in ComfyUI's form, with its tooltip first."""
+"""Declares a node's input in ComfyUI's form."""
 
 from typing import Any
 
 
 def entry(kind: str | list[str], tooltip: str, **options: Any) -> tuple[str | list[str], dict[str, Any]]:
-    """A socket or widget. kind: ComfyUI's type ("IMAGE", "FLOAT" ...) or the choices of a list; options: default, min,
-    max, step ..."""
+    """A socket or widget. kind: ComfyUI's type ("IMAGE", "FLOAT", ...) or a list of choices. options: default, min,
+    max, step, ..."""
     return kind, {**options, "tooltip": tooltip}

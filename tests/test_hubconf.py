@@ -165,7 +165,7 @@ def test_the_engine_follows_the_network_and_the_keywords(convert, network, monke
     ("options", "says"),
     [
         ({"input_resize": (1920, 1080)}, "input_resize is (1920, 1080), but the outputs always have the input's size."),
-        ({"output_video_mbps": 4}, "output_video_mbps is 4, but files are written in constant quality"),
+        ({"output_video_mbps": 4}, "output_video_mbps is 4, but files have constant quality"),
         ({"output_type": "gif"}, "output_type is 'gif'. Expected"),
         ({"num_workers": -1}, "num_workers is -1"),
         ({"seq_chunk": 0}, "The chunk is 0 frames"),

@@ -1,11 +1,12 @@
 """Augmentation of whole batches on the training device: motion, crop, colour, noise, then the composite.
 
-All geometry of a picture, that is its own pose, a motion, a flip, the resize and the centre crop, is one matrix per
-frame and one sampling. Colour follows at the smaller size, so lengths in pixels are scaled with it. What is random
-comes from one `torch.Generator` on the CPU: the same state gives the same result, on one kind of device.
+All geometry of a picture (its pose, the motion, the flip, the resize and the centre crop) is one matrix per frame, and
+the picture is sampled once. Colour changes come after that, at the smaller size, so lengths in pixels are scaled
+accordingly. All random numbers come from one `torch.Generator` on the CPU: on the same kind of device, the same
+generator state gives the same result.
 """
 
-# B clips, T frames, C channels, H, W sides of what comes in, S square training size, h, w sides of what goes out
+# B clips, T frames, C channels, H, W input size, S square training size, h, w output size
 
 import math
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from .recipe import Jitter, MattingAugmentation, PoseRange, SegmentationAugmenta
 
 _CACHED_PIXELS = 2**18
 LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
-# Luma and two colour differences (YIQ, NTSC 1953): a turn of the last two is a turn of the hue.
+# Luma and two colour differences (YIQ, NTSC 1953): rotating the last two rotates the hue.
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
 
@@ -49,16 +50,16 @@ def augment_matting(
     settings: MattingAugmentation,
     sides: tuple[int, int] | None = None,
 ) -> MattingBatch:
-    """Augments, crops and composites a batch; the inputs stay as they are.
+    """Augments, crops and composites a batch. The inputs are not changed.
 
     Args:
         fgr, pha: [B, T, 3, H, W] and [B, T, 1, H, W], uint8 or float 0..1, straight colour.
-        bgr: [B, T, 3, H', W'], may differ in size. Every picture is taken as a square: H and W are stretched to it.
-        size: S. generator: on the CPU; advanced.
+        bgr: [B, T, 3, H', W'], may differ in size. Every picture is treated as a square: H and W are stretched to it.
+        size: S. generator: on the CPU; its state advances.
         sides: (h, w) of the result, by default drawn from [S/2, S).
     """
     B, T = fgr.shape[:2]  # noqa: N806
-    assert fgr.shape == (B, T, 3, *pha.shape[-2:]), f"{list(fgr.shape)} beside {list(pha.shape)}"
+    assert fgr.shape == (B, T, 3, *pha.shape[-2:]), f"{list(fgr.shape)} does not fit {list(pha.shape)}"
     assert pha.shape[:3] == (B, T, 1), list(pha.shape)
     assert bgr.shape[:3] == (B, T, 3), list(bgr.shape)
     h, w = sides or draw_sides(size, generator)
@@ -83,7 +84,7 @@ def augment_matting(
 
 
 def prepare_matting(fgr: Tensor, pha: Tensor, bgr: Tensor, sides: tuple[int, int]) -> MattingBatch:
-    """The same without anything random, for validation: scaled to `sides` (h, w) and composited. Shapes as above."""
+    """The same without randomness, for validation: scales to `sides` (h, w) and composites. Shapes as above."""
     fgr, pha, bgr = (
         x if x.shape[-2:] == sides else _resized(x, sides) for x in (to_float(fgr), to_float(pha), to_float(bgr))
     )
@@ -98,13 +99,13 @@ def augment_segmentation(
     settings: SegmentationAugmentation,
     sides: tuple[int, int] | None = None,
 ) -> SegmentationBatch:
-    """Augments and crops img [B, T, 3, H, W] with seg [B, T, 1, H, W] (uint8 or 0..1), each clip as a whole.
+    """Augments and crops img [B, T, 3, H, W] with seg [B, T, 1, H, W] (uint8 or 0..1), all frames of a clip alike.
 
-    What a rotation brings in from outside the picture is black and no person. `size`, `generator`, `sides` as for
-    `augment_matting`.
+    Areas that a rotation brings in from outside the picture are black and not a person. `size`, `generator`, `sides`
+    as for `augment_matting`.
     """
     B, T = img.shape[:2]  # noqa: N806
-    assert img.shape == (B, T, 3, *seg.shape[-2:]), f"{list(img.shape)} beside {list(seg.shape)}"
+    assert img.shape == (B, T, 3, *seg.shape[-2:]), f"{list(img.shape)} does not fit {list(seg.shape)}"
     sides = sides or draw_sides(size, generator)
     maps, changes = [], []
     for _ in range(B):
@@ -126,21 +127,17 @@ def augment_segmentation(
     return SegmentationBatch(src.clamp_(0, 1), seg.clamp_(0, 1))
 
 
-def prepare_segmentation(img: Tensor, seg: Tensor, sides: tuple[int, int]) -> SegmentationBatch:
-    """img and seg scaled to `sides` without anything random."""
-    return SegmentationBatch(*(_resized(to_float(x), sides) for x in (img, seg)))
-
-
 def composite_clips(fgr: Tensor, pha: Tensor, bgr: Tensor) -> Tensor:
-    """[B, T, 3, h, w] of fgr over bgr, both of that shape."""
+    """[B, T, 3, h, w]: fgr over bgr, both of the same shape."""
     return composite(fgr.flatten(0, 1), pha.flatten(0, 1), bgr.flatten(0, 1)).unflatten(0, fgr.shape[:2])
 
 
 def sample(pictures: Tensor, maps: Tensor, sides: tuple[int, int], padding: str) -> Tensor:
-    """Pictures [B, T, C, H, W] (uint8 or float) under `maps` [B, T, 3, 3], at (h, w) = `sides`: float 0..1.
+    """Samples pictures [B, T, C, H, W] (uint8 or float) with `maps` [B, T, 3, 3] at (h, w) = `sides`: float 0..1.
 
-    A map takes a place in the result to the place in the picture, both on the square -1..1 (x right, y down). The
-    result is the centre of a square whose side is the longer of h and w. padding: "zeros" or "reflection", outside.
+    A map takes a position in the result to the position in the picture, both in the square -1..1 (x right, y down).
+    The result is the centre of a square whose side is the longer of h and w. padding, outside the picture: "zeros" or
+    "reflection".
     """
     B, T = pictures.shape[:2]  # noqa: N806
     h, w = sides
@@ -152,10 +149,10 @@ def sample(pictures: Tensor, maps: Tensor, sides: tuple[int, int], padding: str)
     maps = maps[:, :, :2].flatten(0, 1).to(device, torch.float32)
     flat = pictures.flatten(0, 1)
     result = torch.empty(*flat.shape[:2], h, w, device=device)
-    # On a CPU a few frames at a time stay in its cache.
+    # On a CPU only a few frames at a time, so that they stay in its cache.
     together = max(1, _CACHED_PIXELS // square**2) if device.type == "cpu" else len(flat)
     for some, part, now in zip(*(z.split(together) for z in (flat, maps, result)), strict=True):
-        # x * first column + y * second column + third: three small products instead of a matrix per place
+        # x * first column + y * second column + third: three small products instead of a matrix per pixel
         along_y = y[None, :, None, None] * part[:, None, None, :, 1] + part[:, None, None, :, 2]
         grid = x[None, None, :, None] * part[:, None, None, :, 0] + along_y
         now.copy_(F.grid_sample(to_float(some, device), grid, "bilinear", padding, align_corners=False))
@@ -163,10 +160,10 @@ def sample(pictures: Tensor, maps: Tensor, sides: tuple[int, int], padding: str)
 
 
 def pose_matrix(pose: Tensor) -> Tensor:
-    """[..., 6] rotation and shear in degrees, shift x and y (of the side), ln of scale and of aspect -> [..., 3, 3].
+    """[..., 6]: rotation and shear in degrees, shift x and y (of the side), ln of scale and of aspect -> [..., 3, 3].
 
-    The matrix takes a place of the picture to its place in the result, on the square -1..1: scaled, sheared along x,
-    turned clockwise as seen (y points down), shifted.
+    The matrix takes a position in the picture to the position in the result, in the square -1..1: it scales, shears
+    along x, rotates clockwise (y points down) and shifts.
     """
     rotation, shear, shift_x, shift_y, scale, aspect = pose.double().unbind(-1)
     angle, lean = torch.deg2rad(rotation), torch.tan(torch.deg2rad(shear))
@@ -182,7 +179,7 @@ def pose_matrix(pose: Tensor) -> Tensor:
 
 
 def draw_pose(limits: PoseRange, generator: torch.Generator) -> Tensor:
-    """[6], as `pose_matrix` takes it."""
+    """A random pose [6], as `pose_matrix` takes it."""
     rotation, shear = (_between(-x, x, generator) for x in (limits.rotation, limits.shear))
     shift = [_between(-limits.shift, limits.shift, generator) for _ in range(2)]
     scale, aspect = (math.log(_log_between(*x, generator)) for x in (limits.scale, limits.aspect))
@@ -190,7 +187,7 @@ def draw_pose(limits: PoseRange, generator: torch.Generator) -> Tensor:
 
 
 def ease(frames: int, generator: torch.Generator) -> Tensor:
-    """[T] rising from 0 to 1, evenly or speeding up, slowing down, or both, by a random amount; 0 for one frame."""
+    """[T] rising from 0 to 1: evenly, or accelerating, decelerating or both by a random amount; 0 for one frame."""
     t = torch.linspace(0, 1, frames)
     power = _between(1, 3, generator)
     kind = int(torch.randint(4, (1,), generator=generator))
@@ -204,7 +201,7 @@ def ease(frames: int, generator: torch.Generator) -> Tensor:
 
 
 class _Color(NamedTuple):
-    jitter: tuple[float, ...] | None  # factors of brightness, contrast and saturation, turn of the hue
+    jitter: tuple[float, ...] | None  # factors of brightness, contrast and saturation, rotation of the hue
     grey: bool
     sharpness: float | None
     blur_sigma: float  # pixels at S; 0: none
@@ -215,11 +212,11 @@ UNCHANGED = _Color(None, False, None, 0.0, None)
 
 
 class _Plan(NamedTuple):
-    """All that is random about a clip, but the noise itself."""
+    """All random choices for a clip, except the noise itself."""
 
     fgr_map: Tensor  # [T, 3, 3] for `sample`
     bgr_map: Tensor
-    fgr_frames: Tensor | None  # [T] which frame is shown; None: each its own
+    fgr_frames: Tensor | None  # [T] the frame that is shown; None: no pause
     bgr_frames: Tensor | None
     fgr_color: _Color
     bgr_color: _Color
@@ -234,7 +231,7 @@ def _draw_plan(T: int, settings: MattingAugmentation, generator: torch.Generator
         fgr_matrix = _held(_draw_motion(T, settings.motion, generator), fgr_frames) @ fgr_matrix
     if _happens(settings.bgr_motion, generator):
         motion = _draw_motion(T, settings.motion, generator)
-        if _happens(0.5, generator):  # the camera moves, not the background
+        if _happens(0.5, generator):  # the camera moves, so everything does
             fgr_matrix = motion @ fgr_matrix
             bgr_matrix = motion @ bgr_matrix
         else:
@@ -253,13 +250,13 @@ def _draw_plan(T: int, settings: MattingAugmentation, generator: torch.Generator
 
 
 def _draw_motion(T: int, limits: PoseRange, generator: torch.Generator) -> Tensor:  # noqa: N803
-    """[T, 3, 3] from one random pose to another."""
+    """[T, 3, 3]: a motion from one random pose to another."""
     start, end = draw_pose(limits, generator), draw_pose(limits, generator)
     return pose_matrix(torch.lerp(start, end, ease(T, generator)[:, None]))
 
 
 def _draw_pause(T: int, odds: float, generator: torch.Generator) -> Tensor | None:  # noqa: N803
-    """[T]: from a random frame on, that frame for a random while."""
+    """[T] frame numbers that stay at a random frame for a random number of frames; None for no pause."""
     if not _happens(odds, generator) or T < 2:
         return None
     start = int(torch.randint(T - 1, (1,), generator=generator))
@@ -287,9 +284,9 @@ def _draw_jitter(limits: Jitter, generator: torch.Generator) -> tuple[float, ...
 
 
 def _apply_jitter(picture: Tensor, jitter: tuple[float, ...]) -> None:
-    """Changes picture [T, 3, h, w] in place: saturation and hue, contrast about the clip's mean luma, brightness.
+    """Changes picture [T, 3, h, w] in place: saturation and hue, contrast around the clip's mean luma, brightness.
 
-    All are linear in colour, so they are one matrix and one constant.
+    All of these are linear in colour, so one matrix and one constant are enough.
     """
     brightness, contrast, saturation, hue = jitter
     to_yiq = torch.tensor(_YIQ, dtype=torch.float64)
@@ -302,7 +299,7 @@ def _apply_jitter(picture: Tensor, jitter: tuple[float, ...]) -> None:
 
 
 def _change_color(picture: Tensor, change: _Color, scale: float, generator: torch.Generator) -> None:
-    """Changes picture [T, 3, h, w] in place. scale: its size over S. generator: on its device."""
+    """Changes picture [T, 3, h, w] in place. scale: its size relative to S. generator: on the picture's device."""
     if change.jitter is not None:
         _apply_jitter(picture, change.jitter)
     if change.grey:
@@ -323,7 +320,7 @@ def _change_color(picture: Tensor, change: _Color, scale: float, generator: torc
 
 
 def _resized(x: Tensor, sides: tuple[int, int]) -> Tensor:
-    """[..., C, H, W] -> [..., C, h, w], smoothed where it shrinks."""
+    """[..., C, H, W] -> [..., C, h, w], antialiased when it shrinks."""
     flat = x.flatten(0, -4) if x.ndim > 4 else x
     scaled = F.interpolate(flat, sides, mode="bilinear", align_corners=False, antialias=True)
     return scaled.view(*x.shape[:-2], *sides)

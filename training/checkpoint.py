@@ -1,4 +1,4 @@
-"""Checkpoints of a run: complete or not there at all, known to be intact when read, the last few kept."""
+"""Checkpoints of a run: written completely or not at all, verified when read, and only the last few kept."""
 
 import hashlib
 import io
@@ -22,8 +22,8 @@ _DIGEST_BYTES = 32
 def save_checkpoint(run: Path, step: int, content: dict, keep: int) -> Path:
     """Writes <run>/checkpoints/step-NNNNNNNN.pt and deletes all but the last `keep`.
 
-    content: of tensors, numbers, strings, lists and dicts. step: of the whole run; orders the files.
-    Raises StudioError where it cannot be written; the ones before stay.
+    content: tensors, numbers, strings, lists and dicts. step: counted over the whole run; determines the order.
+    Raises StudioError if it cannot be written; the earlier checkpoints are kept then.
     """
     assert keep > 0, keep
     path = run / FOLDER / f"step-{step:08d}.pt"
@@ -45,35 +45,37 @@ def save_checkpoint(run: Path, step: int, content: dict, keep: int) -> Path:
             old.unlink(missing_ok=True)
     except OSError as error:
         raise StudioError(
-            f"The checkpoint {path} cannot be written ({error}). Make space, then go on with --resume."
+            f"The checkpoint {path} cannot be written ({error}). Free some space, then run again with --resume."
         ) from error
     return path
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """Those of a run, oldest first."""
+    """The checkpoints of a run, oldest first."""
     folder = run / FOLDER
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name)) if folder.is_dir() else []
 
 
 def load_newest(run: Path) -> tuple[Path, dict]:
-    """The newest intact checkpoint, on the CPU; a damaged one is told and the one before is taken.
+    """The newest intact checkpoint, on the CPU. Damaged ones are skipped with a warning.
 
-    Raises StudioError where there is none.
+    Raises StudioError if there is none.
     """
     found = checkpoints(run)
     for path in reversed(found):
         try:
             return path, read_checkpoint(path)
         except StudioError as error:
-            logger.warning("%s The one before is tried.", error)
+            logger.warning("%s Trying the previous checkpoint.", error)
     if found:
-        raise StudioError(f"None of the {len(found)} checkpoints in {run / FOLDER} is intact. Start the run anew.")
-    raise StudioError(f"There is no checkpoint in {run / FOLDER}, so nothing to resume. Leave out --resume.")
+        raise StudioError(
+            f"None of the {len(found)} checkpoints in {run / FOLDER} is intact. Start a new run in another --output."
+        )
+    raise StudioError(f"There is no checkpoint in {run / FOLDER} to resume from. Leave out --resume.")
 
 
 def read_checkpoint(path: Path) -> dict:
-    """Raises StudioError where the file is damaged, cut short or none of ours."""
+    """Reads a checkpoint. Raises StudioError if the file is damaged, truncated or not a checkpoint."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -81,12 +83,12 @@ def read_checkpoint(path: Path) -> dict:
     head = len(_MAGIC) + _DIGEST_BYTES
     payload = memoryview(data)[head:]
     if not data.startswith(_MAGIC) or hashlib.sha256(payload).digest() != data[len(_MAGIC) : head]:
-        raise StudioError(f"{path} is damaged or cut short.")
+        raise StudioError(f"{path} is damaged or truncated.")
     return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the renaming last through a power cut, where the system has such a thing."""
+    """Makes the renaming survive a power failure, on systems that can sync a folder."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Which code made a weights file."""
+"""The version of the code, to be recorded in weights files."""
 
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def code_version() -> str:
-    """The release, and the commit where the code lies in a checkout."""
+    """The release and, in a git checkout, the commit."""
     try:
         release = version("rvm-studio")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Which data a run trains on: folders named in a TOML file or by options, and the data sets made of them."""
+"""The data that a run trains on: folders named in a TOML file or by options, and the data sets made from them."""
 
 import argparse
 import sys
@@ -13,19 +13,19 @@ from .datasets.synthetic import SyntheticMatting, SyntheticSegmentation
 
 _HELP = {
     "videomatte": "VideoMatte240K, frames or videos (stages 1 to 3)",
-    "videomatte_hd": "VideoMatte240K in HD, for the high-resolution passes (default: the same as --videomatte)",
-    "imagematte": "pictures with alpha, fgr and pha (stage 4)",
-    "background_images": "a folder of pictures without persons",
-    "background_videos": "clips without persons: a folder of frames or a video file each",
+    "videomatte_hd": "VideoMatte240K in HD, for the high-resolution passes (default: that of --videomatte)",
+    "imagematte": "pictures with alpha, in folders fgr and pha (stage 4)",
+    "background_images": "pictures without persons",
+    "background_videos": "clips without persons, each a folder of frames or a video file",
     "coco": "COCO 2017 with panoptic masks",
-    "supervisely": "Supervisely's persons",
+    "supervisely": "Supervisely persons",
     "youtubevis": "YouTubeVIS 2021",
 }
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """The folders there are. With no matting data at all a run is on synthetic persons."""
+    """The folders of the data sets. Without any matting data, a run uses synthetic persons."""
 
     videomatte: Path | None = None
     videomatte_hd: Path | None = None
@@ -42,27 +42,27 @@ class DataConfig:
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("data", "without any of these the run is on synthetic persons")
+    group = parser.add_argument_group("data", "without matting data, the run uses synthetic persons")
     group.add_argument(
-        "--data", type=Path, metavar="FILE", help="a TOML file that names the folders, as name = 'folder'"
+        "--data", type=Path, metavar="FILE", help="a TOML file with lines name = 'folder', named like these options"
     )
     for name, text in _HELP.items():
         group.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FOLDER", help=text)
 
 
 def config_from_options(options: argparse.Namespace) -> DataConfig:
-    """What the file says, and over it what the options say."""
+    """The data named in the file and by the options, which take precedence."""
     named = _read_toml(options.data) if options.data else {}
     named |= {field.name: given for field in fields(DataConfig) if (given := getattr(options, field.name))}
     return DataConfig(**named)
 
 
 def _read_toml(path: Path) -> dict[str, Path]:
-    """Folders that are not absolute are seen from the file's own."""
+    """Reads the folders from a TOML file. Relative folders are relative to the file's folder."""
     if sys.version_info < (3, 11):
         raise StudioError(
             f"Python {sys.version_info[0]}.{sys.version_info[1]} cannot read {path}. "
-            "Use 3.11 or later, or name the folders by options."
+            "Use Python 3.11 or later, or name the folders with options."
         )
     import tomllib
 
@@ -76,7 +76,7 @@ def _read_toml(path: Path) -> dict[str, Path]:
     for name, value in content.items():
         if name not in known:
             raise StudioError(
-                f"{path} names {name!r}, which is no data set. Expected one of: {', '.join(sorted(known))}."
+                f"{path} contains {name!r}, which is not a data set. Expected one of: {', '.join(sorted(known))}."
             )
         if not isinstance(value, str):
             raise StudioError(f"{path}: {name} is {value!r}. Expected a folder in quotes.")
@@ -84,7 +84,7 @@ def _read_toml(path: Path) -> dict[str, Path]:
 
 
 def check_data(config: DataConfig) -> list[CheckResult]:
-    """A look at every folder named; print them for a user."""
+    """Checks every folder that is named. The results can be printed for the user."""
     backgrounds = _backgrounds(config, "train")
     results = []
     for folder in dict.fromkeys((config.videomatte, config.videomatte_hd)):
@@ -110,7 +110,7 @@ def matting_data(
 ):
     """The matting data set of a stage's pass. kind: Stage.data, "video" or "image"; high: for the high-resolution pass.
 
-    Raises StudioError where data is named, but none of this kind, or nothing usable in it.
+    Raises StudioError if matting data is named, but none of this kind, or if it is unusable.
     """
     if config.synthetic:
         return SyntheticMatting(seed, frames, size, split=split, still=kind == "image")
@@ -118,21 +118,21 @@ def matting_data(
     if kind == "image":
         if config.imagematte is None:
             raise StudioError(
-                "This stage trains on pictures with alpha, and no folder of them is named. "
+                "This stage trains on pictures with alpha, but no folder with such pictures is named. "
                 "Give --imagematte, or leave the stage out."
             )
         return _usable(ImageMatte(config.imagematte, seed, frames, size, backgrounds, split))
     folder = (config.videomatte_hd or config.videomatte) if high else (config.videomatte or config.videomatte_hd)
     if folder is None:
         raise StudioError(
-            "This stage trains on video with alpha, and no folder of it is named. "
+            "This stage trains on videos with alpha, but no folder with such videos is named. "
             "Give --videomatte, or leave the stage out."
         )
     return _usable(VideoMatte240K(folder, seed, frames, size, backgrounds, split))
 
 
 def segmentation_data(config: DataConfig, kind: str, frames: int, size: int, seed: int):
-    """The segmentation data set of kind "video" or "image" (frames is 1 there), or None where none is named."""
+    """The segmentation data set of kind "video" or "image" (with frames = 1), or None if none is named."""
     if config.synthetic and not (config.coco or config.supervisely or config.youtubevis):
         return SyntheticSegmentation(seed, frames if kind == "video" else 1, size)
     if kind == "video":
@@ -146,7 +146,7 @@ def segmentation_data(config: DataConfig, kind: str, frames: int, size: int, see
 
 
 def licences(config: DataConfig) -> dict[str, str]:
-    """Name -> licence of every data set in use, for a run's records."""
+    """Name -> licence of every data set that is used, to be recorded with the run."""
     return {result.name.split(" (")[0]: result.licence for result in check_data(config)}
 
 

@@ -1,4 +1,4 @@
-"""A sheet of what a run would train on: composites after augmentation, and under each its alpha or mask.
+"""A contact sheet of the training data: composites after augmentation, and below each one its alpha or mask.
 
 python -m rvm_studio.training.data_sheet sheet.png [--kind image] [--segmentation] [--size 256] [data options]
 """
@@ -24,9 +24,9 @@ COLUMNS = 8
 
 
 def draw_sheet(pairs: list[tuple[Tensor, Tensor]], path: Path, columns: int = COLUMNS, side: int = 192) -> Path:
-    """Pairs of a picture [3, h, w] and its alpha [1, h, w] (0..1, any sizes) in rows, written to a .png or .jpg file.
+    """Draws pairs of a picture [3, h, w] and its alpha [1, h, w] (0..1, any size) in rows, to a .png or .jpg file.
 
-    Raises StudioError when it cannot be written.
+    Raises StudioError if it cannot be written.
     """
     assert pairs, "nothing to draw"
     tiles = [torch.cat((_square(src, side), _square(pha.expand(3, -1, -1), side)), 1) for src, pha in pairs]
@@ -42,7 +42,7 @@ def draw_sheet(pairs: list[tuple[Tensor, Tensor]], path: Path, columns: int = CO
 
 
 def _square(picture: Tensor, side: int) -> Tensor:
-    """[C, h, w] within a black square, its proportions kept."""
+    """[C, h, w] centred in a black square, with its aspect ratio kept."""
     h, w = picture.shape[-2:]
     high, wide = max(1, round(side * h / max(h, w))), max(1, round(side * w / max(h, w)))
     small = F.interpolate(picture[None].float(), (high, wide), mode="bilinear", antialias=True, align_corners=False)[0]
@@ -51,13 +51,13 @@ def _square(picture: Tensor, side: int) -> Tensor:
 
 
 def sample_pairs(config: DataConfig, kind: str, segmentation: bool, size: int, clips: int, seed: int):
-    """The first frame of each of `clips` augmented samples, with its alpha or mask, and what could not be read."""
+    """(the first frame of each of `clips` augmented samples with its alpha or mask, faults of the data)."""
     generator = torch.Generator().manual_seed(seed)
     frames = 1
     data = segmentation_data(config, kind, frames, size, seed) if segmentation else None
     if segmentation and data is None:
         raise StudioError(
-            f"No segmentation data of kind {kind!r} is named. Give its folder, or leave out --segmentation."
+            f"No folder with segmentation data of kind {kind!r} is named. Name one, or leave out --segmentation."
         )
     data = data or matting_data(config, kind, frames, size, seed)
     pairs, faults = [], []
@@ -77,13 +77,13 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="data_sheet", description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("output", type=Path)
     parser.add_argument("--kind", choices=("video", "image"), default="video")
-    parser.add_argument("--segmentation", action="store_true", help="segmentation data instead of matting data")
+    parser.add_argument("--segmentation", action="store_true", help="show segmentation data instead of matting data")
     parser.add_argument("--size", type=int, default=256, metavar="S")
     parser.add_argument("--clips", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     add_data_options(parser)
     options = parser.parse_args(words)
-    torch.set_num_threads(1)  # many small operations: more threads only wait for each other
+    torch.set_num_threads(1)  # the operations are many and small, so more threads only wait for each other
     try:
         config = config_from_options(options)
         wanted = options.kind, options.segmentation, options.size, options.clips, options.seed

@@ -1,7 +1,7 @@
-"""The processes of one run: one alone, or those that torchrun started, with what they tell each other.
+"""The processes of a run (one, or those started by torchrun) and their communication.
 
-Gradients are averaged here in one go per optimiser step rather than by DistributedDataParallel: each pass leaves other
-parameters without a gradient, and accumulation ends in one exchange anyway.
+Gradients are averaged here once per optimiser step, not by DistributedDataParallel: each pass leaves different
+parameters without a gradient, and with accumulation one exchange is enough anyway.
 """
 
 import os
@@ -20,7 +20,7 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class World:
-    """This process among those of the run."""
+    """This process and the number of processes in the run."""
 
     rank: int = 0
     size: int = 1
@@ -28,11 +28,12 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one process that writes files and talks."""
+        """Whether this is the process that writes files and prints messages."""
         return self.rank == 0
 
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Each tensor (same shapes and order in every process) becomes its mean over the processes, in place."""
+        """Replaces each tensor by its mean over the processes, in place. Every process passes the same shapes in the
+        same order."""
         if self.size == 1 or not tensors:
             return
         flat = torch.cat([x.detach().flatten().float() for x in tensors])
@@ -42,7 +43,7 @@ class World:
             x.detach().copy_(mean.view_as(x))
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Each flag: whether it is set in any process."""
+        """For each flag, whether it is set in any process."""
         if self.size == 1:
             return flags
         joined = torch.tensor([float(flag) for flag in flags], device=self.device)
@@ -50,7 +51,7 @@ class World:
         return tuple(bool(x) for x in joined.tolist())
 
     def total(self, *counts: float) -> tuple[float, ...]:
-        """Each count summed over the processes."""
+        """For each count, its sum over the processes."""
         if self.size == 1:
             return counts
         joined = torch.tensor(counts, dtype=torch.float64, device=self.device)
@@ -58,36 +59,37 @@ class World:
         return tuple(joined.tolist())
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Waits until every process has called this."""
         if self.size > 1:
             dist.barrier()
 
     def copy_from_first(self, network: nn.Module) -> None:
-        """Every process gets the first one's parameters and buffers."""
+        """Copies the first process's parameters and buffers to all processes."""
         if self.size > 1:
             for x in network.state_dict().values():
                 dist.broadcast(x, 0)
 
     def prepare(self, network: nn.Module) -> tuple[nn.Module, str | None]:
-        """The network on this process's device, and a note for the user, or None.
+        """(the network on this process's device, a note for the user or None).
 
-        On graphics cards batch statistics are taken over all processes (SyncBatchNorm); it does not exist on CPUs, so
-        there each process takes its own, as it would from one accumulated part of a batch.
+        On GPUs batch statistics are computed over all processes (SyncBatchNorm). On CPUs, where SyncBatchNorm does not
+        exist, each process computes its own, as for one micro-batch of an accumulated batch.
         """
         network = network.to(self.device)
         if self.size == 1:
             return network, None
         if self.device.type == "cuda":
             return nn.SyncBatchNorm.convert_sync_batchnorm(network), None
-        return network, "Batch statistics are each process's own: PyTorch has no SyncBatchNorm on CPUs."
+        return network, "Each process computes its own batch statistics: PyTorch has no SyncBatchNorm on CPUs."
 
     def average_statistics(self, network: nn.Module) -> None:
-        """Running statistics become their mean over the processes: the same weights everywhere."""
+        """Replaces running statistics by their mean over the processes, so that all have the same network."""
         self.average([x for name, x in network.named_buffers() if name.endswith(("running_mean", "running_var"))])
 
 
 def join_world(wanted_device: str = "auto") -> World:
-    """The world as torchrun's environment tells it, else of one process. Raises StudioError for a device not there."""
+    """The world described by torchrun's variables, or one of a single process. Raises StudioError for a missing
+    device."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(wanted_device)
     if size == 1:
@@ -97,7 +99,7 @@ def join_world(wanted_device: str = "auto") -> World:
         device = choose_device(f"cuda:{place}")
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        # the first process validates alone, while the others wait
+        # a long timeout, because the other processes wait while the first one validates
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=2))
     return World(rank, size, device)
 

@@ -1,6 +1,6 @@
-"""The frames of a test clip: a person, filmed or a picture given a motion, over a background or in a rendered scene."""
+"""The frames of a test clip: a filmed person or a moved picture over a background, or a rendered scene."""
 
-# T frames, H, W of the clips, h, w of what is read
+# T frames, H, W size of the clips, h, w size of what is read
 
 import math
 from collections.abc import Generator, Iterator
@@ -32,14 +32,14 @@ from .datasets.synthesis.scene import draw_scene, render
 from .recipe import IMAGE_AUGMENTATION
 from .stage_data import mixed_seed
 
-_ZOOM = 1.2  # of a moving background: less of what is beyond its edges comes into view
-_SCENE_BYTES = 40  # of memory a pixel and frame while a scene is rendered, which is done as a whole
+_ZOOM = 1.2  # of a moving background, so that less of the area beyond its edges is visible
+_SCENE_BYTES = 40  # of memory per pixel and frame; a scene is rendered as a whole
 _MOST_BYTES = 6 * 2**30
 
 
 @dataclass(frozen=True)
 class Person:
-    """A clip, or, where `still`, a picture. fgr, pha: pictures in order, or a video each."""
+    """A clip or (still) a picture. fgr, pha: the pictures in order, or one video each."""
 
     dataset: str
     name: str
@@ -49,7 +49,7 @@ class Person:
 
 
 class Behind(NamedTuple):
-    """A background: a picture, a video (a file, or a folder of frames), or, without a path, a rendered place."""
+    """A background: a picture, a video (a file or a folder of frames) or, if path is None, a rendered place."""
 
     path: Path | None
     moves: bool
@@ -66,8 +66,9 @@ class Frame(NamedTuple):
 def over_background(
     person: Person, behind: Behind, address: tuple[int, ...], frames: int, size: tuple[int, int]
 ) -> Iterator[Frame]:
-    """At most `frames` frames of size (W, H), fewer where the clip ends. A picture moves, and so does a picture behind
-    it; behind a filmed person it stands still. address: numbers that all that is random depends on.
+    """At most `frames` frames of size (W, H), fewer if the clip is shorter. A person in a picture moves, and so does a
+    picture behind it; behind a filmed person, a background picture stands still. address: numbers that determine all
+    random choices.
 
     Raises StudioError for files that are damaged or do not fit together.
     """
@@ -78,13 +79,13 @@ def over_background(
 
 
 def scene(address: tuple[int, ...], frames: int, size: tuple[int, int]) -> Iterator[Frame]:
-    """A scene that no file is needed for. Raises StudioError where it would take too much memory."""
+    """A synthetic scene, made without files. Raises StudioError if it would take too much memory."""
     W, H = size  # noqa: N806
     needs = frames * W * H * _SCENE_BYTES
     if needs > _MOST_BYTES:
         raise StudioError(
-            f"{frames} synthetic frames of {W}x{H} would take {needs / 2**30:.0f} GB of memory. Make at most "
-            f"{_MOST_BYTES // (W * H * _SCENE_BYTES)} (--frames), or a smaller size."
+            f"{frames} synthetic frames of {W}x{H} would take {needs / 2**30:.0f} GB of memory. Use at most "
+            f"{_MOST_BYTES // (W * H * _SCENE_BYTES)} frames (--frames) or a smaller --size."
         )
     clip = render(draw_scene(address, frames, aspect=W / H), H, W)
     for layers in zip(*(layer.split(1) for layer in clip), strict=True):
@@ -94,7 +95,7 @@ def scene(address: tuple[int, ...], frames: int, size: tuple[int, int]) -> Itera
 def _filmed(
     person: Person, _address: tuple[int, ...], frames: int, size: tuple[int, int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The clip's first frames, as fast as they were filmed."""
+    """The clip's first frames, at the speed at which they were filmed."""
     with closing(_read(person.fgr)) as fgrs, closing(_read(person.pha)) as phas:
         for fgr, pha in islice(zip(fgrs, phas, strict=False), frames):
             yield _placed(person, fgr, pha[:, :1], size)
@@ -103,7 +104,7 @@ def _filmed(
 def _moved_picture(
     person: Person, address: tuple[int, ...], frames: int, size: tuple[int, int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The picture on its way between two random poses."""
+    """The picture, moving from one random pose to another."""
     with closing(_read(person.fgr)) as fgrs, closing(_read(person.pha)) as phas:
         fgr, pha = _placed(person, next(fgrs), next(phas)[:, :1], size)
     both = torch.cat((fgr, pha), 1)
@@ -115,8 +116,8 @@ def _moved_picture(
 def _background(
     behind: Behind, address: tuple[int, ...], frames: int, size: tuple[int, int], moving: bool
 ) -> Iterator[Tensor]:
-    """[1, 3, H, W] for every frame. A video that is too short goes to and fro: no cut that is none in it. moving: so
-    does a picture."""
+    """[1, 3, H, W] for every frame. A video that is too short plays forwards and backwards, which adds no cut. moving:
+    whether a picture moves."""
     W, H = size  # noqa: N806
     if behind.moves:
         assert behind.path is not None
@@ -147,22 +148,22 @@ def _to_and_fro(path: Path, frames: int, size: tuple[int, int]) -> Iterator[Tens
 
 
 def _motion(address: tuple[int, ...], purpose: int, frames: int) -> Tensor:
-    """[T, 3, 3] from one random pose to another, as in the training's augmentation."""
+    """[T, 3, 3]: a motion from one random pose to another, as in the augmentation for training."""
     generator = torch.Generator().manual_seed(mixed_seed(*address, purpose))
     start, end = (draw_pose(IMAGE_AUGMENTATION.motion, generator) for _ in range(2))
     return pose_matrix(torch.lerp(start, end, ease(frames, generator)[:, None]))
 
 
 def _seen(picture: Tensor, motion: Tensor, padding: str) -> Tensor:
-    """picture [1, C, H, W] moved by a matrix [3, 3] of the square around it: the augmentation stretches pictures to
-    that square, this one keeps its shape."""
+    """picture [1, C, H, W] moved by a matrix [3, 3] that applies to the square around it. Unlike in the augmentation,
+    the picture is not stretched to that square."""
     H, W = picture.shape[-2:]  # noqa: N806
     stretch = torch.diag(torch.tensor([max(H, W) / W, max(H, W) / H, 1.0]))
     return sample(picture[None], (stretch @ torch.linalg.inv(motion))[None, None], (H, W), padding)[0]
 
 
 def _placed(person: Person, fgr: Tensor, pha: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Whole, as large as fits in the frame, in the middle and at the bottom, where persons are cut off."""
+    """The whole person, as large as fits into the frame, centred at its bottom edge, where persons are cut off."""
     W, H = size  # noqa: N806
     h, w = pha.shape[-2:]
     if fgr.shape[-2:] != pha.shape[-2:]:
@@ -178,7 +179,7 @@ def _placed(person: Person, fgr: Tensor, pha: Tensor, size: tuple[int, int]) -> 
 
 
 def _read(source: tuple[Path, ...] | Path) -> Generator[Tensor, None, None]:
-    """[1, 3, h, w] float, frame after frame. Raises StudioError where one is damaged."""
+    """[1, 3, h, w] float for every frame. Raises StudioError if one is damaged."""
     for path in source if isinstance(source, tuple) else (source,):
         if is_picture(path):
             refuse_cut_picture(path)

@@ -1,11 +1,11 @@
-"""Test clips with known alpha, as the paper makes them: persons over other backgrounds, pictures given a motion.
+"""Makes test clips with known alpha, as in the paper: persons over new backgrounds, and pictures that are moved.
 
     python -m rvm_studio.training.evaluation_set --output FOLDER [--videomatte FOLDER] [--imagematte FOLDER]
         [--synthetic N] [--background-images FOLDER] [--background-videos FOLDER] [--size low | high | WxH]
 
-writes FOLDER/DATA SET/CLIP/{com,pha,fgr,bgr}/0000.png ..., which `rvm-studio eval` takes. The same options and files
-give the same clips. A clip is written under a name with a dot and renamed when complete; complete ones are left alone,
-so a run that was stopped is gone on with by running it again.
+writes FOLDER/DATA SET/CLIP/{com,pha,fgr,bgr}/0000.png ... for `rvm-studio eval`. The same options and files give the
+same clips. A clip is written under a name that starts with a dot and renamed when it is complete. Complete clips are
+not made again, so run the same command again to resume.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from .evaluation_frames import Behind, Frame, Person, over_background, scene
 
 SIZES = {"low": (512, 288), "high": (1920, 1080)}  # width, height
 FRAMES = 100
-BACKGROUNDS = 10  # of every person, half pictures and half videos where there are both
+BACKGROUNDS = 10  # per person; half pictures and half videos if both are given
 LAYERS = ("com", "pha", "fgr", "bgr")
-_SYNTHETIC = 2002  # keeps these scenes apart from those of training and validation
+_SYNTHETIC = 2002  # makes these scenes different from those of training and validation
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A clip to be made. address: numbers that all that is random about it depends on."""
+    """A clip to be made. address: numbers that determine all random choices for it."""
 
     dataset: str
     name: str
@@ -48,7 +48,7 @@ class Plan:
         return over_background(self.person, self.behind, self.address, frames, size)
 
     def facts(self, frames: int, size: tuple[int, int]) -> dict[str, object]:
-        """What it is made of, kept beside its frames."""
+        """What the clip is made from, saved with its frames."""
         source = "synthetic" if self.person is None else f"{self.person.dataset}/{self.person.name}"
         path = self.behind and self.behind.path
         background = "rendered" if path is None else path.name
@@ -62,16 +62,16 @@ class Plan:
 
 
 def make_set(plans: list[Plan], output: Path, frames: int, size: tuple[int, int]) -> Iterator[tuple[Plan, str | None]]:
-    """Makes clip after clip that is not there yet; yields each with what kept it from being made (None: it is there).
+    """Makes the clips that do not exist yet. Yields each plan with the error that prevented its clip, or None.
 
-    size: (W, H). Raises StudioError where a clip is there that was made of something else, or the folder cannot be
+    size: (W, H). Raises StudioError if a clip exists that was made from something else, or if the folder cannot be
     written.
     """
     for plan in plans:
         folder = output / plan.dataset / plan.name
         facts = plan.facts(frames, size)
         if folder.exists():
-            _refuse_another(folder, facts)
+            _require_same(folder, facts)
             yield plan, None
             continue
         partial = folder.with_name(f".{folder.name}.partial")
@@ -96,7 +96,7 @@ def make_set(plans: list[Plan], output: Path, frames: int, size: tuple[int, int]
 
 
 def plan_set(persons: list[Person], backgrounds: Backgrounds, per_person: int, synthetic: int, seed: int) -> list[Plan]:
-    """Every person over `per_person` backgrounds, pictures and videos in turn, and `synthetic` scenes of their own."""
+    """Plans every person over `per_person` backgrounds, alternately pictures and videos, and `synthetic` scenes."""
     plans = []
     for person in persons:
         number = sum(plan.dataset == person.dataset for plan in plans)
@@ -109,8 +109,9 @@ def plan_set(persons: list[Person], backgrounds: Backgrounds, per_person: int, s
 
 
 def find_persons(videomatte: Path | None, imagematte: Path | None) -> list[Person]:
-    """The test clips of VideoMatte240K, or all clips of any folder with fgr and pha in it, and likewise the pairs of
-    pictures. Where there is no folder test, what training holds back for validation. Raises StudioError for none."""
+    """The test clips of VideoMatte240K, or all clips of a folder that contains fgr and pha itself; likewise pairs of
+    pictures. Without a folder test, those that training holds out for validation. Raises StudioError if there are
+    none."""
     persons, none = [], Backgrounds()
     if videomatte:
         split = "test" if (videomatte / "test").is_dir() else "valid"
@@ -119,7 +120,7 @@ def find_persons(videomatte: Path | None, imagematte: Path | None) -> list[Perso
             raise StudioError(str(data.check()))
         persons += [Person(data.name, clip.name, clip.fgr, clip.pha) for clip in data.clips]
     if imagematte:
-        # pairs right in the folder are all meant; the data set would share them out
+        # if the folder contains fgr and pha itself, use all pairs, which the data set would split
         own = (imagematte / "fgr").is_dir()
         splits = ("train", "valid") if own else ("test",) if (imagematte / "test").is_dir() else ("valid",)
         sets = [ImageMatte(imagematte, 0, 1, 64, none, split) for split in splits]
@@ -138,7 +139,7 @@ def _choose(backgrounds: Backgrounds, dice: Dice, turn: int) -> Behind:
 
 
 def _write(folder: Path, number: int, frame: Frame) -> None:
-    """The composite is made of the 8-bit layers, so that it is theirs to a step."""
+    """Composites the 8-bit layers, so that the composite fits them to within one step of 255."""
     fgr, pha, bgr = (quantise(x, torch.uint8) for x in frame)
     com = quantise(composite(to_float(fgr), to_float(pha), to_float(bgr)), torch.uint8)
     for layer, x in zip(LAYERS, (com, pha, fgr, bgr), strict=True):
@@ -147,7 +148,7 @@ def _write(folder: Path, number: int, frame: Frame) -> None:
         image.save(folder / layer / f"{number:04d}.png", compress_level=1)
 
 
-def _refuse_another(folder: Path, facts: dict[str, object]) -> None:
+def _require_same(folder: Path, facts: dict[str, object]) -> None:
     try:
         found = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
         same = all(found.get(key) == value for key, value in facts.items())
@@ -155,8 +156,8 @@ def _refuse_another(folder: Path, facts: dict[str, object]) -> None:
         same = False
     if not same:
         raise StudioError(
-            f"{folder} is there already and was made of something else, with another size, number of frames or seed. "
-            "Use another --output, or the options of then."
+            f"{folder} exists, but was made from other files or with another size, number of frames or seed. "
+            "Use another --output, or the same options as before."
         )
 
 
@@ -165,7 +166,7 @@ def _size(text: str) -> tuple[int, int]:
         return SIZES[text]
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; use low, high or such as 1280x720, at least 16x16")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; use low, high or WxH (at least 16x16)")
     return int(width), int(height)
 
 
@@ -174,30 +175,36 @@ def _parser() -> argparse.ArgumentParser:
         prog="evaluation_set", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
-    data = parser.add_argument_group("persons, at least one of")
+    data = parser.add_argument_group("persons", "give at least one of these")
     data.add_argument("--videomatte", type=Path, metavar="FOLDER", help="VideoMatte240K, or any clips in fgr and pha")
-    data.add_argument("--imagematte", type=Path, metavar="FOLDER", help="pictures in fgr and pha, which get a motion")
-    data.add_argument("--synthetic", type=at_least(0), default=0, metavar="N", help="N rendered clips: no files needed")
-    behind = parser.add_argument_group("backgrounds, without any of these rendered places")
+    data.add_argument("--imagematte", type=Path, metavar="FOLDER", help="pictures in fgr and pha, which will be moved")
+    data.add_argument("--synthetic", type=at_least(0), default=0, metavar="N", help="N rendered clips; needs no files")
+    behind = parser.add_argument_group("backgrounds", "without pictures or videos, rendered places are used")
     behind.add_argument("--background-images", type=Path, metavar="FOLDER", help="pictures without persons")
-    behind.add_argument("--background-videos", type=Path, metavar="FOLDER", help="videos, or a folder of frames each")
+    behind.add_argument("--background-videos", type=Path, metavar="FOLDER", help="videos or folders of frames")
     behind.add_argument(
-        "--backgrounds", type=at_least(1), default=BACKGROUNDS, metavar="N", help=f"of every person ({BACKGROUNDS})"
+        "--backgrounds",
+        type=at_least(1),
+        default=BACKGROUNDS,
+        metavar="N",
+        help=f"backgrounds per person (default {BACKGROUNDS})",
     )
-    parser.add_argument("--size", type=_size, default="low", help="low (512x288), high (1920x1080) or WxH")
-    parser.add_argument("--frames", type=at_least(1), default=FRAMES, metavar="T", help=f"a clip, at most ({FRAMES})")
+    parser.add_argument("--size", type=_size, default="low", help="low (512x288, default), high (1920x1080) or WxH")
+    parser.add_argument(
+        "--frames", type=at_least(1), default=FRAMES, metavar="T", help=f"frames per clip, at most (default {FRAMES})"
+    )
     parser.add_argument("--seed", type=at_least(0), default=0)
     return parser
 
 
 def main(words: list[str] | None = None) -> int:
     options = _parser().parse_args(words)
-    torch.set_num_threads(1)  # many small operations: more threads only wait for each other
+    torch.set_num_threads(1)  # the operations are many and small, so more threads only wait for each other
     failed = 0
     try:
         persons = find_persons(options.videomatte, options.imagematte)
         if not persons and not options.synthetic:
-            raise StudioError("There is nobody to composite. Give --videomatte, --imagematte or --synthetic N.")
+            raise StudioError("No persons were given. Give --videomatte, --imagematte or --synthetic N.")
         backgrounds = Backgrounds(options.background_images, options.background_videos, "test")
         if options.background_images or options.background_videos:
             missing = backgrounds.check().missing
@@ -215,7 +222,7 @@ def main(words: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. Run it again with the same options to go on.", file=sys.stderr)
+        print("Stopped. Run it again with the same options to resume.", file=sys.stderr)
         return 130
     return 1 if failed else 0
 

@@ -1,4 +1,4 @@
-"""The run: stage after stage, step after step, with checkpoints, scalars, and a validation at every stage's end."""
+"""The training loop over stages and steps, with checkpoints, scalars, and a validation at the end of every stage."""
 
 # B clips, T frames, h, w
 
@@ -22,7 +22,7 @@ from .recipe import SEGMENTATION_AUGMENTATION, LearningRates, Stage, augmentatio
 from .recomputation import recompute_activations
 from .run_log import RunLog
 from .run_progress import RunProgress
-from .run_settings import RunSettings
+from .run_settings import RunOptions, RunSettings
 from .stage_data import Job, Sharing, StageData, job_generator, load, share, sides_generator
 from .start_weights import start_network
 from .step import Trainer, make_optimiser, train_mode
@@ -30,40 +30,28 @@ from .validation import validate, validation_sets
 
 logger = logging.getLogger(__name__)
 
-SKIPPED_AT_MOST = 20  # in a row: then the weights themselves are broken, or the rate is far too high
-WARM_UP_STEPS = 20  # of each stage, where a run starts from trained weights
+SKIPPED_AT_MOST = 20  # in a row; more mean that the weights are broken or the rate is far too high
+WARM_UP_STEPS = 20  # of each stage, if the run starts from trained weights
 PICTURES_EVERY = 200  # steps
 PICTURES = 6
-_TOLD = 50  # of faults and of skipped batches, one by one; beyond that they are only counted
+_TOLD = 50  # faults and skipped batches that are recorded one by one; the others are only counted
 
 
-class Stopped(Exception):  # noqa: N818 - no error
-    """The run was asked to stop; its checkpoint is written."""
-
-
-@dataclass
-class RunOptions:
-    """How a run is computed; any of it may be another when it goes on."""
-
-    clips: int | None = None  # at once on a device; None: the preset's
-    workers: int = 0
-    keep: int = 3  # checkpoints
-    checkpoint_minutes: float = 10.0
-    validation_clips: int = 8
-    quiet: bool = False
+class Stopped(Exception):  # noqa: N818 - not an error
+    """The run was stopped on request; a checkpoint has been written."""
 
 
 @dataclass
 class State:
-    """What a checkpoint holds beside network, optimiser and scaler."""
+    """What a checkpoint contains in addition to network, optimiser and scaler."""
 
-    stage: int  # the number of the stage at work
-    step: int = 0  # steps of it that are done: with the seed this is every sampler's position
+    stage: int  # number of the current stage
+    step: int = 0  # finished steps of the stage; with the seed, they determine the position in the data
     global_step: int = 0
-    faults: int = 0  # samples replaced, in all processes
+    faults: int = 0  # replaced samples, in all processes
     skipped: int = 0  # passes
     told: dict[str, list[str]] = field(default_factory=lambda: {"faults": [], "skipped": []})
-    metrics: dict[str, dict] = field(default_factory=dict)  # of stages that are done, by number
+    metrics: dict[str, dict] = field(default_factory=dict)  # of finished stages, by number
 
 
 class Run:
@@ -76,8 +64,8 @@ class Run:
         resume: bool = False,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """folder: of the run, made if need be. resume: go on where its newest intact checkpoint is.
-        stopping: asked after every step; on True a checkpoint is written and `Stopped` raised.
+        """folder: of the run; created if missing. resume: resume from its newest intact checkpoint.
+        stopping: called after every step; if it returns True, a checkpoint is written and `Stopped` raised.
 
         Raises StudioError for weights or data that cannot be used.
         """
@@ -91,9 +79,9 @@ class Run:
         if resume and checkpoints(folder):
             path, self._loaded = load_newest(folder)
             self.state = State(**self._loaded["state"])
-            logger.info("going on from %s: stage %d, step %d", path, self.state.stage, self.state.step)
+            logger.info("resumed from %s: stage %d, step %d", path, self.state.stage, self.state.step)
         elif resume:
-            logger.warning("%s has no checkpoint yet: the run begins at its beginning.", folder)
+            logger.warning("%s has no checkpoint yet: the run starts from the beginning.", folder)
         network, self.fixed = start_network(settings.variant, settings.seed, settings.init, settings.statistics)
         self.fixed = tuple(dict.fromkeys((*self.fixed, *settings.frozen)))
         if settings.preset.statistics_momentum is not None:
@@ -113,7 +101,7 @@ class Run:
         self._last_save = time.monotonic()
 
     def train(self) -> None:
-        """All stages that are left. Raises Stopped, and StudioError where the run cannot go on."""
+        """Trains all remaining stages. Raises Stopped, or StudioError if the run cannot continue."""
         data = {number: x for number, x in self.data.items() if number >= self.state.stage}
         steps = {n: x.steps_of_epoch(self.batch) * x.stage.epochs for n, x in data.items()}
         progress = RunProgress(
@@ -176,7 +164,7 @@ class Run:
                 if trainer.skipped_in_a_row >= SKIPPED_AT_MOST:
                     raise StudioError(
                         f"{SKIPPED_AT_MOST} batches in a row had a loss or gradient that is not finite or far too "
-                        "large: the training has broken down. Begin anew with lower rates (--rate-factor), or "
+                        "large: the training has diverged. Start a new run with lower rates (--rate-factor) or with "
                         "float32 (--precision fp32)."
                     )
             took = time.perf_counter() - started
@@ -197,14 +185,14 @@ class Run:
     def _trainer(self, stage: Stage) -> Trainer:
         optimiser = make_optimiser(self.network, stage.rates, self.settings.frozen)
         if optimiser is None:
-            raise StudioError("Nothing is left to train: every group is frozen.")
+            raise StudioError("There is nothing to train: every group of parameters is frozen.")
         trainer = Trainer(
             self.network, optimiser, self.world, DTYPES[self.settings.precision], self.settings.foreground
         )
         train_mode(self.network, self.fixed)
         trainer.skipped = self.state.skipped
         loaded, self._loaded = self._loaded, None
-        if loaded is not None:  # of this very stage
+        if loaded is not None:  # from a checkpoint of this stage
             optimiser.load_state_dict(loaded["optimiser"])
             trainer.scaler.load_state_dict(loaded["scaler"])
             trainer.usual = {part: (passes, usual) for part, (passes, usual) in loaded["usual"].items()}
@@ -236,7 +224,7 @@ class Run:
             self.state.told[kind].append(text)
 
     def _record(self) -> None:
-        """run.json: the settings, and what the report says of the run."""
+        """Writes run.json: the settings, and notes for the report."""
         notes = {
             "recipe": {f"stage {stage.number}": str(stage) for stage in self.stages},
             "licences": licences(self.settings.data),
@@ -246,7 +234,7 @@ class Run:
         self.settings.save(self.folder, notes)
 
     def _finish_stage(self, stage: Stage) -> None:
-        """Validation, the weights file, the report: by the first process alone."""
+        """Validates, and writes the weights file and the report, all in the first process."""
         if self.world.first:
             from .report import write_report
 
@@ -267,11 +255,11 @@ class Run:
             save_weights(self.network, path, self._metadata(stage, metrics))
             self._record()
             write_report(self.folder)
-            beside = (
-                f"MAD {result.low['mad']:.1f}; alpha {result.constant:.2f} everywhere has {result.constant_mad:.1f}, "
-                f"the best constant {result.best_constant_mad:.1f}"
+            scores = (
+                f"MAD {result.low['mad']:.1f} (for comparison: {result.constant_mad:.1f} with alpha "
+                f"{result.constant:.2f} everywhere, {result.best_constant_mad:.1f} with the best constant alpha)"
             )
-            print(f"stage {stage.number} is done: {path}, {beside}", file=sys.stderr, flush=True)
+            print(f"stage {stage.number} is done: {path}, {scores}", file=sys.stderr, flush=True)
         self.world.wait()
 
     def _metadata(self, stage: Stage, metrics: dict) -> dict[str, str]:
@@ -291,7 +279,7 @@ class Run:
 
     @torch.no_grad()
     def _pictures(self, batch: MattingBatch | SegmentationBatch | None) -> Tensor:
-        """[3, h, w]: under each of a few composites its predicted and its true alpha."""
+        """[3, h, w]: a few composites with their predicted and true alpha below them."""
         assert isinstance(batch, MattingBatch)
         self.network.eval()
         src, true = batch.src[:PICTURES], batch.pha[:PICTURES, -1]
@@ -302,13 +290,13 @@ class Run:
 
 
 def warm_up(optimiser: torch.optim.Optimizer, rates: LearningRates, step: int) -> None:
-    """Trained weights are approached with care: at first Adam moves every one by the whole rate, however sure."""
+    """Ramps the rates up for trained weights: in its first steps Adam moves every weight by the full rate."""
     for group in optimiser.param_groups:
         group["lr"] = getattr(rates, group["name"]) * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
 class Batches:
-    """Iterates over the augmented micro-batches of one pass, with their samples' names; gathers the faults."""
+    """Iterates over the augmented micro-batches of one pass, with the names of their samples; collects the faults."""
 
     def __init__(
         self, jobs: Iterator[tuple[Job, dict]], sharing: Sharing, stage: Stage, seed: int, device: torch.device
@@ -326,7 +314,7 @@ class Batches:
 
 
 def augment(job: Job, batch: dict, stage: Stage, seed: int, device: torch.device) -> MattingBatch | SegmentationBatch:
-    """A collated batch as its pass trains on it, on the device."""
+    """Moves a collated batch to the device and augments it for its pass."""
     step_pass = stage.high if job.part == "high" else stage.low
     assert step_pass is not None
     generator = job_generator(seed, stage.number, job)
@@ -343,7 +331,7 @@ def augment(job: Job, batch: dict, stage: Stage, seed: int, device: torch.device
 
 
 def memory_mb(device: torch.device) -> float:
-    """The most that was in use so far: on the card, or by this process."""
+    """Peak memory so far, in MB: of the GPU, or of this process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     try:

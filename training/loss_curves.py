@@ -1,4 +1,4 @@
-"""Curves of a run's scalars as PNG files, a file per group of losses. matplotlib is optional and imported here only."""
+"""Curves of a run's scalars, a PNG file per group of losses. matplotlib is optional and only imported here."""
 
 import itertools
 import math
@@ -8,8 +8,8 @@ from typing import Any
 from ..core import StudioError, atomic_file, command_for_extra, python_command
 
 LACKS_MATPLOTLIB = (
-    f"Curves were not drawn: matplotlib is not installed. `{command_for_extra('train')}` installs it, then "
-    f"`{python_command('-m', 'rvm_studio.training.report', 'RUN_FOLDER')}` draws them."
+    f"Curves were not drawn: matplotlib is not installed. Install it with `{command_for_extra('train')}`, then run "
+    f"`{python_command('-m', 'rvm_studio.training.report', 'RUN_FOLDER')}`."
 )
 GROUPS = {
     "low": "low-resolution pass",
@@ -21,13 +21,13 @@ _SMOOTHING = 0.9  # of the running mean
 
 
 def draw_curves(records: list[dict[str, Any]], folder: Path) -> dict[str, Path] | None:
-    """Writes curves_GROUP.png for every group that has numbers: its title -> the file; None without matplotlib.
+    """Writes curves_GROUP.png for every group that has values. Returns title -> file, or None without matplotlib.
 
-    records: in the order of their global_step; a name "group/term" belongs to its group. Raises StudioError where they
-    cannot be written.
+    records: in the order of global_step; a name "group/term" belongs to that group. Raises StudioError if a file cannot
+    be written.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws into memory, needs no screen
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # draws in memory, without a screen
         from matplotlib.figure import Figure
     except ImportError:
         return None
@@ -79,7 +79,7 @@ def _points(records: list[dict[str, Any]], name: str) -> tuple[list[int], list[f
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    """A running mean that forgets, without its beginning's pull to zero (as Adam corrects its moments)."""
+    """An exponential running mean with the bias of its start corrected (as Adam corrects its moments)."""
     total, result = 0.0, []
     for count, value in enumerate(values, 1):
         total = _SMOOTHING * total + (1 - _SMOOTHING) * value

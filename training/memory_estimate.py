@@ -1,4 +1,4 @@
-"""How much memory a preset takes on a graphics card, worked out from what autograd keeps of a small forward."""
+"""Estimates how much GPU memory a preset needs, from what autograd keeps in a small forward pass."""
 
 # B clips, T frames, S side
 
@@ -11,15 +11,15 @@ from .recipe import PRESETS, Preset, stages_for
 from .recomputation import recomputed_modules
 from .step import pass_loss, train_mode
 
-CONTEXT = 0.8 * 2**30  # bytes that CUDA and its libraries take before anything else
-SLACK = 1.2  # for workspaces, the gradients that meet in the backward pass, and holes between the blocks
+CONTEXT = 0.8 * 2**30  # bytes that CUDA and its libraries always take
+SLACK = 1.2  # for workspaces, gradients in the backward pass, and fragmentation
 _SIDE, _FRAMES = 256, 2
 _BYTES_OF_PARAMETER = 16  # value, gradient and Adam's two means
-_BYTES_OF_INPUT = 10 * 4 + 7  # a pixel's src, fgr, pha and bgr in float32, and the uint8 it came from
+_BYTES_OF_INPUT = 10 * 4 + 7  # per pixel: src, fgr, pha and bgr in float32, and fgr, pha and bgr in uint8
 
 
 def estimate(preset: Preset, variant: str, stages: tuple[int, ...] = (1, 2, 3, 4), clips: int | None = None) -> float:
-    """Bytes on the card in the most demanding pass of the stages. Within a few tenths; no promise."""
+    """Bytes of GPU memory in the most demanding pass of the stages. A rough estimate, off by some ten percent."""
     network = MattingNetwork(variant)
     parameters = sum(x.numel() for x in network.parameters())
     most = 0.0
@@ -34,19 +34,19 @@ def estimate(preset: Preset, variant: str, stages: tuple[int, ...] = (1, 2, 3, 4
             pixels = (clips or preset.clips) * part.frames * part.size**2
             layers = between + block if preset.checkpoint_frames else whole
             if preset.precision != "float32":
-                layers *= 0.6  # activations are halved; losses, the filter and copies of weights are not
+                layers *= 0.6  # activations take half; losses, the filter and copies of weights do not
             most = max(most, pixels * (layers + _BYTES_OF_INPUT))
     return CONTEXT + parameters * _BYTES_OF_PARAMETER + SLACK * most
 
 
 def bytes_per_pixel(network: MattingNetwork, ratio: float) -> tuple[float, float, float]:
-    """Per full-size pixel and frame in float32: all that the backward pass keeps; only what lies between recomputed
-    blocks and outside of them; the most that one block keeps."""
+    """Bytes per full-size pixel and frame in float32 that are kept for the backward pass: (all of them, those between
+    and outside the recomputed blocks, those of the largest block)."""
     owned = {x.untyped_storage().data_ptr() for x in network.parameters()}
     inside: list[str] = []
     sizes: dict[str, dict[int, int]] = {"": {}}
     between: dict[int, int] = {}
-    # held until the end, or the same address would be given out again
+    # referenced until the end, so that no address is used twice
     held: list[Tensor] = []
 
     def note(place: dict[int, int], x: Tensor) -> None:
@@ -87,9 +87,9 @@ def bytes_per_pixel(network: MattingNetwork, ratio: float) -> tuple[float, float
 
 
 def table(preset: Preset, variant: str, stages: tuple[int, ...], clips: int | None) -> str:
-    """Lines for people: this run's estimate, and those of the presets for cards."""
+    """Lines to print: the estimate for this run, and those for the presets for single GPUs."""
     own = estimate(preset, variant, stages, clips) / 2**30
-    lines = [f"memory on a card, estimated: {own:.1f} GB for this run"]
+    lines = [f"estimated GPU memory: {own:.1f} GB for this run"]
     for name in ("8gb", "12gb", "24gb"):
         other = PRESETS[name]
         if name != preset.name:

@@ -1,17 +1,16 @@
-"""The training recipe as data: four stages, how they are cut to a machine, and every augmentation's odds and ranges.
+"""The training recipe as data: four stages, presets that fit them to a machine, and the augmentation's parameters.
 
-Source: Robust Video Matting (arXiv 2108.11515, section 4) and its released command lines. Nothing here runs anything.
+Source: Robust Video Matting (arXiv 2108.11515, section 4) and its released command lines.
 """
 
 from dataclasses import dataclass, replace
 
-BATCH_CLIPS = 4  # clips of one optimiser step, over all processes and accumulated steps together
-SMALLEST_SIZE = 128  # sides are drawn from S/2 on, and the loss needs 64 pixels
+BATCH_CLIPS = 4  # clips per optimiser step, over all processes and accumulated micro-batches
+SMALLEST_SIZE = 128  # sides are drawn from [S/2, S), and the loss needs 64 pixels
 HIGH_RESOLUTION_RATIO = 0.25
 COCO_FOREGROUND = (1, 27, 32)  # person, backpack, tie
 YOUTUBEVIS_PERSON = 26
 VIDEOMATTE_VALIDATION = ("0000", "0100", "0200", "0300")
-VIDEOMATTE_SPLIT = (475, 4, 5)  # clips for training, validation and test
 CLIP_SPEEDS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 REVERSED_SHARE = 0.5
 VIDEO_BACKGROUND_SHARE = 0.5
@@ -19,7 +18,7 @@ VIDEO_BACKGROUND_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward and backward within a step: clips of `frames` pictures, sides below `size`, at `ratio`."""
+    """A forward and backward pass within a step. Sides are below `size`; ratio: the downsample_ratio."""
 
     frames: int
     size: int
@@ -42,16 +41,16 @@ class Stage:
     high: Pass | None
     rates: LearningRates
     epochs: int
-    steps: int | None = None  # of an epoch; None: as many as the data gives
+    steps: int | None = None  # per epoch; None: until all data is used
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """In the order in which a step runs them, each with its own backward and optimiser step."""
+        """The passes in the order in which a step runs them, each with its own backward and optimiser step."""
         return ("low", "segmentation") if self.high is None else ("low", "high", "segmentation")
 
 
 def segmentation_kind(step: int) -> str:
-    """Which segmentation data the step (0, 1, 2 ... within the stage) uses: "video" clips, or "image" with T = 1."""
+    """The segmentation data that a step (0, 1, 2 ... within the stage) uses: "video" clips or "image" with T = 1."""
     return "image" if step % 2 else "video"
 
 
@@ -79,22 +78,22 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Preset:
-    """How the recipe is cut to a machine. "tiny" changes what is learnt, "8gb" the length of the clips; the others only
-    how it is computed."""
+    """Fits the recipe to a machine. "tiny" changes what is learnt and "8gb" the length of the clips; the others change
+    only how it is computed."""
 
     name: str
     title: str
     clips: int  # at once on one device; accumulation makes up the rest of BATCH_CLIPS
-    checkpoint_frames: int | None  # length of a piece of time whose activations are computed again; None: all kept
-    precision: str  # of the forward: "float32" or "bfloat16"
-    segmentation_images: int | None = None  # a step's pictures per clip of the batch; None: the low pass's T
-    frames: tuple[int, int, int, int] | None = None  # T of the low pass by stage; None: the recipe's
+    checkpoint_frames: int | None  # frames whose activations are recomputed together; None: keep all activations
+    precision: str  # of the forward pass: "float32" or "bfloat16"
+    segmentation_images: int | None = None  # pictures per clip of the batch; None: T of the low pass
+    frames: tuple[int, int, int, int] | None = None  # T of the low pass, per stage; None: the recipe's
     high_frames: int | None = None
     size: int | None = None  # S of the low pass
     high_size: int | None = None
-    steps: tuple[int, int, int, int] | None = None  # of the only epoch of each stage; None: the recipe's epochs
-    rate_factor: float = 1.0  # on every learning rate
-    statistics_momentum: float | None = None  # of all batch normalisation; None: each layer's own
+    steps: tuple[int, int, int, int] | None = None  # per stage, instead of the recipe's epochs
+    rate_factor: float = 1.0  # for all learning rates
+    statistics_momentum: float | None = None  # for all batch normalisation; None: each layer's own
 
 
 PRESETS = {
@@ -102,7 +101,7 @@ PRESETS = {
     for preset in (
         Preset(
             "tiny",
-            "a look at every stage on a CPU, in minutes",
+            "a short run of every stage on a CPU, in minutes",
             clips=4,
             checkpoint_frames=None,
             precision="float32",
@@ -112,26 +111,26 @@ PRESETS = {
             size=128,
             high_size=384,
             steps=(360, 16, 10, 10),
-            rate_factor=8.0,  # some 400 steps in place of some 40,000; at 20 all alpha becomes 0, for good
-            statistics_momentum=0.1,  # the encoder's own 0.01 takes longer than such a run to forget how it began
+            rate_factor=8.0,  # for some 400 steps instead of some 40,000; at 20 alpha becomes 0 everywhere and stays so
+            statistics_momentum=0.1,  # with the encoder's own 0.01, the initial statistics outlast such a short run
         ),
         Preset(
             "8gb",
-            "a graphics card of 8 GB, with shorter clips in stages 2 to 4",
+            "a GPU with 8 GB, with shorter clips in stages 2 to 4",
             clips=1,
             checkpoint_frames=5,
             precision="bfloat16",
             frames=(15, 32, 32, 32),
         ),
-        Preset("12gb", "a graphics card of 12 GB", clips=1, checkpoint_frames=10, precision="bfloat16"),
-        Preset("24gb", "a graphics card of 24 GB", clips=2, checkpoint_frames=25, precision="bfloat16"),
-        Preset("full", "several cards of 40 GB or more", clips=1, checkpoint_frames=None, precision="float32"),
+        Preset("12gb", "a GPU with 12 GB", clips=1, checkpoint_frames=10, precision="bfloat16"),
+        Preset("24gb", "a GPU with 24 GB", clips=2, checkpoint_frames=25, precision="bfloat16"),
+        Preset("full", "several GPUs with 40 GB or more", clips=1, checkpoint_frames=None, precision="float32"),
     )
 }
 
 
 def stages_for(preset: Preset) -> tuple[Stage, ...]:
-    """The four stages as the preset runs them."""
+    """The four stages with the preset's changes."""
     result = []
     for place, stage in enumerate(STAGES):
         low = replace(
@@ -151,7 +150,7 @@ def stages_for(preset: Preset) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class PoseRange:
-    """From which an affine pose is drawn, evenly (scale and aspect evenly in their logarithm)."""
+    """The range from which an affine pose is drawn, uniformly (scale and aspect uniformly in their logarithm)."""
 
     rotation: float = 10.0  # degrees to either side
     shift: float = 0.1  # of the side, in x and in y
@@ -162,7 +161,7 @@ class PoseRange:
 
 @dataclass(frozen=True)
 class Jitter:
-    """Colour changes: factors from 1 - x to 1 + x, the hue by up to `hue` of a turn to either side."""
+    """Colour changes: factors from 1 - x to 1 + x; the hue rotates by up to `hue` of a turn to either side."""
 
     brightness: float
     contrast: float
@@ -172,10 +171,10 @@ class Jitter:
 
 @dataclass(frozen=True)
 class MattingAugmentation:
-    """Odds of each change per clip, and their ranges. Pixels are those at the full size S."""
+    """The probability of each change, per clip, and the ranges. Lengths in pixels are at the full size S."""
 
     fgr_motion: float
-    bgr_motion: float  # half of them move the background alone, half the whole scene
+    bgr_motion: float  # half of these motions move only the background, half of them the whole scene
     noise: float
     color_jitter: float
     grey: float
@@ -183,14 +182,14 @@ class MattingAugmentation:
     blur: float
     flip: float
     pause: float
-    motion: PoseRange = PoseRange(scale=(0.9, 1.1))  # from which both ends of a motion are drawn
-    fgr_pose: PoseRange = PoseRange(scale=(0.5, 1.0), aspect=(0.9, 1.1))  # the clip's own, held throughout
+    motion: PoseRange = PoseRange(scale=(0.9, 1.1))  # for both ends of a motion
+    fgr_pose: PoseRange = PoseRange(scale=(0.5, 1.0), aspect=(0.9, 1.1))  # constant throughout the clip
     bgr_pose: PoseRange = PoseRange(scale=(1.0, 1.5), aspect=(0.9, 1.1))
-    noise_sigma: float = 0.2  # at most; white is 1
+    noise_sigma: float = 0.2  # maximum; white is 1
     noise_grain: tuple[float, float] = (1.0, 4.0)  # pixels
     jitter: Jitter = Jitter(0.15, 0.15, 0.15, 0.05)
-    sharpness_factor: float = 4.0  # at most; 0 is a 3x3 blur, 1 the picture itself
-    blur_sigma: float = 10.0  # pixels, at most
+    sharpness_factor: float = 4.0  # maximum; 0 is a 3x3 blur, 1 the unchanged picture
+    blur_sigma: float = 10.0  # pixels, maximum
 
 
 VIDEO_AUGMENTATION = MattingAugmentation(
@@ -212,7 +211,7 @@ class SegmentationAugmentation:
     rotation: float = 20.0  # degrees to either side
     shear: float = 10.0
     area: tuple[float, float] = (0.5, 1.0)  # share of the picture that is kept
-    aspect: tuple[float, float] = (0.7, 1.3)  # of the part kept
+    aspect: tuple[float, float] = (0.7, 1.3)  # of that part
     flip: float = 0.5
     jitter: Jitter = Jitter(0.1, 0.1, 0.1, 0.1)
 
@@ -221,5 +220,5 @@ SEGMENTATION_AUGMENTATION = SegmentationAugmentation()
 
 
 def augmentation_for(data: str) -> MattingAugmentation:
-    """The augmentation of a stage's kind of data."""
+    """The augmentation for a stage's kind of data."""
     return {"video": VIDEO_AUGMENTATION, "image": IMAGE_AUGMENTATION}[data]

@@ -1,9 +1,9 @@
-"""Less memory for more time: activations are not kept for the backward pass but computed again, block by block.
+"""Saves memory at the cost of time: activations are not kept for the backward pass, but recomputed block by block.
 
-Cutting time into pieces for the whole network would change what is learnt, for batch normalisation would take its
-statistics over a piece. So what holds batch normalisation (each block of the encoder, the pooling, the decoder's
-convolutions) is recomputed over all frames at once, one block after the other, and only the recurrent units, which hold
-none, are cut in time. Gradients are those without recomputation.
+Splitting the whole network in time would change what is learnt, because batch normalisation would compute its
+statistics over a part of the frames. So the modules with batch normalisation (the encoder's blocks, the pooling, the
+decoder's convolutions) are recomputed over all frames, one block after the other. Only the recurrent units, which have
+none, are split in time. The gradients are the same as without recomputation.
 """
 
 # B batch, T frames, C channels, H, W
@@ -21,8 +21,8 @@ from ..core.network.recurrent_decoder import ConvGRU
 
 
 def recompute_activations(network: MattingNetwork, frames: int) -> None:
-    """From now on, in training mode, the network keeps only what goes in and out of its blocks, and the recurrent
-    state of every `frames`-th frame. State-dict keys stay."""
+    """Changes the network: in training it keeps only the inputs and outputs of its blocks, and the recurrent state of
+    every `frames`-th frame. The state-dict keys do not change."""
     assert frames > 0, frames
     for block in _blocks(network):
         _wrap_block(block)
@@ -31,7 +31,7 @@ def recompute_activations(network: MattingNetwork, frames: int) -> None:
 
 
 def recomputed_modules(network: MattingNetwork) -> list[nn.Module]:
-    """Those whose activations `recompute_activations` does not keep."""
+    """The modules whose activations are recomputed."""
     return [*_blocks(network), *_recurrent_units(network)]
 
 
@@ -89,8 +89,8 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 
 @contextmanager
 def _without_counting(block: nn.Module) -> Iterator[None]:
-    """The second time the running statistics of batch normalisation stay, for they have seen this batch: it works on
-    copies of them."""
+    """Keeps the running statistics of batch normalisation unchanged, because the first forward pass has already updated
+    them with this batch: the recomputation works on copies."""
     norms = [x for x in block.modules() if isinstance(x, nn.modules.batchnorm._BatchNorm) and x.training]
     kept = [dict(norm._buffers) for norm in norms]
     for norm in norms:

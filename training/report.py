@@ -1,8 +1,8 @@
-"""The report of a run, for people: report.md with what came out and what it means, beside it curves of the losses.
+"""The report of a run: report.md with the results and what they mean, and curves of the losses.
 
-Read from the run's folder: scalars.jsonl (a JSON object a line: stage, step, global_step, numbers named group/term),
-validation_stageN.json and .png, and, where there is one, run.json (recipe, data, licences, faults, skipped). What is
-missing is said in the report. python -m rvm_studio.training.report RUN_FOLDER writes it anew.
+It is made from the files in the run's folder: scalars.jsonl (a JSON object per line: stage, step, global_step, numbers
+named group/term), validation_stageN.json and .png, and, if it exists, run.json (recipe, data, licences, faults,
+skipped). The report says what is missing. python -m rvm_studio.training.report RUN_FOLDER writes it again.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from .loss_curves import LACKS_MATPLOTLIB, draw_curves
 from .run_log import SCALARS, scan_scalars
 
 TERMS = {
-    "pha_l1": "alpha: mean difference to the true one",
-    "pha_laplacian": "alpha: the same at five scales, which watches over edges and hair",
-    "pha_coherence": "alpha: change from frame to frame (flicker)",
+    "pha_l1": "alpha: mean difference from the true alpha",
+    "pha_laplacian": "alpha: difference at five scales, sensitive to edges and hair",
+    "pha_coherence": "alpha: difference in the change between frames (flicker)",
     "fgr_l1": "foreground colours: mean difference",
-    "fgr_coherence": "foreground colours: change from frame to frame",
-    "total": "the sum that is minimised",
-    "loss": "the sum that is minimised",
+    "fgr_coherence": "foreground colours: difference in the change between frames",
+    "total": "the sum, which is minimised",
+    "loss": "the sum, which is minimised",
     "segmentation": "cross entropy of the coarse person mask",
 }
 # MAD, MSE, Grad, Conn, dtSSD of the paper's tables 1 and 2 (MobileNetV3), 512 pixels wide and 1920x1080.
@@ -38,15 +38,15 @@ _ALPHA = ("mad", "mse", "grad", "conn", "dtssd")
 
 
 def write_report(run_folder: str | Path) -> Path:
-    """Writes report.md and its curves; returns its path. Raises StudioError where there is nothing to report, a file is
-    not what it should be, or the folder cannot be written."""
+    """Writes report.md and the curves; returns the path. Raises StudioError if there is nothing to report, a file is
+    invalid, or the folder cannot be written."""
     folder = Path(run_folder)
     records, cut = scan_scalars(folder / SCALARS)
     validations = [_read(path) for path in sorted(folder.glob("validation_stage*.json")) if ".partial" not in path.name]
     run = _read(folder / "run.json") if (folder / "run.json").exists() else {}
     if not records and not validations:
         raise StudioError(
-            f"{folder} has neither scalars.jsonl nor validation_stage*.json. Expected the folder of a training run."
+            f"{folder} contains neither scalars.jsonl nor validation_stage*.json. Give the folder of a training run."
         )
     curves = draw_curves(records, folder)
     parts = [
@@ -67,14 +67,14 @@ def write_report(run_folder: str | Path) -> Path:
 
 
 def verdict(mad: float, constant_mad: float) -> str:
-    """A word about a MAD beside that of the best constant alpha."""
+    """Rates a MAD by comparing it with that of the best constant alpha."""
     share = mad / constant_mad if constant_mad else math.inf
     if share >= 1:
-        return "no better than one alpha everywhere: nothing is learnt yet"
+        return "no better than a constant alpha: nothing has been learnt yet"
     if share > 0.5:
-        return "the network has begun to see persons, no more"
+        return "the network is only beginning to detect persons"
     if share > 0.2:
-        return "persons are found, roughly"
+        return "persons are found, but only roughly"
     return "persons are cut out well" if share > 0.05 else "persons are cut out very well"
 
 
@@ -83,14 +83,14 @@ def _in_short(records: list[dict], validations: list[dict]) -> list[str]:
     if records:
         stages = sorted({record["stage"] for record in records if "stage" in record})
         speeds = sorted(record["samples_per_s"] for record in records if _is_number(record.get("samples_per_s")))
-        speed = f", {speeds[len(speeds) // 2]:.2f} clips a second" if speeds else ""
+        speed = f", {speeds[len(speeds) // 2]:.2f} clips per second" if speeds else ""
         lines.append(f"{records[-1]['global_step'] + 1} steps in stages {', '.join(map(str, stages))}{speed}.")
     if validations:
         last = validations[-1]
         mad = last["low"]["mad"]
         lines.append(
             f"After stage {last['stage']} the alpha is off by **{mad / 10:.1f} %** on average (MAD {mad:.1f}); the "
-            f"best guess that is the same everywhere is off by {last['best_constant_mad'] / 10:.1f} %. In a word: "
+            f"best constant alpha is off by {last['best_constant_mad'] / 10:.1f} %. In short: "
             f"{verdict(mad, last['best_constant_mad'])}."
         )
     return [*lines, ""]
@@ -99,8 +99,8 @@ def _in_short(records: list[dict], validations: list[dict]) -> list[str]:
 def _validation(validations: list[dict], folder: Path) -> list[str]:
     lines = ["## Validation", ""]
     if not validations:
-        return [*lines, "No stage has come to its validation.", ""]
-    lines += ["On clips that the network was not trained on. Smaller is better everywhere.", ""]
+        return [*lines, "No stage has been validated yet.", ""]
+    lines += ["Measured on clips that the network was not trained on. Lower is better for all metrics.", ""]
     header = ["stage", "resolution", *_ALPHA, "fgr_mad", "fgr_mse"]
     rows: list[Sequence[object]] = []
     for found in validations:
@@ -115,16 +115,16 @@ def _validation(validations: list[dict], folder: Path) -> list[str]:
     rows.append(["–", f"alpha {last['best_constant']:.2f} everywhere (the best)", last["best_constant_mad"], *blank])
     lines += [markdown_table(header, rows), ""]
     lines += [f"- **{name}**: {meaning}" for name, meaning in METRIC_MEANINGS.items()]
-    lines += ["", '"high" goes through the refiner, which brings a small alpha to the full size.', ""]
+    lines += ["", '"high" includes the refiner, which scales a small alpha up to the full size.', ""]
     for found in validations:
         name = f"validation_stage{found['stage']}.png"
         if (folder / name).exists():
             lines += [f"![Source, true alpha, predicted alpha and composite after stage {found['stage']}]({name})", ""]
-    lines += ["The paper's results, for scale:", ""]
+    lines += ["The paper's results, for comparison:", ""]
     lines += [markdown_table(["data", *_ALPHA], [[name, *values] for name, values in PAPER]), ""]
     lines += [
-        "They are of the official training on real persons, on other pictures of another size, and the figures of grad "
-        "and conn grow with the picture: compare them only with `rvm-studio eval` on the same clips.",
+        "They come from the official training on real persons and were measured on other clips of another size; grad "
+        "and conn increase with the size. For a fair comparison run `rvm-studio eval` on the same clips.",
         "",
     ]
     return lines
@@ -143,12 +143,12 @@ def _losses(records: list[dict], curves: dict[str, Path] | None, cut: int) -> li
             first, last = sum(values[:tenth]) / tenth, sum(values[-tenth:]) / tenth
             rows.append([name, TERMS.get(name.split("/", 1)[1], ""), f"{first:.4g}", f"{last:.4g}"])
     lines += [markdown_table(["loss", "what it is", "first tenth", "last tenth"], rows), ""]
-    lines += ["They should fall, and may jump up where a stage begins: it sees longer or larger clips.", ""]
+    lines += ["Losses should fall. They may jump when a stage begins, because its clips are longer or larger.", ""]
     if curves is None:
         lines += [LACKS_MATPLOTLIB, ""]
     lines += [f"![{group}]({path.name})\n" for group, path in (curves or {}).items()]
     if cut:
-        lines += [f"Lines of scalars.jsonl that were cut off, where the run was killed, and are left out: {cut}.", ""]
+        lines += [f"Incomplete lines of scalars.jsonl, from when the run was killed, that were ignored: {cut}.", ""]
     return lines
 
 
@@ -157,12 +157,12 @@ def _faults(run: dict, validations: list[dict]) -> list[str]:
     faults = [*_listed(run.get("faults")), *(fault for found in validations for fault in found.get("faults", ()))]
     skipped = _listed(run.get("skipped"))
     if not faults and not skipped:
-        return [*lines, "None was recorded.", ""]
+        return [*lines, "No faults were recorded.", ""]
     if faults:
         lines += [f"Samples that could not be read and were replaced ({len(faults)}):", ""]
         lines += [*(f"- {fault}" for fault in dict.fromkeys(faults)), ""]
     if skipped:
-        lines += [f"Steps that were skipped because their loss was no number or exploded ({len(skipped)}):", ""]
+        lines += [f"Steps that were skipped because the loss was not a number or far too large ({len(skipped)}):", ""]
         lines += [*(f"- {_text(step)}" for step in skipped), ""]
     return lines
 
@@ -179,7 +179,7 @@ def _ingredients(run: dict) -> list[str]:
 
 
 def _listed(value: Any) -> list:
-    """A list as it is; a count, a text or an object as one entry."""
+    """A list unchanged; a number, a text or an object as a list of one entry; otherwise an empty list."""
     if not value:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
@@ -197,9 +197,13 @@ def _read(path: Path) -> dict:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudioError(f"{path} cannot be read as JSON ({error}). Expected what a training run wrote.") from error
+        raise StudioError(
+            f"{path} cannot be read as JSON ({error}). Expected a file that was written by a training run."
+        ) from error
     if not isinstance(value, dict):
-        raise StudioError(f"{path} holds a {type(value).__name__}. Expected an object, as a training run writes.")
+        raise StudioError(
+            f"{path} contains a {type(value).__name__}. Expected an object, as written by a training run."
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""What a run writes down while it works: scalars.jsonl, and TensorBoard's files where it is installed."""
+"""The log of a run: scalars.jsonl and, if TensorBoard is installed, its files."""
 
 # h, w
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import atomic_file
 
-if TYPE_CHECKING:  # a report needs no torch
+if TYPE_CHECKING:  # the report must not need torch
     from torch import Tensor
 
 SCALARS = "scalars.jsonl"
@@ -18,7 +18,7 @@ class RunLog:
     """One line of JSON per step, appended: {"stage", "step", "global_step", then "low/pha_l1" and so on}."""
 
     def __init__(self, run: Path, global_step: int) -> None:
-        """global_step: where the run goes on; lines from there on are of a time that is done again."""
+        """global_step: where the run starts or resumes. Lines from that step on are removed, because it runs again."""
         self.path = run / SCALARS
         kept = [line for line in read_scalars(run) if line["global_step"] < global_step]
         with atomic_file(self.path) as partial:
@@ -34,7 +34,7 @@ class RunLog:
                 self._board.add_scalar(name, value, global_step)
 
     def picture(self, name: str, global_step: int, picture: "Tensor") -> None:
-        """picture: [3, h, w], 0..1; for TensorBoard alone."""
+        """picture: [3, h, w], 0..1; only for TensorBoard."""
         if self._board is not None:
             self._board.add_image(name, picture.nan_to_num(), global_step)
 
@@ -49,13 +49,13 @@ class RunLog:
 
 
 def read_scalars(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's scalars.jsonl."""
+    """The records of a run's scalars.jsonl."""
     return scan_scalars(run / SCALARS)[0]
 
 
 def scan_scalars(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records by global_step, and how many lines were cut off. Of a step that was run again after a resume the last
-    one counts."""
+    """(the records by global_step, the number of incomplete lines). If a step was run again after a resume, its last
+    record counts."""
     if not path.exists():
         return [], 0
     found: dict[int, dict[str, Any]] = {}
@@ -64,7 +64,7 @@ def scan_scalars(path: Path) -> tuple[list[dict[str, Any]], int]:
         try:
             record = json.loads(line)
             found[int(record["global_step"])] = record
-        except (ValueError, KeyError, TypeError):  # a run that was killed in the middle of a line
+        except (ValueError, KeyError, TypeError):  # the run was killed in the middle of a line
             cut += bool(line.strip())
     return [found[step] for step in sorted(found)], cut
 

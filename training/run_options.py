@@ -12,7 +12,7 @@ from pathlib import Path
 from ..core import NoteHandler, StudioError, stop_on_signal
 from .data_config import add_data_options, check_data, config_from_options
 from .recipe import PRESETS, SMALLEST_SIZE, Preset
-from .run_settings import RunSettings
+from .run_settings import RunOptions, RunSettings
 
 PROGRAM = "training/run.py"
 
@@ -20,55 +20,73 @@ PROGRAM = "training/run.py"
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Trains the matting network by the four-stage recipe. Without options: all stages on synthetic "
-        "persons, in minutes on a CPU.",
+        description="Trains the matting network by the four-stage recipe. Without options it runs all stages on "
+        "synthetic persons, in minutes on a CPU.",
     )
     run = parser.add_argument_group("run")
-    run.add_argument("--output", type=Path, metavar="FOLDER", help="of this run (default: runs/PRESET)")
-    run.add_argument("--resume", action="store_true", help="go on with the run in --output, with its own settings")
-    run.add_argument("--stage", type=int, choices=(1, 2, 3, 4), help="only this stage")
-    run.add_argument("--stages", type=stage_range, metavar="FROM-TO", help="only these stages, as 1-2")
+    run.add_argument("--output", type=Path, metavar="FOLDER", help="folder of the run (default: runs/PRESET)")
+    run.add_argument("--resume", action="store_true", help="resume the run in --output with its own settings")
+    run.add_argument("--stage", type=int, choices=(1, 2, 3, 4), help="run only this stage")
+    run.add_argument("--stages", type=stage_range, metavar="FROM-TO", help="run only these stages, such as 1-2")
     run.add_argument(
         "--init",
         metavar="WEIGHTS",
-        help="start from: scratch (default of preset tiny), imagenet (an encoder that knows pictures, as the paper; "
-        "default of the others), official (the published network), starter (the bundled one) or a file",
+        help="initial weights: scratch (random; default of preset tiny), imagenet (an encoder trained on ImageNet, as "
+        "in the paper; default of the other presets), official (the published network), starter (the bundled weights) "
+        "or a file",
     )
-    run.add_argument("--freeze", choices=("backbone",), help="leave this as it is")
-    run.add_argument("--seed", type=int, metavar="N", help="of all that is random (default: 0)")
-    run.add_argument("--check-data", action="store_true", help="only look at the data and say what is there")
+    run.add_argument("--freeze", choices=("backbone",), help="do not train this part")
+    run.add_argument("--seed", type=int, metavar="N", help="seed of all random numbers (default: 0)")
+    run.add_argument("--check-data", action="store_true", help="only check the data and print what was found")
     add_data_options(parser)
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
-        "--preset", choices=tuple(PRESETS), help="how the recipe is cut to the machine (default: tiny, or by the card)"
+        "--preset", choices=tuple(PRESETS), help="fits the recipe to the machine (default: tiny, with own data 12gb)"
     )
-    recipe.add_argument("--variant", choices=("mobilenetv3", "resnet50"), help="of the network (default: mobilenetv3)")
-    recipe.add_argument("--steps", type=four(0), metavar="A,B,C,D", help="of each stage, in place of the epochs")
-    recipe.add_argument("--frames", type=four(1), metavar="A,B,C,D", help="T of the low-resolution pass by stage")
-    recipe.add_argument("--high-frames", type=int, metavar="T", help="of the high-resolution pass")
-    recipe.add_argument("--size", type=int, metavar="S", help="of the low-resolution pass, pixels")
-    recipe.add_argument("--high-size", type=int, metavar="S", help="of the high-resolution pass, pixels")
-    recipe.add_argument("--rate-factor", type=float, metavar="X", help="on every learning rate")
-    recipe.add_argument("--segmentation-images", type=int, metavar="N", help="pictures per clip of a batch")
-    recipe.add_argument("--no-foreground-loss", action="store_true", help="for data whose foregrounds are not clean")
+    recipe.add_argument("--variant", choices=("mobilenetv3", "resnet50"), help="network (default: mobilenetv3)")
+    recipe.add_argument(
+        "--steps", type=four(0), metavar="A,B,C,D", help="steps of each stage, instead of the recipe's epochs"
+    )
+    recipe.add_argument(
+        "--frames", type=four(1), metavar="A,B,C,D", help="frames per clip in the low-resolution pass of each stage"
+    )
+    recipe.add_argument("--high-frames", type=int, metavar="T", help="frames per clip in the high-resolution pass")
+    recipe.add_argument("--size", type=int, metavar="S", help="size in the low-resolution pass, in pixels")
+    recipe.add_argument("--high-size", type=int, metavar="S", help="size in the high-resolution pass, in pixels")
+    recipe.add_argument("--rate-factor", type=float, metavar="X", help="multiplies all learning rates")
+    recipe.add_argument(
+        "--segmentation-images", type=int, metavar="N", help="segmentation pictures per clip of the batch"
+    )
+    recipe.add_argument(
+        "--no-foreground-loss", action="store_true", help="train on alpha only, for data with unclean foregrounds"
+    )
     recipe.add_argument(
         "--batch-norm",
         choices=("auto", "train", "eval"),
-        help="whether batch statistics of --init are learnt on or fixed (default auto: fixed where they are folded)",
+        help="batch statistics of --init: train them, or keep them fixed (eval); auto (default) keeps those fixed that "
+        "are folded into the convolutions",
     )
-    machine = parser.add_argument_group("machine (may differ when a run goes on)")
+    machine = parser.add_argument_group("machine", "all but --precision may change when a run is resumed")
     machine.add_argument("--device", default="auto", help="auto (default), cpu, cuda")
-    machine.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="of the forward (default: the preset's)")
-    machine.add_argument("--clips", type=int, metavar="N", help="at once on a device (default: the preset's)")
-    machine.add_argument("--workers", type=int, metavar="N", help="processes that prepare data (default: by the cores)")
-    machine.add_argument("--checkpoint-minutes", type=float, default=10, metavar="M", help="between two (default 10)")
-    machine.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints (default 3)")
-    machine.add_argument("--validation-clips", type=int, default=8, metavar="N", help="per stage (default 8)")
+    machine.add_argument(
+        "--precision", choices=("fp32", "bf16", "fp16"), help="of the forward pass (default: the preset's)"
+    )
+    machine.add_argument("--clips", type=int, metavar="N", help="clips at once on a device (default: the preset's)")
+    machine.add_argument(
+        "--workers", type=int, metavar="N", help="processes that prepare data (default: depends on the cores)"
+    )
+    machine.add_argument(
+        "--checkpoint-minutes", type=float, default=10, metavar="M", help="minutes between checkpoints (default 10)"
+    )
+    machine.add_argument("--keep", type=int, default=3, metavar="N", help="checkpoints to keep (default 3)")
+    machine.add_argument(
+        "--validation-clips", type=int, default=8, metavar="N", help="clips for the validation of a stage (default 8)"
+    )
     return parser
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs; the exit code: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM."""
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C, 143 by SIGTERM."""
     parser = make_parser()
     options = parser.parse_args(words)
     first = os.environ.get("RANK", "0") == "0"
@@ -94,13 +112,13 @@ def _check(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace, first: bool) -> int:
     settings, folder = plan(options)
     from .distributed import join_world, leave_world
-    from .loop import Run, RunOptions, Stopped
+    from .loop import Run, Stopped
 
     world = join_world(options.device)
     from ..core import bf16_works, choose_dtype
 
     if options.precision is None and not options.resume and settings.precision == "bf16":
-        if world.device.type == "cpu":  # half of its time goes into conversions
+        if world.device.type == "cpu":  # there, half of the time would be spent on conversions
             settings = dataclasses.replace(settings, precision="fp32")
         elif not bf16_works(world.device):
             settings = dataclasses.replace(settings, precision="fp16" if world.device.type == "cuda" else "fp32")
@@ -121,7 +139,7 @@ def _run(options: argparse.Namespace, first: bool) -> int:
             except Stopped:
                 if first:
                     print(
-                        f"Stopped; the checkpoint is written. Go on with: python {PROGRAM} --output {folder} --resume",
+                        f"Stopped after writing a checkpoint. Resume: python {PROGRAM} --output {folder} --resume",
                         file=sys.stderr,
                     )
                 return 128 + (received[0] if received else 2)
@@ -132,7 +150,7 @@ def _run(options: argparse.Namespace, first: bool) -> int:
 
 
 def plan(options: argparse.Namespace) -> tuple[RunSettings, Path]:
-    """What to do, and in which folder. Raises StudioError for options that do not fit."""
+    """(the settings of the run, its folder). Raises StudioError for options that contradict each other."""
     data = config_from_options(options)
     if options.resume:
         folder = options.output or Path("runs") / (options.preset or "tiny")
@@ -142,8 +160,8 @@ def plan(options: argparse.Namespace) -> tuple[RunSettings, Path]:
             wanted = dataclasses.replace(wanted, data=data)
         if changed := wanted.differences(settings):
             raise StudioError(
-                f"The run in {folder} was begun with another {', '.join(changed)}. Go on without these options, "
-                "or begin a new run in another --output."
+                f"The run in {folder} was started with different settings: {', '.join(changed)}. Leave out these "
+                "options, or start a new run in another --output."
             )
         return settings, folder
     preset = PRESETS[options.preset or ("tiny" if data.synthetic else "12gb")]
@@ -151,21 +169,21 @@ def plan(options: argparse.Namespace) -> tuple[RunSettings, Path]:
     settings = _settings(options, preset, RunSettings(preset, data, init=init, precision=_precision_of(preset)))
     if settings.stages[0] > 1 and options.init is None:
         raise StudioError(
-            f"Stage {settings.stages[0]} goes on from weights that are trained already, and none are given. Give "
-            f"--init FILE, such as the stage{settings.stages[0] - 1}.safetensors of an earlier run, or --init starter."
+            f"Stage {settings.stages[0]} needs trained weights. Give --init FILE, such as "
+            f"stage{settings.stages[0] - 1}.safetensors of an earlier run, or --init starter."
         )
     folder = options.output or Path("runs") / settings.preset.name
     if (folder / "run.json").exists():
         raise StudioError(
-            f"{folder} holds a run already. Go on with it by --resume, or choose another folder with --output."
+            f"{folder} already contains a run. Resume it with --resume, or choose another folder with --output."
         )
     return settings, folder
 
 
 def _settings(options: argparse.Namespace, preset: Preset, base: RunSettings) -> RunSettings:
-    """`base` and over it what the options say."""
+    """`base`, changed by the options."""
     if options.stage and options.stages:
-        raise StudioError("--stage and --stages were both given. Give one of them.")
+        raise StudioError("--stage and --stages were both given. Give only one of them.")
     stages = (options.stage,) if options.stage else options.stages
     changes = {
         "steps": options.steps,
@@ -201,7 +219,7 @@ def _settings(options: argparse.Namespace, preset: Preset, base: RunSettings) ->
         raise StudioError(f"--seed is {settings.seed}. Expected 0 or more.")
     left = tuple(n for n in settings.stages if not preset.steps or preset.steps[n - 1])
     if not left:
-        raise StudioError("No stage has any steps. Give --steps more than 0 for one of the stages.")
+        raise StudioError("No stage has any steps. Give more than 0 --steps for at least one stage.")
     return dataclasses.replace(settings, stages=left)
 
 
@@ -210,13 +228,13 @@ def _precision_of(preset: Preset) -> str:
 
 
 def default_workers(processes: int) -> int:
-    """Two on a laptop, up to eight; shared by the processes of a machine."""
+    """The number of workers per process: one to eight, depending on the cores, which the processes share."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(8, cores // processes - 1))
 
 
 def stage_range(text: str) -> tuple[int, ...]:
-    """ "1-4" or "2" as stage numbers, for argparse."""
+    """Stage numbers from "1-4" or "2", as an argparse type."""
     start, _, end = text.partition("-")
     try:
         numbers = tuple(range(int(start), int(end or start) + 1))
@@ -228,7 +246,7 @@ def stage_range(text: str) -> tuple[int, ...]:
 
 
 def four(smallest: int):
-    """A type of argparse: four whole numbers, or one for all, none below `smallest`."""
+    """An argparse type: four whole numbers, or one for all four, of at least `smallest`."""
 
     def parse(text: str) -> tuple[int, int, int, int]:
         try:
@@ -238,14 +256,14 @@ def four(smallest: int):
         if len(numbers) == 1:
             numbers *= 4
         if len(numbers) != 4 or min(numbers) < smallest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not four numbers of at least {smallest}, as 100,20,10,10")
+            raise argparse.ArgumentTypeError(f"{text!r} is not four numbers >= {smallest} such as 100,20,10,10")
         return (numbers[0], numbers[1], numbers[2], numbers[3])
 
     return parse
 
 
 def _show_log(first: bool) -> None:
-    """The package's log on standard error; of other processes than the first only warnings."""
+    """Shows the package's log on standard error; from processes other than the first, only warnings."""
     log = logging.getLogger("rvm_studio")
     if not any(isinstance(handler, NoteHandler) for handler in log.handlers):
         log.addHandler(NoteHandler())

@@ -1,4 +1,4 @@
-"""How far a run is: a bar, or a line now and then, with the time left for the stage and for the whole recipe."""
+"""The progress of a run: a bar, or a line from time to time, with the time left for the stage and for all stages."""
 
 import sys
 import time
@@ -13,18 +13,18 @@ _SMOOTHING = 0.9
 
 
 def work_of_step(stage: Stage, preset: Preset) -> float:
-    """A step's work in network pixels, to compare stages: forward and backward of all its passes."""
+    """The work of a step (all its passes), in pixels for the network, for comparing stages."""
     frames = stage.low.frames
     pictures = (frames + (preset.segmentation_images or frames)) / 2
     work = (frames + pictures) * stage.low.size**2
     if stage.high is not None:
         full = stage.high.frames * stage.high.size**2
-        work += full * stage.high.ratio**2 + 0.25 * full  # the refiner's share of a full pixel
+        work += full * stage.high.ratio**2 + 0.25 * full  # 0.25: the refiner's work per full-size pixel
     return work
 
 
 class RunProgress:
-    """Called after every step. `stages`: (stage, its steps) of the whole run, those done included."""
+    """Shows the progress. stages: (stage, number of its steps) of the whole run, including finished stages."""
 
     def __init__(self, stages: Sequence[tuple[Stage, int]], preset: Preset, shown: bool) -> None:
         self._stages = list(stages)
@@ -44,7 +44,7 @@ class RunProgress:
             self._bar = tqdm(desc=f"stage {stage.number}", total=steps, initial=done, unit=" steps", leave=True)
 
     def step(self, stage: Stage, done: int, loss: float) -> None:
-        """`done` of the stage's steps are done."""
+        """Called after every step. done: number of finished steps of the stage."""
         now = time.monotonic()
         took, self._last_step = now - self._last_step, now
         rate = took / self._work[stage.number]
@@ -66,7 +66,7 @@ class RunProgress:
             )
 
     def seconds_left(self, stage: Stage, done: int) -> tuple[float, float]:
-        """Of the stage, and of it and the ones after it."""
+        """(seconds left for the stage, seconds left for it and all later stages)."""
         pace = self._seconds_per_work or 0.0
         left = (self._steps(stage) - done) * self._work[stage.number] * pace
         later = sum(steps * self._work[s.number] * pace for s, steps in self._stages if s.number > stage.number)

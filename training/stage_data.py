@@ -1,7 +1,7 @@
-"""The micro-batches of a stage in the order in which its steps use them, from workers, from any step on.
+"""The micro-batches of a stage in the order in which its steps use them, prepared by workers, starting at any step.
 
-What a micro-batch holds depends on (seed, stage, step, part, its number) alone, whichever process takes it: so a run
-is continued at any step, and several processes see together what one would see alone.
+The content of a micro-batch depends only on (seed, stage, step, part, number), not on the process that uses it. So a
+run can be resumed at any step, and several processes together see what a single one would see.
 """
 
 # B clips, T frames
@@ -15,15 +15,15 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..core import StudioError
 from .data_config import DataConfig, matting_data, segmentation_data
-from .datasets.samples import AddressSampler, collate
+from .datasets.samples import Shuffle, collate
 from .recipe import BATCH_CLIPS, Preset, Stage, segmentation_kind
 
 PARTS = ("low", "high", "segmentation/video", "segmentation/image")
-_SIDES = 2**20  # in place of a micro-batch's number: what the whole batch draws together
+_SIDES = 2**20  # used instead of a micro-batch's number for what all micro-batches share
 
 
 class Job(NamedTuple):
-    """One micro-batch: `number` of those of one pass of one step."""
+    """One micro-batch. number: its number within the pass `part` of the step."""
 
     step: int
     part: str
@@ -31,7 +31,7 @@ class Job(NamedTuple):
 
 
 class Sharing(NamedTuple):
-    """How a batch is shared out: `clips` at once in each of `world` processes, `micro` such portions in all."""
+    """How a batch is split: micro-batches of `clips` clips, `micro` of them in total, over `world` processes."""
 
     clips: int
     micro: int
@@ -40,12 +40,12 @@ class Sharing(NamedTuple):
 
     @property
     def own(self) -> int:
-        """Micro-batches of this process in a pass."""
+        """The number of micro-batches per pass in this process."""
         return self.micro // self.world
 
 
 def share(clips: int, rank: int = 0, world: int = 1) -> Sharing:
-    """BATCH_CLIPS clips shared out; more where there are more processes than clips. `clips` is cut where too large."""
+    """Splits BATCH_CLIPS clips (more, if there are more processes than clips). `clips` is reduced if too large."""
     clips = max(1, min(clips, BATCH_CLIPS // world))
     while BATCH_CLIPS % (clips * world) and clips > 1:
         clips -= 1
@@ -54,12 +54,12 @@ def share(clips: int, rank: int = 0, world: int = 1) -> Sharing:
 
 
 class StageData(Dataset):
-    """All that the passes of a stage train on. Addresses are (part, epoch, index)."""
+    """The training data of all passes of a stage. Addresses are (part, epoch, index)."""
 
     def __init__(self, config: DataConfig, stage: Stage, preset: Preset, seed: int) -> None:
-        """Raises StudioError where data is named but cannot be used for this stage."""
+        """Raises StudioError if data is named that cannot be used for this stage."""
         self.stage = stage
-        self.pictures = preset.segmentation_images or stage.low.frames  # per clip of a batch, in place of T frames
+        self.pictures = preset.segmentation_images or stage.low.frames  # per clip of a batch, instead of T frames
         low, high = stage.low, stage.high
         seeds = {part: mixed_seed(seed, stage.number, place) % 2**31 for place, part in enumerate(PARTS)}
         sets = {
@@ -70,7 +70,7 @@ class StageData(Dataset):
             part = f"segmentation/{kind}"
             sets[part] = segmentation_data(config, kind, frames, low.size, seeds[part])
         self.sets = {part: data for part, data in sets.items() if data is not None}
-        self.samplers = {part: AddressSampler(len(data), seeds[part]) for part, data in self.sets.items()}
+        self.shuffles = {part: Shuffle(len(data), seeds[part]) for part, data in self.sets.items()}
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -78,12 +78,12 @@ class StageData(Dataset):
         return tuple(part for part in PARTS[2:] if part not in self.sets)
 
     def parts(self, step: int) -> list[str]:
-        """What the passes of a step train on, in their order."""
+        """The parts that the passes of a step train on, in order."""
         wanted = [f"{name}/{segmentation_kind(step)}" if name == "segmentation" else name for name in self.stage.passes]
         return [part for part in wanted if part in self.sets]
 
     def steps_of_epoch(self, batch: int) -> int:
-        """batch: clips of a step."""
+        """Steps per epoch. batch: clips per step."""
         return self.stage.steps or max(1, len(self.sets["low"]) // batch)
 
     def samples_per_clip(self, part: str) -> int:
@@ -97,7 +97,7 @@ class StageData(Dataset):
         return self.sets[part][epoch, index]
 
     def __getitems__(self, addresses: Sequence[tuple[str, int, int]]) -> list[dict]:
-        """A StudioError comes back as a sample, for a worker would wrap it into a traceback."""
+        """Returns a StudioError as a sample, because a worker would wrap it in a traceback."""
         try:
             return [self[address] for address in addresses]
         except StudioError as error:
@@ -105,7 +105,7 @@ class StageData(Dataset):
 
 
 class JobSampler(Sampler):
-    """Lists of addresses, one list per micro-batch of this process, of the steps `start` to `stop`."""
+    """Lists of addresses, one list per micro-batch of this process, for the steps `start` to `stop`."""
 
     def __init__(self, data: StageData, sharing: Sharing, start: int, stop: int) -> None:
         self.data, self.sharing, self.start, self.stop = data, sharing, start, stop
@@ -124,25 +124,25 @@ class JobSampler(Sampler):
 
     def addresses(self, job: Job) -> list[tuple[str, int, int]]:
         step, part, number = job
-        turn = step // 2 if part.startswith("segmentation") else step  # each kind has every other step
+        turn = step // 2 if part.startswith("segmentation") else step  # each kind is used in every second step
         together = self.sharing.clips * self.data.samples_per_clip(part)
         first = (turn * self.sharing.micro + number) * together
         return [(part, *self._address(part, place)) for place in range(first, first + together)]
 
     def _address(self, part: str, place: int) -> tuple[int, int]:
-        sampler = self.data.samplers[part]
-        epoch = place // sampler.length
+        shuffle = self.data.shuffles[part]
+        epoch = place // shuffle.length
         if self._orders.get(part, (-1,))[0] != epoch:
-            self._orders[part] = epoch, sampler.order(epoch)
-        return epoch, int(self._orders[part][1][place % sampler.length])
+            self._orders[part] = epoch, shuffle.order(epoch)
+        return epoch, int(self._orders[part][1][place % shuffle.length])
 
 
 def load(
     data: StageData, sharing: Sharing, start: int, stop: int, workers: int, pin: bool
 ) -> Iterator[tuple[Job, dict]]:
-    """(job, collated batch) of this process's micro-batches of the steps `start` to `stop`.
+    """(job, collated batch) for this process's micro-batches of the steps `start` to `stop`.
 
-    workers: processes that prepare them; 0 for none. Raises StudioError where the data fails for good.
+    workers: number of processes that prepare them; may be 0. Raises StudioError if too much of the data is unreadable.
     """
     sampler = JobSampler(data, sharing, start, stop)
     loader = DataLoader(
@@ -164,7 +164,7 @@ def collate_or_fail(samples: Sequence[dict]) -> dict:
 
 
 def _ignore_interrupts(_worker: int) -> None:
-    """Ctrl-C reaches the workers too; the main process ends them when its checkpoint is written."""
+    """Ctrl-C reaches the workers, too, but the main process ends them after it has written its checkpoint."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -172,15 +172,15 @@ def _ignore_interrupts(_worker: int) -> None:
 
 
 def mixed_seed(*numbers: int) -> int:
-    """One seed below 2^63 out of several whole numbers from 0 on."""
+    """One seed below 2^63 from several whole numbers >= 0."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def job_generator(seed: int, stage: int, job: Job) -> torch.Generator:
-    """What is random about the augmentation of a micro-batch."""
+    """The random numbers for the augmentation of a micro-batch."""
     return torch.Generator().manual_seed(mixed_seed(seed, stage, PARTS.index(job.part), job.step, job.number))
 
 
 def sides_generator(seed: int, stage: int, job: Job) -> torch.Generator:
-    """What all micro-batches of a pass draw alike: their size."""
+    """The random numbers for the size, which is the same for all micro-batches of a pass."""
     return job_generator(seed, stage, job._replace(number=_SIDES))

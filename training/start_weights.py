@@ -1,4 +1,4 @@
-"""The network a run starts from: fresh, or from a weights file."""
+"""The network that a run starts from: with random weights or from a weights file."""
 
 import logging
 
@@ -17,11 +17,11 @@ def start_network(
 ) -> tuple[MattingNetwork, tuple[str, ...]]:
     """(network with a deep guided filter, names of the parts whose batch statistics stay fixed).
 
-    init: None for random weights; "imagenet" for an encoder that knows pictures, as the paper begins (downloaded by
-    torchvision); "official" (downloaded), "starter" (bundled) or a path for a network that mattes.
-    statistics: "train": learnt on everywhere; "eval": fixed in every part that came from a matting network; "auto":
-    fixed where the file's batch normalisation is folded into the convolutions, for there the statistics are made up.
-    Raises StudioError as core's `read_weights`, and where torchvision's file cannot be had.
+    init: None for random weights; "imagenet" for an encoder trained on ImageNet, as in the paper (downloaded by
+    torchvision); "official" (downloaded), "starter" (bundled) or a path for a trained matting network.
+    statistics: "train": trained everywhere; "eval": fixed in every part that comes from a matting network; "auto":
+    fixed where the file's batch normalisation is folded into the convolutions, because its statistics are placeholders.
+    Raises StudioError like core's `read_weights`, and if torchvision cannot provide its file.
     """
     torch.manual_seed(seed)
     network = _on_imagenet(variant) if init == "imagenet" else MattingNetwork(variant)
@@ -31,9 +31,9 @@ def start_network(
         path = find_weights(variant, None if init == "official" else init)
     except DownloadError as error:
         error.choices = (
-            "again with a network; the variable RVM_MIRROR names another address to download from",
-            f"put {error.file_name} into {error.folder}, or name a file that you have: --init FILE",
-            f"without: --init scratch, or (for {STARTER_VARIANT}, rough) --init starter",
+            "run again with a network connection; to download from another address, set the variable RVM_MIRROR",
+            f"put {error.file_name} into {error.folder}, or give a file that you have with --init FILE",
+            f"start without these weights: --init scratch or, for a rough {STARTER_VARIANT}, --init starter",
         )
         raise
     loaded = load_network(path, variant)
@@ -44,10 +44,10 @@ def start_network(
     }
     network.load_state_dict(state, strict=False)
     if not loaded.has_segmentation:
-        logger.warning("%s has no segmentation head: a fresh one is trained", path)
+        logger.warning("%s has no segmentation head: a new one is trained", path)
     with_refiner = loaded.refiner_name == network.refiner_name
     if not with_refiner:
-        logger.warning("%s has no refiner: a fresh one is trained, in stages 3 and 4", path)
+        logger.warning("%s has no refiner: a new one is trained in stages 3 and 4", path)
     there = [part for part in PARTS if part != "refiner" or with_refiner]
     if statistics == "train":
         return network, ()
@@ -60,15 +60,15 @@ def start_network(
 def _on_imagenet(variant: str) -> MattingNetwork:
     try:
         return MattingNetwork(variant, pretrained_backbone=True)
-    except Exception as error:  # no network, or a damaged file, which raises nearly anything
+    except Exception as error:  # no network connection, or a damaged file, which can raise nearly anything
         raise StudioError(
-            f"torchvision cannot bring its ImageNet weights ({error}). Put the file into {torch.hub.get_dir()}"
-            "/checkpoints by hand, or start from something else: --init scratch, official, starter or a file."
+            f"torchvision cannot provide its ImageNet weights ({error}). Put the file into {torch.hub.get_dir()}"
+            "/checkpoints by hand, or use other weights: --init scratch, official, starter or a file."
         ) from error
 
 
 def is_folded(module: nn.Module) -> bool:
-    """Whether the statistics of all batch normalisation in a module are made up: mean 0, variance 1 - eps."""
+    """Whether all batch statistics in a module are the placeholders of folded ones: mean 0, variance 1 - eps."""
     norms = [x for x in module.modules() if isinstance(x, nn.BatchNorm2d)]
     return bool(norms) and all(
         x.running_mean is not None

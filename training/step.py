@@ -1,6 +1,6 @@
 """One pass of a training step: forward, loss in float32, backward over the micro-batches, one step of Adam.
 
-A pass whose loss is not finite or far above what it was is undone and told, never trained on.
+A pass whose loss is not finite or far above the usual is undone and reported, never trained on.
 """
 
 # B clips, T frames, h, w
@@ -30,13 +30,13 @@ GROUPS = {
     "refiner": ("refiner",),
 }
 EXPLODING = 20.0  # times the usual loss of a pass
-_USUAL_AFTER = 20  # passes until it is known what is usual
+_USUAL_AFTER = 20  # passes until the usual loss is known
 _SMOOTHING = 0.98
 
 
 class PassResult(NamedTuple):
-    terms: dict[str, float]  # mean over the batch, of all processes
-    trouble: str | None = None  # why it was not trained on
+    terms: dict[str, float]  # means over the batch, over all processes
+    trouble: str | None = None  # why the pass was not trained on
 
     @property
     def skipped(self) -> bool:
@@ -46,9 +46,9 @@ class PassResult(NamedTuple):
 def make_optimiser(
     network: MattingNetwork, rates: LearningRates, frozen: Collection[str] = ()
 ) -> torch.optim.Adam | None:
-    """Adam with a group per rate; groups of rate 0 and `frozen` ones are left out and take no gradient.
+    """Adam with a group per rate. Groups with rate 0 and `frozen` ones are left out and need no gradient.
 
-    None where nothing is left to train.
+    None if there is nothing to train.
     """
     groups = []
     for name, modules in GROUPS.items():
@@ -62,7 +62,7 @@ def make_optimiser(
 
 
 def train_mode(network: MattingNetwork, fixed_statistics: Collection[str] = ()) -> None:
-    """Training mode; the batch normalisation of the modules named in `fixed_statistics` stays in eval mode."""
+    """Sets training mode, but eval mode for the batch normalisation of the modules in `fixed_statistics`."""
     network.train()
     for name in fixed_statistics:
         for module in getattr(network, name).modules():
@@ -73,7 +73,8 @@ def train_mode(network: MattingNetwork, fixed_statistics: Collection[str] = ()) 
 def pass_loss(
     network: MattingNetwork, batch: MattingBatch | SegmentationBatch, ratio: float = 1.0, foreground: bool = True
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """(loss, its terms) of one forward. foreground: whether the foreground's terms count; they are told anyway."""
+    """(loss, its terms) of one forward pass. foreground: whether the foreground terms are part of the loss; they are
+    reported in any case."""
     if isinstance(batch, SegmentationBatch):
         loss = segmentation_loss(network.segment(batch.src).seg, batch.seg)
         return loss, {"total": loss}
@@ -87,14 +88,14 @@ def pass_loss(
 
 @dataclass
 class Trainer:
-    """A network with its optimiser, and what is kept from pass to pass."""
+    """A network with its optimiser, and the state that is kept between passes."""
 
     network: MattingNetwork
     optimiser: torch.optim.Optimizer
     world: World
     precision: torch.dtype = torch.float32
     foreground: bool = True
-    usual: dict[str, tuple[int, float]] = field(default_factory=dict)  # by part: passes seen, smoothed loss
+    usual: dict[str, tuple[int, float]] = field(default_factory=dict)  # part -> (number of passes, smoothed loss)
     skipped: int = 0
     skipped_in_a_row: int = 0
 
@@ -111,7 +112,7 @@ class Trainer:
     ) -> PassResult:
         """One optimiser step over `count` micro-batches of this process, each with the names of its samples.
 
-        part: whose usual loss this is measured by, such as "segmentation/video".
+        part: such as "segmentation/video"; the loss is compared with the usual loss of this part.
         """
         statistics = [x.clone() for x in self.network.buffers()]
         self.optimiser.zero_grad(set_to_none=True)
@@ -137,7 +138,7 @@ class Trainer:
             self.optimiser.zero_grad(set_to_none=True)
             self.skipped += 1
             self.skipped_in_a_row += 1
-            self._tell(part, trouble, named)
+            self._report(part, trouble, named)
             return PassResult(result, trouble)
         self.skipped_in_a_row = 0
         passes, usual = self.usual.get(part, (0, result["total"]))
@@ -151,14 +152,14 @@ class Trainer:
             return f"its loss is {total}"
         passes, usual = self.usual.get(part, (0, 0.0))
         if passes >= _USUAL_AFTER and total > EXPLODING * usual:
-            return f"its loss is {total:.3g}, usual is {usual:.3g}"
+            return f"its loss is {total:.3g}, the usual loss is {usual:.3g}"
         return None
 
     def _finish(self) -> str | None:
-        """The optimiser's step, unless the gradients say no."""
+        """Runs the optimiser's step. Returns the trouble if the gradients are not finite."""
         gradients = [x.grad for group in self.optimiser.param_groups for x in group["params"] if x.grad is not None]
         self.world.average(gradients)
-        if self.scaler.is_enabled():  # it skips steps of its own while it looks for a scale
+        if self.scaler.is_enabled():  # the scaler itself skips steps while it searches for a scale
             self.scaler.step(self.optimiser)
             self.scaler.update()
             return None
@@ -168,9 +169,9 @@ class Trainer:
         self.optimiser.step()
         return None
 
-    def _tell(self, part: str, trouble: str, named: list[tuple[float, Sequence[str]]]) -> None:
+    def _report(self, part: str, trouble: str, named: list[tuple[float, Sequence[str]]]) -> None:
         unusual = [names for loss, names in named if not math.isfinite(loss)] or [
             max(named, key=lambda pair: pair[0])[1]
         ]
         samples = ", ".join(name for names in unusual for name in names[:8])
-        logger.warning("A %s batch is skipped (%d so far): %s. Its samples: %s", part, self.skipped, trouble, samples)
+        logger.warning("A %s batch was skipped (%d so far): %s. Its samples: %s", part, self.skipped, trouble, samples)

@@ -1,7 +1,7 @@
-"""Validation at a stage's end: how well the network mattes clips that it was not trained on.
+"""Validation at the end of a stage: how well the network mattes clips that it was not trained on.
 
-Nothing about it is random: the same network, data and seed give the same numbers. It runs at the low resolution, and
-from the stage on that trains the refiner also at the high one, through the refiner.
+It is deterministic: the same network, data and seed give the same scores. It runs at the low resolution and, in stages
+that train the refiner, also at the high resolution, with the refiner.
 """
 
 # B = 1 clip, T frames, S side of the square pictures
@@ -23,16 +23,16 @@ from .recipe import Pass, Stage
 from .validation_sheet import SheetRow, draw_rows
 
 ROWS = 6  # clips on the contact sheet
-_CHUNK_PIXELS = 2**20  # of a clip through the network at once: bounds the memory, changes no value beyond rounding
+_CHUNK_PIXELS = 2**20  # pixels of a clip that are matted at once; limits the memory, values change by rounding only
 
 
 @dataclass
 class ValidationResult:
-    """Scores by name as core.evaluation.metrics counts them (smaller is better), each the mean over the clips.
+    """Scores by the names in core.evaluation.metrics (lower is better), each one the mean over the clips.
 
-    low: at ratio 1. high: through the refiner, without `conn`; None where the stage does not train it. A predictor that
-    says the same alpha everywhere stands beside them: `constant` is the mean of the low clips' true alpha and
-    `constant_mad` its MAD; `best_constant`, their median, is the constant whose MAD is the least there can be.
+    low: at ratio 1. high: with the refiner, without `conn`; None if the stage does not train the refiner. For
+    comparison, the scores of a constant alpha: `constant` is the mean of the low clips' true alpha and `constant_mad`
+    its MAD; `best_constant`, their median, is the constant with the lowest MAD.
     """
 
     stage: int
@@ -44,12 +44,12 @@ class ValidationResult:
     best_constant_mad: float
     clips: int
     sizes: dict[str, tuple[int, int]]  # "low", "high" -> frames T, side S
-    faults: list[str] = field(default_factory=list)  # what could not be read
+    faults: list[str] = field(default_factory=list)  # samples that could not be read
     pictures: list[SheetRow] = field(default_factory=list, repr=False)
 
     def save(self, folder: Path) -> tuple[Path, Path]:
-        """Writes validation_stageN.json and the contact sheet validation_stageN.png; returns both. Raises StudioError
-        where they cannot be written."""
+        """Writes validation_stageN.json and the contact sheet validation_stageN.png; returns both paths. Raises
+        StudioError if they cannot be written."""
         name = folder / f"validation_stage{self.stage}"
         record = {key: value for key, value in vars(self).items() if key != "pictures"}
         path = name.with_suffix(".json")
@@ -62,9 +62,9 @@ class ValidationResult:
 
 
 def validation_sets(config: DataConfig, stage: Stage, seed: int, frames: int | None = None) -> dict[str, tuple]:
-    """ "low" and, where the stage has it, "high" -> (data set, its Pass). frames: T in place of the stage's, at most.
+    """ "low" and, if the stage has it, "high" -> (data set, its Pass). frames: upper limit for T.
 
-    Raises StudioError where the data for it is missing: call it before a long run to learn that early.
+    Raises StudioError if the data is missing; call it before a long run to find that out early.
     """
     passes = {"low": stage.low} if stage.high is None else {"low": stage.low, "high": stage.high}
     sets = {}
@@ -85,12 +85,12 @@ def validate(
     clips: int,
     frames: int | None = None,
 ) -> ValidationResult:
-    """Mattes `clips` clips (or as many as the data has) of the split "valid" and compares them with the truth.
+    """Mattes `clips` clips of the split "valid" (or all, if there are fewer) and compares them with the truth.
 
-    network: on `device`, not wrapped for distributed training; in eval mode meanwhile, and every module of it then in
-    the mode it was in. Random number generators are left alone. frames: of a clip, at most; None: the stage's T.
+    network: on `device`, not wrapped for distributed training. It runs in eval mode; afterwards every module is in its
+    previous mode again. The global random state does not change. frames: upper limit for T; None: the stage's T.
 
-    Raises StudioError where the data is missing or the network's output is not a number.
+    Raises StudioError if the data is missing or the network's output is not finite.
     """
     assert clips > 0, clips
     device = torch.device(device)
@@ -138,7 +138,7 @@ def validate(
 def _matte(
     network: MattingNetwork, sample: dict, part: Pass, high: bool, device: torch.device
 ) -> tuple[dict[str, float], SheetRow]:
-    """A clip's scores, and the row of its middle frame for the sheet."""
+    """(the scores of a clip, the row for the sheet with its middle frame)."""
     layers = [sample[name] for name in ("fgr", "pha", "bgr")]  # [1, T, C, S, S] uint8
     T = layers[0].shape[1]  # noqa: N806
     sides = part.size, part.size
@@ -151,8 +151,8 @@ def _matte(
         pred_fgr, pred_pha, rec = network(src, rec, part.ratio)
         if not (pred_pha.isfinite().all() and pred_fgr.isfinite().all()):
             raise StudioError(
-                f"The network gives values that are no numbers for {sample['id'][0]}: the training has diverged. Go "
-                "back to an earlier checkpoint, with a lower learning rate."
+                f"The network's output for {sample['id'][0]} is not finite: the training has diverged. Start a new run "
+                "with lower rates (--rate-factor)."
             )
         metrics.update(pred_pha[0], pha[0], pred_fgr[0], fgr[0])
         if row is None and begin + src.shape[1] > T // 2:
@@ -164,7 +164,7 @@ def _matte(
 
 @contextmanager
 def _in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """In eval mode within; afterwards each module is in its own again: some may be frozen."""
+    """Eval mode inside the block. Afterwards each module is in its own previous mode again."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

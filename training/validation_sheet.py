@@ -1,4 +1,4 @@
-"""The contact sheet of a validation: source, true alpha, the network's alpha, and its composite, a row a clip."""
+"""The contact sheet of a validation: source, true alpha, predicted alpha and composite, one row per clip."""
 
 # C channels, h, w
 
@@ -13,16 +13,16 @@ from torch.nn import functional as F
 from ..core import GREEN, StudioError, atomic_file, composite, pictures_from_frames, quantise
 
 TITLES = ("source", "true alpha", "predicted alpha", "composite")
-SIDE = 224  # of a picture's longer side
+SIDE = 224  # pixels of a picture's longer side
 _PAPER, _INK = (24, 24, 27), (228, 228, 231)
 _GAP, _HEADER, _MARGIN = 8, 28, 92
 
 
 class SheetRow(NamedTuple):
-    """A clip's frame, small, on the CPU."""
+    """A frame of a clip as small pictures on the CPU."""
 
     title: str
-    pictures: tuple[Tensor, ...]  # as TITLES, [3, h, w] uint8
+    pictures: tuple[Tensor, ...]  # in the order of TITLES, [3, h, w] uint8
 
     @classmethod
     def of(cls, title: str, src: Tensor, true_pha: Tensor, pred_pha: Tensor, pred_fgr: Tensor) -> "SheetRow":
@@ -41,7 +41,7 @@ class SheetRow(NamedTuple):
 
 
 def draw_rows(rows: list[SheetRow], path: Path) -> Path:
-    """Draws rows, of any sizes, to a .png or .jpg file. Raises StudioError where it cannot be written."""
+    """Draws rows of any size to a .png or .jpg file. Raises StudioError if it cannot be written."""
     assert rows, "nothing to draw"
     height = _HEADER + sum(row.pictures[0].shape[1] + _GAP for row in rows)
     sheet = Image.new("RGB", (_MARGIN + len(TITLES) * (SIDE + _GAP), height), _PAPER)

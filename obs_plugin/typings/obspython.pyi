@@ -1,4 +1,4 @@
-"""What rvm_obs.py uses of OBS's module, which exists inside OBS only. A test compares the names with the real one's."""
+"""The parts of OBS's module that rvm_obs.py uses. It exists only inside OBS; a test compares the names with it."""
 
 from collections.abc import Callable
 from typing import Any

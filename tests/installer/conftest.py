@@ -45,7 +45,7 @@ def indexes(monkeypatch):
         def versions(python, package, *options):
             index = options[1].rpartition("/")[2] if options else "PyPI"
             asked.append(index)
-            return (found[index], "") if index in found else ([], "its name was not found")
+            return (found[index], "") if index in found else ([], "its host name was not found")
 
         monkeypatch.setattr(pip, "versions", versions)
         return asked

@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 READ_BY_ALL = (ROOT / "install.py", ROOT / "installer" / "__init__.py")
 OLD = ("2.7", "3.6", "3.7", "3.8", "3.9")
 NEEDED = (
-    r"^install\.py: RVM Studio needs Python 3\.10 to 3\.13, and this is {} \(.+\)\. Get one from https://\S+ and run "
+    r"^install\.py: RVM Studio needs Python 3\.10 to 3\.13, but this is {} \(.+\)\. Get a suitable Python from "
+    r"https://\S+ and run "
 )
 
 
@@ -83,6 +84,4 @@ def test_a_lone_install_py_says_what_is_missing(tmp_path):
         [sys.executable, tmp_path / "install.py"], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert answer.returncode == 1
-    assert answer.stderr == (
-        f"install.py: {tmp_path} lacks the folder installer: get all of RVM Studio's folder again.\n"
-    )
+    assert answer.stderr == (f"install.py: the folder installer is missing in {tmp_path}. Download RVM Studio again.\n")

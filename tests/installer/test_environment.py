@@ -65,7 +65,7 @@ def test_comfyui_set_up_by_hand_needs_a_python_with_torch(monkeypatch, tmp_path,
     monkeypatch.delenv("CONDA_PREFIX", raising=False)
     target = environment.choose_target(None)
     assert target.python == Path(sys.executable)
-    with pytest.raises(console.InstallError, match="not what ComfyUI runs with"):
+    with pytest.raises(console.InstallError, match="not the Python that runs ComfyUI"):
         pytorch.plan(target, found({"torch": None, "torchvision": None}), None, [])
     assert pip_calls == []
     versions = {"torch": "2.7.1+cu128", "torchvision": "0.22.1"}
@@ -133,7 +133,7 @@ def test_a_venv_of_an_old_python_is_rebuilt(monkeypatch, tmp_path, bare_venv):
 
 def test_a_users_folder_is_never_cleared(tmp_path):
     (tmp_path / "thesis.txt").write_text("ten years")
-    with pytest.raises(console.InstallError, match="name another folder"):
+    with pytest.raises(console.InstallError, match="Choose another folder"):
         environment.own_venv(tmp_path, named=True)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 

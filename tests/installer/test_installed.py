@@ -33,7 +33,7 @@ def test_the_probe_sees_what_is_missing_broken_and_there(tmp_path, bare_venv):
     assert state.versions["av"] is None
     assert state.broken == {
         "pillow": "ImportError: no _imaging",
-        "torchvision": "FileNotFoundError: some of its files are gone",
+        "torchvision": "FileNotFoundError: some of its files are missing",
     }
     assert state.versions["ruff"] == "0.17.6"
     assert state.versions["pytest"] is None

@@ -100,7 +100,7 @@ def test_what_is_noted_is_what_is_checked(monkeypatch, obs_checkout, tmp_path, c
 
 def lose_a_file(folder, python):
     (folder / "rvm_filter.lua").unlink()
-    return r"obs_plugin lacks rvm_filter\.lua"
+    return r"rvm_filter\.lua: missing in .*obs_plugin"
 
 
 def change_a_file(folder, python):
@@ -116,7 +116,7 @@ def add_a_file(folder, python):
 
 def lose_the_notes(folder, python):
     (folder / "rvm_environment.json").unlink()
-    return "the script has not been prepared here"
+    return "the script has not been prepared,"
 
 
 def spoil_the_notes(folder, python):
@@ -148,8 +148,8 @@ def test_the_check_finds(monkeypatch, obs_checkout, tmp_path, capsys, damage, ba
     ("answer", "text"),
     [
         ('{"error": "The weights are gone."}', "problem: The weights are gone. ("),
-        ("", "does not run the worker (Expecting value"),
-        ("Traceback\nSomeError: x", "does not run the worker (Expecting value"),
+        ("", "cannot run the worker (Expecting value"),
+        ("Traceback\nSomeError: x", "cannot run the worker (Expecting value"),
     ],
 )
 def test_the_check_passes_on_what_the_worker_says(
@@ -179,7 +179,7 @@ def test_a_python_that_does_not_start_is_found_out(obs_checkout, tmp_path, capsy
     python.write_text("no program")
     obs.prepare_obs(environment.Target(python, "env"))
     assert program.main(["--obs", "--check"]) == 1
-    assert f"problem: {python} does not run the worker" in capsys.readouterr().out
+    assert f"problem: {python} cannot run the worker" in capsys.readouterr().out
 
 
 def test_a_folder_without_the_script_is_one_clear_line(monkeypatch, tmp_path, capsys):
@@ -200,8 +200,8 @@ def test_a_folder_without_the_script_is_one_clear_line(monkeypatch, tmp_path, ca
         ((32, 1, 0), [13], r"has Python 3\.13\. OBS 32\.1 loads Python 3\.6 to 3\.12\."),
         ((32, 1, 0), [5], r"has Python 3\.5\. "),
         ((31, 0, 0), [9, 13], ""),
-        ((31, 0, 0), [], "has no Python that it could load"),
-        ((31, 0, 0), None, r"in OBS no Python is chosen \(Tools > Scripts > Python Settings\)"),
+        ((31, 0, 0), [], "has no Python that OBS can load"),
+        ((31, 0, 0), None, r"no Python is chosen in OBS \(Tools > Scripts > Python Settings\)"),
     ],
 )
 def test_obs_and_its_python_fit(obs_checkout, tmp_path, system, started, minors, problem, on_system):

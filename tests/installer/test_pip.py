@@ -142,7 +142,7 @@ def test_a_certificate_that_nobody_vouches_for(plain_pip, tmp_path):
             "connection error: HTTPSConnectionPool(host='x', port=443): Max retries exceeded with url: /whl/cpu/torch/ "
             "(Caused by NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f>: Failed to "
             "establish a new connection: [Errno -2] Name or service not known'))",
-            "its name was not found",
+            "its host name was not found",
         ),
         (
             "connection error: HTTPSConnectionPool(host='x', port=443): Max retries exceeded (Caused by ConnectTimeout"

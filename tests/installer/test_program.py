@@ -8,7 +8,7 @@ def test_a_venv_that_cannot_be_made_is_one_clear_line(monkeypatch, tmp_path, cap
     monkeypatch.setattr(processes, "run_quietly", lambda command, env: (1, ["first", "the reason"]))
     assert program.main(["--venv", str(tmp_path / "env")]) == 1
     printed = capsys.readouterr()
-    assert printed.err.startswith("install.py: could not make")
+    assert printed.err.startswith(f"install.py: {tmp_path / 'env'} could not be created (")
     assert printed.err.endswith("the reason\n")
     assert printed.err.count("\n") == 1
 
@@ -67,9 +67,9 @@ def test_the_next_command_can_be_run_as_it_stands(monkeypatch, tmp_path):
 
 @pytest.fixture
 def large_plan(theirs, found, monkeypatch):
-    """A run of make_sure with a question to ask; takes the command's arguments, returns for what room was sought."""
+    """A run of confirm_size with a question to ask; takes the command's arguments, returns for what room was sought."""
     monkeypatch.setattr(packages, "fast_is_lacking", lambda state: True)
-    monkeypatch.setattr(space, "make_sure_of_room", lambda python, environment, size: rooms.append(size))
+    monkeypatch.setattr(space, "require_space", lambda python, environment, size: rooms.append(size))
     monkeypatch.delenv("CI", raising=False)
     rooms = []
     plan = pytorch.Plan("text", ["torch"], space.TORCH_CUDA, question="Far too large.")
@@ -77,7 +77,7 @@ def large_plan(theirs, found, monkeypatch):
 
     def run(*arguments: str) -> list:
         options = program.parse(list(arguments))
-        program.make_sure(theirs, state, program.extras_of(options), plan, options)
+        program.confirm_size(theirs, state, program.extras_of(options), plan, options)
         return rooms
 
     return run
@@ -88,30 +88,30 @@ def test_the_size_is_said_before_and_room_is_looked_for(large_plan, capsys):
     parts = (space.TORCH_CUDA, space.CORE, space.FAST, space.EXTRAS["export"])
     assert size == (sum(part.download for part in parts), sum(part.installed for part in parts))
     printed = capsys.readouterr().out
-    assert f"to come: {size.download:.1f} GB to download, {size.installed:.1f} GB on the disk, about " in printed
-    assert printed.index("to come") < printed.index("Far too large.")
+    assert f"needed: {size.download:.1f} GB to download, {size.installed:.1f} GB on the disk, about " in printed
+    assert printed.index("needed: ") < printed.index("Far too large.")
 
 
 def test_where_all_is_in_place_nothing_is_asked(theirs, found, monkeypatch, capsys):
     monkeypatch.setattr(packages, "unmet", lambda state, requirements: [])
     monkeypatch.setattr(packages, "fast_is_lacking", lambda state: False)
-    program.make_sure(theirs, found({}), ["export"], pytorch.Plan("in place", []), program.parse([]))
+    program.confirm_size(theirs, found({}), ["export"], pytorch.Plan("in place", []), program.parse([]))
     assert capsys.readouterr().out == ""
 
 
-def test_nobody_there_to_answer(large_plan, monkeypatch):
+def test_without_a_terminal(large_plan, monkeypatch):
     """stdin closed, a pipe, a service: nothing hangs, and nothing large is taken unasked."""
-    monkeypatch.setattr(console, "somebody_answers", lambda: False)
+    monkeypatch.setattr(console, "can_ask", lambda: False)
     with pytest.raises(console.InstallError, match=r"To install it: .*install\.py --yes --export --test -k x$"):
         large_plan("--export", "--test", "-k", "x")
 
 
 @pytest.mark.parametrize("value", ["1", "true", "True"])
 def test_ci_is_asked_nothing(large_plan, monkeypatch, capsys, value):
-    monkeypatch.setattr(console, "somebody_answers", lambda: False)
+    monkeypatch.setattr(console, "can_ask", lambda: False)
     monkeypatch.setenv("CI", value)
     large_plan()
-    assert "continuing, as CI is set" in capsys.readouterr().out
+    assert "continuing because CI is set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_the_answer_counts(large_plan, monkeypatch, answer, goes_on):
             raise EOFError
         return answer
 
-    monkeypatch.setattr(console, "somebody_answers", lambda: True)
+    monkeypatch.setattr(console, "can_ask", lambda: True)
     monkeypatch.setattr("builtins.input", reply)
     if goes_on:
         large_plan()
@@ -137,7 +137,9 @@ def test_a_python_of_tomorrow_is_a_note(theirs, monkeypatch):
     monkeypatch.setattr(environment, "identify", lambda python: {"version": [3, 14, 1]})
     warnings = []
     program.choose_python(program.parse([]), warnings)
-    assert warnings == ["Python 3.14.1 is newer than those that RVM Studio is tested with (Python 3.10 to 3.13)."]
+    assert warnings == [
+        "Python 3.14.1 is newer than the versions that RVM Studio is tested with (Python 3.10 to 3.13)."
+    ]
     monkeypatch.setattr(environment, "identify", lambda python: {"version": [3, 9, 18]})
-    with pytest.raises(console.InstallError, match=r"needs Python 3\.10 to 3\.13, and the active environment has "):
+    with pytest.raises(console.InstallError, match=r"needs Python 3\.10 to 3\.13, but the active environment has "):
         program.choose_python(program.parse([]), warnings)

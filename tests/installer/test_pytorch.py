@@ -24,7 +24,7 @@ from rvm_studio.installer import console, environment, pytorch, space
         ("10.0, 580.1, B200\n9.0, 580.1, H200\n", "cu130", ""),  # 10.0 is more than 9.0
         ("NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n", "cpu", "couldn't comm"),
         ('Field "compute_cap" is not a valid field to query.\n', "cpu", "not a valid field"),
-        ("", "cpu", "it says: nothing"),
+        ("", "cpu", "Its answer: nothing"),
     ],
 )
 def test_the_gpu_and_its_driver_choose_the_build(smi, tag, warning, on_system):
@@ -90,7 +90,9 @@ def test_a_cpu_wheel_at_hand_is_taken_where_the_index_cannot_be_reached(on_syste
     plan = pytorch.plan(theirs, state, pytorch.Build("cpu", "no NVIDIA GPU found"), [])
     assert plan.question == ""
     assert plan.size == space.TORCH_CPU
-    assert "whl/cpu cannot be reached: its name was not found. torch 2.13.0+cpu was found elsewhere" in plan.notes[0]
+    assert (
+        "whl/cpu cannot be reached: its host name was not found. pip found torch 2.13.0+cpu elsewhere" in plan.notes[0]
+    )
     pytorch.carry_out(theirs, plan)
     assert pip_calls == [["torch==2.13.0+cpu", "torchvision==0.28.0"]]
 
@@ -98,7 +100,7 @@ def test_a_cpu_wheel_at_hand_is_taken_where_the_index_cannot_be_reached(on_syste
 @pytest.mark.parametrize(
     ("index", "why"),
     [
-        ({}, "https://download.pytorch.org/whl/cpu cannot be reached: its name was not found."),
+        ({}, "https://download.pytorch.org/whl/cpu cannot be reached: its host name was not found."),
         ({"cpu": ["2.14.0+cpu"]}, "https://download.pytorch.org/whl/cpu has no torch 2.13.0 for this Python."),
     ],
 )
@@ -118,8 +120,8 @@ def test_a_small_build_in_its_place_is_a_warning(on_system, indexes, theirs, fou
     state = found({"torch": None, "torchvision": None})
     plan = pytorch.plan(theirs, state, pytorch.Build("cu130", "NVIDIA GeForce RTX 3060"), warnings)
     assert (plan.question, plan.size) == ("", space.TORCH_CPU)
-    assert "whl/cu130 cannot be reached: its name was not found. PyPI's build does not use this GPU" in warnings[0]
-    assert re.search(r"later, .*install\.py --cuda cu130\.$", warnings[0])
+    assert "whl/cu130 cannot be reached: its host name was not found. PyPI's build does not use this GPU" in warnings[0]
+    assert re.search(r"later run .*install\.py --cuda cu130\.$", warnings[0])
 
 
 @pytest.mark.parametrize(
@@ -226,7 +228,7 @@ def test_torchvision_fits_the_torch_that_is_there(torch, torchvision):
     assert pytorch.fitting_torchvision(torch) == torchvision
 
 
-@pytest.mark.parametrize("broken", [{}, {"torchvision": "some of its files are gone"}])
+@pytest.mark.parametrize("broken", [{}, {"torchvision": "some of its files are missing"}])
 def test_a_missing_torchvision_comes_alone(theirs, indexes, pip_calls, broken, found, on_system):
     on_system("Linux", "x86_64")
     indexes({"cu128": []})

@@ -76,7 +76,7 @@ def test_what_does_not_matte_is_not_ready(place):
     printed, errors, _ = place.run("broken.log", "--no-weights", "--demo", code=1)
     assert "[6/6] Check: matting two frames of the sample" in printed
     assert "Ready" not in printed
-    assert "Matted" not in printed  # the demo is not begun
+    assert "Matted" not in printed  # the demo does not start
     assert errors.splitlines()[-1] == (
         "install.py: everything is installed, but decoding does not work: RuntimeError: a codec library is not what it "
         "should be"
@@ -110,7 +110,7 @@ def test_a_real_environment_is_set_up_kept_and_repaired(place, tmp_path, monkeyp
     assert pip == ""
     assert str(checkout / "obs_plugin" / "rvm_obs.py") in printed
     printed, _, _ = place.run("check.log", "--obs", "--check", code=1)
-    assert f"ok: Python {sys.version.split()[0]}, {python}" not in printed  # it got no further than to the weights
+    assert f"ok: Python {sys.version.split()[0]}, {python}" not in printed  # it stops at the weights
     advice = "they will be fetched at the first use."
     problem = f"The weights of mobilenetv3 are not in {tmp_path / 'no models'}: {advice} ({python})"
     assert re.findall("problem: (.*)", printed) == [problem]

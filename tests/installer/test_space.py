@@ -38,37 +38,37 @@ def disks(monkeypatch, tmp_path):
     [{"environment": 5.1, "temporary": 3.1, "cache": 3.1}, {"all": 11.1, "cache": 0}, {"all": 8.1, "cache": None}],
 )
 def test_room_enough(disks, free):
-    space.make_sure_of_room(Path("python"), disks(**free), SIZE)
+    space.require_space(Path("python"), disks(**free), SIZE)
     assert os.environ["PIP_NO_CACHE_DIR"] == ""
 
 
 def test_no_room_for_the_environment(disks):
     environment = disks(environment=4.9, temporary=9, cache=9)
     with pytest.raises(console.InstallError) as error:
-        space.make_sure_of_room(Path("python"), environment, SIZE)
+        space.require_space(Path("python"), environment, SIZE)
     assert str(error.value) == (
         f"4.9 GB are free where 5.0 GB are needed (the environment in {environment} 5.0). Free some space, or choose"
-        " another disk: --venv FOLDER puts the environment elsewhere."
+        " another disk: --venv FOLDER moves the environment."
     )
 
 
 def test_no_room_for_temporary_files(disks, tmp_path):
     """/tmp in memory, say."""
     with pytest.raises(console.InstallError) as error:
-        space.make_sure_of_room(Path("python"), disks(environment=9, temporary=2, cache=9), SIZE)
+        space.require_space(Path("python"), disks(environment=9, temporary=2, cache=9), SIZE)
     assert f"pip's temporary files in {tmp_path / 'temporary'} 3.0" in str(error.value)
     assert str(error.value).endswith("another disk: TMPDIR=FOLDER moves those files.")
 
 
 def test_what_shares_a_disk_is_added(disks):
     with pytest.raises(console.InstallError, match=r"7\.9 GB are free where 8\.0 GB are needed"):
-        space.make_sure_of_room(Path("python"), disks(all=7.9), SIZE)
+        space.require_space(Path("python"), disks(all=7.9), SIZE)
 
 
 @pytest.mark.parametrize("free", [{"environment": 9, "temporary": 9, "cache": 2}, {"all": 8.1, "cache": 0}])
 def test_without_room_for_a_cache_there_is_none(disks, capsys, free):
-    space.make_sure_of_room(Path("python"), disks(**free), SIZE)
-    assert ("is not filled" in capsys.readouterr().out) is (os.environ["PIP_NO_CACHE_DIR"] == "1")
+    space.require_space(Path("python"), disks(**free), SIZE)
+    assert ("is not used" in capsys.readouterr().out) is (os.environ["PIP_NO_CACHE_DIR"] == "1")
     assert os.environ["PIP_NO_CACHE_DIR"] == "1"
 
 

@@ -34,7 +34,7 @@ def test_failing_weights_are_a_warning(theirs, monkeypatch):
     monkeypatch.setattr(studio, "run_studio", lambda target, *words: 1)
     warnings = []
     studio.fetch_weights(theirs, program.parse([]), ".venv/bin/rvm-studio weights fetch", warnings)
-    assert warnings == ["The weights could not be downloaded. Later: .venv/bin/rvm-studio weights fetch"]
+    assert warnings == ["The weights could not be downloaded. Try again later: .venv/bin/rvm-studio weights fetch"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_the_order_of_the_places(monkeypatch, checkout, tmp_path, platform, path
 def test_a_variable_that_names_nothing_is_not_passed_over(monkeypatch, checkout, tmp_path):
     make_file(checkout.parent / ".venv" / "bin" / "python")
     monkeypatch.setenv("RVM_PYTHON", str(tmp_path / "gone"))
-    with pytest.raises(RuntimeError, match=r"RVM_PYTHON names .*gone, which is not there"):
+    with pytest.raises(RuntimeError, match=r"RVM_PYTHON is .*gone, which does not exist"):
         rvm_environment.find_python(str(checkout))
 
 

@@ -227,7 +227,7 @@ def test_what_is_hidden(part, defaults, changes, hidden):
 
 
 def test_status(part, defaults):
-    assert dialog(part, defaults)[1] == "This source has not been shown yet."
+    assert dialog(part, defaults)[1] == "OBS has not shown this source yet."
     full = dialog(part, defaults, now=1)[1]
     assert full == "All 8 slots are in use. Remove the filter from another source."
     control = {"delay_ns": 51_600_000, "rate_milli": 29_940}

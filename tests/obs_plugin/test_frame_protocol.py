@@ -497,7 +497,7 @@ def test_windows_shares_by_a_random_tag(monkeypatch):
     worker = Arena.attach(arenas[0].prepare_worker())
     FilterSide(arenas[0].slots[0]).write_picture(1, 2, 2, pixels(1, 2, 2))
     assert worker.slots[0].read_picture().number == 1
-    with pytest.raises(ProtocolError, match="no arena"):  # a new, empty memory
+    with pytest.raises(ProtocolError, match="not an arena"):  # a new, empty memory
         Arena.attach(arenas[0].prepare_worker() + "x")
 
 

@@ -123,7 +123,7 @@ def test_reload_reads_every_file_again(start_obs):
     obs.control(f"in_window(lambda: reload({str(obs.script)!r}))")
     panel = obs.control(f"path = {str(obs.script)!r}\n{SCRIPT}\nresult = in_window(look)")
     assert [entry["name"] for entry in panel if entry["visible"]] == ["error", "refresh", "restart"]
-    assert "did not accept rvm_filter.lua" in panel[0]["title"]
+    assert "OBS rejected rvm_filter.lua" in panel[0]["title"]
     assert f"{part} is missing or cannot be read" in obs.log_text()
     part.write_text(text, encoding="utf-8")
     obs.control(f"in_window(lambda: reload({str(obs.script)!r}))")

@@ -87,7 +87,7 @@ class FakeLibrary:
     ("results", "expected"),
     [
         ({"obs_script_create": None}, "without Lua"),
-        ({"obs_script_loaded": False}, "did not accept"),
+        ({"obs_script_loaded": False}, "rejected"),
         ({}, ""),
     ],
 )

@@ -118,7 +118,7 @@ def watch():
 
 
 def test_a_good_worker_ends_with_its_input(watch, processes, monkeypatch):
-    monkeypatch.setattr(rvm_supervisor, "FAREWELL", PATIENCE)
+    monkeypatch.setattr(rvm_supervisor, "STOP_TIMEOUT", PATIENCE)
     watched = watch(GOOD)
     watched.wait(watched.is_ready)
     watched.supervisor.stop()
@@ -164,19 +164,19 @@ def test_restart(watch):
 
 def test_a_silent_worker_is_replaced(monkeypatch, watch):
     monkeypatch.setattr(rvm_supervisor, "SILENCE", 0.5)
-    monkeypatch.setattr(rvm_supervisor, "FAREWELL", 0.2)
+    monkeypatch.setattr(rvm_supervisor, "STOP_TIMEOUT", 0.2)
     watched = watch(READY + "time.sleep(60)\n")
     watched.wait(lambda: len(watched.starts) >= 2)
     assert "has not answered" in watched.log[0]
 
 
-def test_what_a_crash_said_is_told(watch):
-    watched = watch(BEGIN + "print('loading')\nraise MemoryError('the card is full')\n")
+def test_what_a_crash_said_is_reported(watch):
+    watched = watch(BEGIN + "print('loading')\nraise MemoryError('the GPU is full')\n")
     watched.wait(lambda: watched.log)
-    assert watched.supervisor.error == "The worker ended with code 1: MemoryError: the card is full"
+    assert watched.supervisor.error == "The worker ended with code 1: MemoryError: the GPU is full"
 
 
-def test_an_error_in_json_is_told(watch):
+def test_an_error_in_json_is_reported(watch):
     watched = watch("print('12')\nprint('{\"error\": \"No arena.\"}')\nraise SystemExit(1)\n")
     watched.wait(lambda: watched.log)
     assert watched.supervisor.error == "The worker ended with code 1: No arena."
@@ -202,7 +202,7 @@ def test_it_waits_longer_each_time_that_nothing_gets_ready(watch, delays, monkey
     watched.wait(watched.is_ready)
 
 
-def test_a_program_that_does_not_exist_is_told(watch):
+def test_a_program_that_does_not_exist_is_reported(watch):
     watched = watch(GOOD, "/no/such/python")
     watched.wait(lambda: watched.log)
     assert "/no/such/python" in watched.supervisor.error

@@ -472,9 +472,10 @@ def test_without_a_network_it_says_what_obs_can_do(start_worker, tmp_path):
         "Desk: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: the server cannot be reached"
     )
     assert choices == [
-        "  1. wait for a network: the download is tried again every 30 seconds",
+        "  1. connect to a network: the download is tried again every 30 seconds",
         f"  2. put rvm_mobilenetv3.pth into {models}",
-        f"  3. bundled, rough: set the variable RVM_WEIGHTS to {weights.STARTER_PATH}, then run {sys.executable} "
+        "  3. use the bundled weights, which give a rough result: set the variable RVM_WEIGHTS to "
+        f"{weights.STARTER_PATH}, then run {sys.executable} "
         f"{PACKAGE / 'install.py'} --obs and restart OBS",
     ]
     assert set(re.findall(r"RVM_\w+", "".join(choices))) <= set(rvm_environment.KEPT_VARIABLES)
@@ -536,11 +537,11 @@ def test_what_the_check_finds(monkeypatch, weights_file, tmp_path, variable, val
     monkeypatch.setenv("RVM_MODELS_DIR", str(tmp_path))
     monkeypatch.setenv("RVM_WEIGHTS", str(weights_file))
     monkeypatch.setenv("RVM_THREADS", "1")
-    there, choice = rvm_slots.what_is_there(), SharedEngines().choice
+    there, choice = rvm_slots.check(), SharedEngines().choice
     assert (there["engine"], there["precision"]) == (choice.engine, choice.precision)
     monkeypatch.setenv(variable, value)
     with pytest.raises(StudioError, match=text):
-        rvm_slots.what_is_there()
+        rvm_slots.check()
 
 
 # ---- parts, in this process
@@ -691,7 +692,7 @@ def test_a_lost_graphics_card_ends_the_worker(place, engines, arena, monkeypatch
 
     monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
     Camera(arena.slots[0]).send(red(4))
-    with pytest.raises(RuntimeError, match="Some Card does not answer any more: illegal"):
+    with pytest.raises(RuntimeError, match="Some Card no longer responds: illegal"):
         place.serve()
 
 
@@ -810,5 +811,5 @@ def test_the_reporter_tells_changes_beats_and_ends(arena, monkeypatch):
     assert arena.header.status_sequence == sequence  # what has not changed is not written again
     arena.prepare_worker()
     wait_for(lambda: left)
-    assert left == [(0, "Another worker has been started in this one's place.")]
+    assert left == [(0, "Another worker has replaced this one.")]
     wait_for(lambda: "reporter" not in [thread.name for thread in threading.enumerate()])

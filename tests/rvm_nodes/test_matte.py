@@ -290,22 +290,22 @@ def test_chunks_that_a_batch_cuts_differ_by_rounding_only(model, frames):
 def test_a_skipped_meta_batch_is_an_error(model, frames):
     images = frames(9)
     batches(model, images, [0])
-    with pytest.raises(StudioError, match="This is batch 3 of a meta batch, but the last one done here is batch 1"):
+    with pytest.raises(StudioError, match="This is batch 3 of a meta batch, but the last one processed was batch 1"):
         batches(model, images, [2])
 
 
 def test_a_meta_batch_without_its_beginning_is_an_error(model, frames):
-    with pytest.raises(StudioError, match="batch 2 of a meta batch, but none of this clip was done here before"):
+    with pytest.raises(StudioError, match="batch 2 of a meta batch, but no earlier batch of this clip was processed"):
         batches(model, frames(9), [1])
 
 
-def test_a_new_first_batch_begins_anew(model, frames):
+def test_a_new_first_batch_starts_without_a_state(model, frames):
     images = frames(9)
     first = batches(model, images)
     assert torch.equal(torch.cat(batches(model, images)), torch.cat(first))
 
 
-def test_carry_never_begins_every_batch_anew(model, frames):
+def test_carry_never_starts_every_batch_without_a_state(model, frames):
     images = frames(6)
     parts = batches(model, images, [0, 1], carry="never")
     assert torch.equal(parts[1], run(RVMMatte, model, images[3:])[2])

@@ -74,5 +74,5 @@ def test_the_longest_unused_stream_is_forgotten():
     states.keep(Batch("a", 1), {"of": "a"}, {"of": "a, later"})
     states.keep(Batch("c", 0), None, {"of": "c"})
     assert states.before(Batch("a", 2)) == {"of": "a, later"}
-    with pytest.raises(StudioError, match="none of this clip"):
+    with pytest.raises(StudioError, match="no earlier batch of this clip was processed"):
         states.before(Batch("b", 1))

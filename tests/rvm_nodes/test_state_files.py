@@ -37,20 +37,20 @@ def test_the_list_has_both_folders(comfy, state):
 
 @pytest.mark.parametrize("name", ["", "  ", "../shot", "a/b", "a\\b", "/etc/x", "what?", ".hidden", "C:x"])
 def test_names_that_lead_elsewhere_are_refused(comfy, state, name):
-    with pytest.raises(StudioError, match=r"RVM Save State: The name .* cannot be a file's"):
+    with pytest.raises(StudioError, match=r"RVM Save State: The name .* is not a valid file name"):
         RVMSaveState().save(state, name)
     assert not list(comfy.root.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize("name", ["../../secret.safetensors", "/etc/passwd [output]", "a/b [input]", ""])
 def test_loading_stays_inside_the_folders(comfy, name):
-    with pytest.raises(StudioError, match="is no name of a saved state"):
+    with pytest.raises(StudioError, match="is not the name of a saved state"):
         RVMLoadState().load(name)
-    assert "is no name of a saved state" in RVMLoadState.VALIDATE_INPUTS(name)
+    assert "is not the name of a saved state" in RVMLoadState.VALIDATE_INPUTS(name)
 
 
 def test_validation_looks_at_the_disk(comfy, state):
-    assert "is not there" in RVMLoadState.VALIDATE_INPUTS("new.safetensors [output]")
+    assert "does not exist" in RVMLoadState.VALIDATE_INPUTS("new.safetensors [output]")
     RVMSaveState().save(state, "new")
     assert RVMLoadState.VALIDATE_INPUTS("new.safetensors [output]") is True
     before = RVMLoadState.IS_CHANGED("new.safetensors [output]")
@@ -59,7 +59,7 @@ def test_validation_looks_at_the_disk(comfy, state):
 
 
 def test_no_state_and_something_else_are_refused(comfy):
-    with pytest.raises(StudioError, match="There is no state yet"):
+    with pytest.raises(StudioError, match="There is no state to save"):
         RVMSaveState().save(None, "a")
     with pytest.raises(StudioError, match="RVM Save State: This is not the state of a matting stream"):
         RVMSaveState().save({"samples": 1}, "a")

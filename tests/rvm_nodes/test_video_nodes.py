@@ -333,7 +333,7 @@ def test_names_are_numbered_as_comfyuis_own(comfy, fake, model, clip):
 
 
 def test_a_name_outside_the_output_folder_is_refused(comfy, fake, model, clip):
-    with pytest.raises(StudioError, match=r"RVM Save Alpha Video: The filename prefix '../x' does not name a place"):
+    with pytest.raises(StudioError, match=r"RVM Save Alpha Video: The filename prefix '../x' is not a path inside"):
         save(fake, model, clip(), filename_prefix="../x")
 
 
@@ -459,7 +459,7 @@ def test_no_frames_are_refused(comfy, rgba):
 
 
 def test_an_audio_that_is_none(comfy, rgba):
-    with pytest.raises(StudioError, match="RVM Save RGBA: The audio input is no AUDIO"):
+    with pytest.raises(StudioError, match="RVM Save RGBA: The audio input is not an AUDIO"):
         save_rgba(rgba, audio="song.mp3")
 
 

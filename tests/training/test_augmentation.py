@@ -16,7 +16,6 @@ from rvm_studio.training.augmentation import (
     ease,
     pose_matrix,
     prepare_matting,
-    prepare_segmentation,
     sample,
 )
 from rvm_studio.training.recipe import (
@@ -371,8 +370,6 @@ def test_segmentation_with_nothing_to_do():
     batch = augment_segmentation(img, seg, 64, gen(), NO_SEGMENTATION, (64, 64))
     torch.testing.assert_close(batch.src, img / 255, atol=1e-5, rtol=0)
     torch.testing.assert_close(batch.seg, seg / 255, atol=1e-5, rtol=0)
-    plain = prepare_segmentation(img, seg, (64, 64))
-    torch.testing.assert_close(plain.seg, seg / 255)
 
 
 def test_segmentation_masks_stay_on_their_pictures():

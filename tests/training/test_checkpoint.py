@@ -53,7 +53,7 @@ def test_a_damaged_newest_gives_way_to_the_one_before(tmp_path, caplog, damage):
         path, back = load_newest(tmp_path)
     assert path.name == "step-00000001.pt"
     assert back["state"]["step"] == 1
-    assert "step-00000002.pt is damaged or cut short" in caplog.text
+    assert "step-00000002.pt is damaged or truncated" in caplog.text
 
 
 def test_none_intact_and_none_at_all(tmp_path):

@@ -226,7 +226,7 @@ def test_clips_made_otherwise_are_not_taken_for_these(tmp_path, capsys, change):
     assert main(words) == 0
     before = contents(tmp_path)
     assert main([*words, *change]) == 1
-    assert "made of something else" in capsys.readouterr().err
+    assert "exists, but was made from other files or with another size" in capsys.readouterr().err
     assert contents(tmp_path) == before
 
 
@@ -308,7 +308,7 @@ def test_layers_of_different_sizes(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "nobody to composite"),
+        ([], "No persons were given"),
         (["--videomatte", "nowhere"], "fgr and pha"),
         (["--imagematte", "nowhere"], "fgr"),
         (["--synthetic", "1", "--background-images", "nowhere"], "nowhere"),
@@ -326,7 +326,7 @@ def test_wrong_use(tmp_path, monkeypatch, capsys, words, says):
 def test_a_size_that_is_none(tmp_path, size, capsys):
     with pytest.raises(SystemExit):
         main(["--output", str(tmp_path), "--synthetic", "1", f"--size={size}"])
-    assert "is no size" in capsys.readouterr().err
+    assert "is not a size" in capsys.readouterr().err
 
 
 def test_the_sizes_of_the_paper():

@@ -59,7 +59,6 @@ def test_the_data_facts():
     assert recipe.COCO_FOREGROUND == (1, 27, 32)
     assert recipe.YOUTUBEVIS_PERSON == 26
     assert recipe.VIDEOMATTE_VALIDATION == ("0000", "0100", "0200", "0300")
-    assert sum(recipe.VIDEOMATTE_SPLIT) == 484
     assert recipe.BATCH_CLIPS == 4
 
 

@@ -60,9 +60,9 @@ def test_the_whole_report(run):
     path = write_report(run)
     assert path == run / "report.md"
     text = path.read_text(encoding="utf-8")
-    assert "20 steps in stages 1, 2, 10.00 clips a second." in text
+    assert "20 steps in stages 1, 2, 10.00 clips per second." in text
     assert "After stage 2 the alpha is off by **3.0 %** on average (MAD 30.0)" in text
-    assert "the best guess that is the same everywhere is off by 20.0 %" in text
+    assert "the best constant alpha is off by 20.0 %" in text
     found = rows(text)
     assert ["stage", "resolution", "mad", "mse", "grad", "conn", "dtssd", "fgr_mad", "fgr_mse"] in found
     assert ["1", "low, 128x128, 3 clips of 4", "30.00", "12.50", "1.00", "2.00", "3.00", "4.00", "5.00"] in found
@@ -70,11 +70,11 @@ def test_the_whole_report(run):
     assert ["–", "alpha 0.25 everywhere (the mean)", "210.00", *["–"] * 6] in found
     assert ["–", "alpha 0.00 everywhere (the best)", "200.00", *["–"] * 6] in found
     # a tenth of 20 is 2: the means of 10, 9.5 and of 1, 0.5
-    assert ["low/total", "the sum that is minimised", "9.75", "0.75"] in found
+    assert ["low/total", "the sum, which is minimised", "9.75", "0.75"] in found
     assert ["VideoMatte240K, 1920x1080", "6.57", "1.93", "10.55", "–", "1.90"] in found
     assert "](validation_stage2.png)" in text
     assert "validation_stage1.png" not in text  # there is no such file
-    assert "None was recorded." in text
+    assert "No faults were recorded." in text
     assert not list(run.glob("*partial*"))
 
 
@@ -96,7 +96,7 @@ def test_without_matplotlib(run, monkeypatch):
     text = write_report(run).read_text(encoding="utf-8")
     assert LACKS_MATPLOTLIB in text
     assert not list(run.glob("curves_*"))
-    assert ["low/total", "the sum that is minimised", "9.75", "0.75"] in rows(text)
+    assert ["low/total", "the sum, which is minimised", "9.75", "0.75"] in rows(text)
 
 
 def test_a_last_line_that_was_cut_off(run):
@@ -104,7 +104,7 @@ def test_a_last_line_that_was_cut_off(run):
     (run / "scalars.jsonl").write_text(whole + '{"stage": 2, "global_st')
     records, cut = scan_scalars(run / "scalars.jsonl")
     assert (len(records), cut) == (20, 1)
-    assert "are left out: 1." in write_report(run).read_text(encoding="utf-8")
+    assert "that were ignored: 1." in write_report(run).read_text(encoding="utf-8")
     (run / "scalars.jsonl").write_text(whole + "\n[1, 2]\nnull\n")
     assert scan_scalars(run / "scalars.jsonl")[1] == 2
 
@@ -124,8 +124,8 @@ def test_values_that_are_no_numbers_are_left_out(tmp_path):
         tmp_path, [record(0, low__total=4.0), record(1, low__total=float("nan")), record(2, low__total=2, high__loss=1)]
     )
     found = rows(write_report(tmp_path).read_text(encoding="utf-8"))
-    assert ["low/total", "the sum that is minimised", "4", "2"] in found
-    assert ["high/loss", "the sum that is minimised", "1", "1"] in found
+    assert ["low/total", "the sum, which is minimised", "4", "2"] in found
+    assert ["high/loss", "the sum, which is minimised", "1", "1"] in found
 
 
 def test_pieces_that_are_missing_are_told(tmp_path):
@@ -136,7 +136,7 @@ def test_pieces_that_are_missing_are_told(tmp_path):
     (tmp_path / "validation_stage1.json").unlink()
     scalars(tmp_path, [record(0, low__total=1.0)])
     text = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "No stage has come to its validation." in text
+    assert "No stage has been validated yet." in text
     assert "1 steps in stages 1." in text
 
 
@@ -155,18 +155,19 @@ def test_faults_and_ingredients(run):
         assert line in text.splitlines()
     for line in ("## Recipe", "- preset: tiny", "- VideoMatte240K: MIT", "- synthetic"):
         assert line in text.splitlines()
-    assert "None was recorded." not in text
+    assert "No faults were recorded." not in text
 
 
 @pytest.mark.parametrize(
-    ("mad", "says"), [(210, "nothing is learnt"), (150, "begun"), (60, "roughly"), (15, "well"), (5, "very well")]
+    ("mad", "says"),
+    [(210, "nothing has been learnt"), (150, "beginning"), (60, "roughly"), (15, "well"), (5, "very well")],
 )
 def test_verdicts(mad, says):
     assert says in verdict(mad, 200)
 
 
 def test_a_verdict_where_nobody_is_there():
-    assert "nothing is learnt" in verdict(0.0, 0.0)
+    assert "nothing has been learnt" in verdict(0.0, 0.0)
 
 
 # What goes wrong

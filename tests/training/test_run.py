@@ -18,11 +18,11 @@ from rvm_studio.core.weights.tensor_file import read_tensors
 from rvm_studio.training import run_options
 from rvm_studio.training.checkpoint import checkpoints
 from rvm_studio.training.distributed import World
-from rvm_studio.training.loop import Run, RunOptions, Stopped
+from rvm_studio.training.loop import Run, Stopped
 from rvm_studio.training.recipe import PRESETS
 from rvm_studio.training.run_log import read_scalars
 from rvm_studio.training.run_options import default_workers, main, make_parser, plan
-from rvm_studio.training.run_settings import RunSettings
+from rvm_studio.training.run_settings import RunOptions, RunSettings
 from rvm_studio.training.step import Trainer
 
 SCRIPT = Path(__file__).resolve().parents[2] / "training" / "run.py"
@@ -177,7 +177,7 @@ def test_two_processes_equal_one_with_accumulation(tmp_path):
         lines = read_scalars(folder)
         assert len(lines) == 5
         losses.append([(line["low/total"], line["segmentation/total"]) for line in lines])
-    assert "each process's own" in out
+    assert "Each process computes its own batch statistics" in out
     for one, two in zip(*losses, strict=True):
         assert one == pytest.approx(two, abs=1e-5)
     assert losses[0][0] != losses[0][4]
@@ -224,7 +224,7 @@ def test_a_broken_batch_costs_only_itself(tmp_path, small_preset, monkeypatch, c
     run.train()
     lines = read_scalars(tmp_path / "run")
     assert [line["skipped"] for line in lines] == [0, 1, 1, 1]
-    assert "A low batch is skipped (1 so far): its loss is nan. Its samples: synthetic/matting/" in caplog.text
+    assert "A low batch was skipped (1 so far): its loss is nan. Its samples: synthetic/matting/" in caplog.text
     assert all(x.isfinite().all() for x in run.network.state_dict().values())
 
 
@@ -316,26 +316,29 @@ def test_a_run_goes_on_with_its_own_settings_and_no_others(tmp_path):
     settings.save(tmp_path)
     assert planned("--output", tmp_path, "--resume") == (settings, tmp_path)
     assert planned("--output", tmp_path, "--resume", "--seed", "7") == (settings, tmp_path)
-    with pytest.raises(StudioError, match="begun with another seed"):
+    with pytest.raises(StudioError, match="started with different settings: seed"):
         planned("--output", tmp_path, "--resume", "--seed", "8")
-    with pytest.raises(StudioError, match="holds a run already"):
+    with pytest.raises(StudioError, match="already contains a run"):
         planned("--output", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--stage", "1", "--stages", "1-2"], "Give one of them"),
-        (["--stages", "3-4"], "the stage2.safetensors of an earlier run"),
+        (["--stage", "1", "--stages", "1-2"], "Give only one of them"),
+        (["--stages", "3-4"], "stage2.safetensors of an earlier run"),
         (["--size", "100"], "Expected 128 or more"),
         (["--steps", "0,0,0,0"], "No stage has any steps"),
         (["--rate-factor", "0"], "Expected more than 0"),
         (["--seed", "-1"], "Expected 0 or more"),
-        (["--output", "nowhere", "--resume"], "Expected the folder of a run that was begun"),
+        (["--output", "nowhere", "--resume"], "Give the folder of an existing run as --output"),
         (["--init", "nowhere.pth"], "does not exist"),
         (["--device", "tpu9"], "Unknown device"),
         (["--precision", "fp16", "--device", "cpu"], "graphics cards only"),
-        (["--data", "nowhere.toml"], "cannot be read as TOML" if sys.version_info >= (3, 11) else "Use 3.11 or later"),
+        (
+            ["--data", "nowhere.toml"],
+            "cannot be read as TOML" if sys.version_info >= (3, 11) else "Use Python 3.11 or later",
+        ),
     ],
 )
 def test_errors_are_one_line(words, says, tmp_path, monkeypatch, capsys):

@@ -62,8 +62,8 @@ def test_going_on_at_any_step_gives_the_rest(data):
 def test_an_epoch_takes_every_sample_once_and_the_next_in_another_order(data):
     for part in data.sets.values():
         part.length = 8
-    for part in data.samplers:
-        data.samplers[part].length = 8
+    for part in data.shuffles:
+        data.shuffles[part].length = 8
     seen = micro_batches(data, 4, 1, 0, 4)
     low = [address for job, x in seen.items() if job.part == "low" for address in x]
     assert [epoch for _, epoch, _ in low] == [0] * 8 + [1] * 8

@@ -1,1 +1,1 @@
-"""Where training pictures come from: published data sets as they lie on disk, and one rendered on the fly."""
+"""The training data: published data sets in their own layouts on the disk, and one that is rendered on the fly."""

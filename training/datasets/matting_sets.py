@@ -1,4 +1,4 @@
-"""Matting data on disk: VideoMatte240K as frames or as its published videos, ImageMatte, and backgrounds for both."""
+"""Matting data on the disk: VideoMatte240K (frames or the published videos), ImageMatte, and backgrounds for both."""
 
 # T frames, S side of the square pictures
 
@@ -8,11 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...core import quantise
+from ...core import VIDEO_SUFFIXES, quantise
 from ..recipe import VIDEO_BACKGROUND_SHARE, VIDEOMATTE_VALIDATION
 from .pictures import (
     PICTURES,
-    VIDEOS,
     VideoFrames,
     by,
     draw_frames,
@@ -29,13 +28,13 @@ from .synthesis.randomness import Dice
 
 VIDEOMATTE_LICENCE = "MIT, as its author states; Lin et al. 2021, Real-Time High-Resolution Background Matting"
 IMAGEMATTE_LICENCE = "Distinctions-646 and Adobe Image Matting: for research only, ask their authors"
-BACKGROUND_LICENCE = "of your own files"
-_HELD_OUT = 20  # every so many-th sample is for validation where there is no folder for it
+BACKGROUND_LICENCE = "that of your own files"
+_HELD_OUT = 20  # every 20th sample is for validation if there is no folder for it
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames as files in two folders, or two videos."""
+    """The frames of two folders, or two videos."""
 
     name: str
     fgr: tuple[Path, ...] | Path
@@ -44,11 +43,11 @@ class Clip:
 
 
 class Backgrounds:
-    """Pictures, clips, both, or, where there is neither, rendered places. Half and half where there are both."""
+    """Pictures, clips, or half of each if both are given. If neither is given, rendered places."""
 
     def __init__(self, images: Path | None = None, videos: Path | None = None, split: str = "train") -> None:
-        """images: a folder of pictures. videos: a folder with a folder of frames or a video file per clip. Either may
-        hold folders named train, valid, test."""
+        """images: a folder of pictures. videos: a folder with a folder of frames or a video file per clip. Both may
+        contain folders named train, valid, test."""
         self.images_folder, self.videos_folder = (
             folder and _split_folder(folder, split) for folder in (images, videos)
         )
@@ -56,19 +55,22 @@ class Backgrounds:
         self.videos: list[Path] = []
         if self.videos_folder:
             self.videos = sorted(
-                [*(f for f in folders(self.videos_folder) if find(f, PICTURES)), *find(self.videos_folder, VIDEOS)]
+                [
+                    *(f for f in folders(self.videos_folder) if find(f, PICTURES)),
+                    *find(self.videos_folder, VIDEO_SUFFIXES),
+                ]
             )
 
     def check(self) -> CheckResult:
         missing = []
         for kind, folder, found, expected in (
             ("pictures", self.images_folder, self.images, "files such as .jpg or .png"),
-            ("clips", self.videos_folder, self.videos, "a folder of frames or a video file per clip"),
+            ("clips", self.videos_folder, self.videos, "a video file or a folder of frames per clip"),
         ):
             if folder and not folder.is_dir():
                 missing.append(f"The folder {folder} does not exist. Check the path.")
             elif folder and not found:
-                missing.append(f"{folder} holds no {kind}. Expected {expected}.")
+                missing.append(f"{folder} contains no {kind}. Expected {expected}.")
         if not self.images and not self.videos:
             missing.append("Rendered places are used instead.")
         return CheckResult(
@@ -101,13 +103,13 @@ class Backgrounds:
 
 
 class VideoMatte240K(FileDataset):
-    """Filmed persons with alpha. The published layouts, as they come out of the archives:
+    """Filmed persons with alpha, in the layouts of the published archives:
 
     frames   train/fgr/0001/00000.jpg, train/pha/0001/00000.jpg, test/fgr/..., test/pha/...
     videos   train/fgr/0001.mp4, train/pha/0001.mp4, test/...
 
-    `folder` holds train and test, or fgr and pha themselves. Clips 0000, 0100, 0200 and 0300 of train are for
-    validation, unless there is a folder valid. A sample is T frames; an epoch runs over all frames once.
+    `folder` contains train and test, or fgr and pha themselves. Clips 0000, 0100, 0200 and 0300 of train are for
+    validation, unless there is a folder valid. A sample is T frames; an epoch uses every frame once.
     """
 
     name = "VideoMatte240K"
@@ -144,7 +146,7 @@ class VideoMatte240K(FileDataset):
                 missing.append(str(error))
                 continue
             if sizes[0] != sizes[1]:
-                missing.append(f"Clip {clip.name}: fgr is {by(sizes[0])}, pha {by(sizes[1])}. Expected one size.")
+                missing.append(f"Clip {clip.name}: fgr is {by(sizes[0])}, pha {by(sizes[1])}. Expected the same size.")
         return CheckResult(
             f"{self.name} ({self.split}, {len(self.clips)} clips)", len(self), tuple(missing), VIDEOMATTE_LICENCE
         )
@@ -164,7 +166,7 @@ class VideoMatte240K(FileDataset):
             first = places[0]
             if picture_size(clip.fgr[first]) != (size := picture_size(clip.pha[first])):
                 raise UnreadableSampleError(
-                    f"{clip.fgr[first]} is not {size[0]}x{size[1]} as its alpha {clip.pha[first].name}."
+                    f"{clip.fgr[first]} is not {size[0]}x{size[1]} like its alpha {clip.pha[first].name}."
                 )
             fgr = load_sequence([clip.fgr[k] for k in places], self.size)
             pha = load_sequence([clip.pha[k] for k in places], self.size, gray=True)
@@ -176,7 +178,7 @@ class VideoMatte240K(FileDataset):
         if not (folder / "fgr").is_dir() or not (folder / "pha").is_dir():
             self.missing.append(
                 f"{folder} has no folders fgr and pha. "
-                "Expected the unpacked data set, with fgr and pha in train and test."
+                "Expected the unpacked data set with fgr and pha in train and test."
             )
             return []
         fgr, pha = (_clip_parts(folder / part) for part in ("fgr", "pha"))
@@ -187,42 +189,44 @@ class VideoMatte240K(FileDataset):
             if name not in fgr or name not in pha:
                 lacking = "pha" if name in fgr else "fgr"
                 self.missing.append(
-                    f"Clip {name} has no {lacking}: {folder / lacking / name} is missing. It is left out."
+                    f"Clip {name} has no {lacking}: {folder / lacking / name} is missing. The clip is not used."
                 )
                 continue
             clip = self._pair(name, fgr[name], pha[name])
             if clip is not None:
                 clips.append(clip)
         if not clips and not self.missing:
-            self.missing.append(f"{folder / 'fgr'} holds no clips for {self.split}.")
+            self.missing.append(f"{folder / 'fgr'} contains no clips for {self.split}.")
         return clips
 
     def _pair(self, name: str, fgr: Path, pha: Path) -> Clip | None:
         if fgr.is_dir() != pha.is_dir():
-            self.missing.append(f"Clip {name}: one of fgr and pha is a video, the other a folder. It is left out.")
+            self.missing.append(f"Clip {name}: one of fgr and pha is a video, the other a folder. It is not used.")
             return None
         if not fgr.is_dir():
             try:
                 counts = VideoFrames(fgr).count(), VideoFrames(pha).count()
             except UnreadableSampleError as error:
-                self.missing.append(f"Clip {name}: {error} It is left out.")
+                self.missing.append(f"Clip {name}: {error} The clip is not used.")
                 return None
             if counts[0] != counts[1]:
-                self.missing.append(f"Clip {name}: fgr has {counts[0]} frames, pha {counts[1]}. The shorter counts.")
+                self.missing.append(
+                    f"Clip {name}: fgr has {counts[0]} frames, pha {counts[1]}. Only the first {min(counts)} are used."
+                )
             return Clip(name, fgr, pha, min(counts))
         alphas = {path.stem: path for path in find(pha, PICTURES)}
         colors = find(fgr, PICTURES)
         pairs = [(path, alphas[path.stem]) for path in colors if path.stem in alphas]
         lacking = [path.name for path in colors if path.stem not in alphas]
         if lacking:
-            self.missing.append(f"Clip {name}: {len(lacking)} frames have no pha ({some(lacking)}). They are left out.")
+            self.missing.append(f"Clip {name}: {len(lacking)} frames have no pha ({some(lacking)}). They are not used.")
         if not pairs:
-            self.missing.append(f"Clip {name} has no frames with both fgr and pha. It is left out.")
+            self.missing.append(f"Clip {name} has no frames with both fgr and pha. The clip is not used.")
             return None
         return Clip(name, tuple(a for a, _ in pairs), tuple(b for _, b in pairs), len(pairs))
 
     def _split(self):
-        """The folder of the split, and which clips of it belong to the split."""
+        """(the folder of the split, a function that tells from a clip's name whether it belongs to the split)."""
         if (self.folder / "fgr").is_dir():
             return self.folder, lambda name: True
         if self.split == "test" or (self.split == "valid" and (self.folder / "valid").is_dir()):
@@ -234,10 +238,10 @@ class VideoMatte240K(FileDataset):
 
 
 class ImageMatte(FileDataset):
-    """Stills with alpha: fgr/NAME.jpg beside pha/NAME.png (any picture format), in train, valid and test or directly.
+    """Stills with alpha: fgr/NAME.jpg with pha/NAME.png (any picture format), in train, valid and test or directly.
 
-    Distinctions-646 and Adobe Image Matting together, or any pairs. A sample is one picture T times. Without a folder
-    valid every 20th picture is for validation.
+    These may be Distinctions-646 and Adobe Image Matting together, or any other pairs. A sample repeats one picture T
+    times. Without a folder valid, every 20th picture is for validation.
     """
 
     name = "ImageMatte"
@@ -258,7 +262,7 @@ class ImageMatte(FileDataset):
         for part, own, other in (("pha", colors, alphas), ("fgr", alphas, colors)):
             lacking = sorted(own.keys() - other.keys())
             if lacking:
-                self.missing.append(f"{len(lacking)} pictures have no {part} ({some(lacking)}). They are left out.")
+                self.missing.append(f"{len(lacking)} pictures have no {part} ({some(lacking)}). They are not used.")
         pairs = [(colors[stem], alphas[stem]) for stem in sorted(colors.keys() & alphas.keys())]
         if self.folder == Path(folder) or (split == "train" and not (Path(folder) / "valid").is_dir()):
             pairs = [pair for k, pair in enumerate(pairs) if (k % _HELD_OUT == 0) == (split == "valid")] or pairs
@@ -276,7 +280,7 @@ class ImageMatte(FileDataset):
                 missing.append(str(error))
                 continue
             if sizes[0] != sizes[1]:
-                missing.append(f"{fgr.name} is {by(sizes[0])}, its alpha {by(sizes[1])}. Expected one size.")
+                missing.append(f"{fgr.name} is {by(sizes[0])}, its alpha {by(sizes[1])}. Expected the same size.")
         return CheckResult(f"{self.name} ({self.split})", len(self), tuple(missing), IMAGEMATTE_LICENCE)
 
     def load(self, index: int, dice: Dice) -> dict:
@@ -292,15 +296,17 @@ class ImageMatte(FileDataset):
 
 
 def _split_folder(folder: Path, split: str) -> Path:
-    """folder/train and so on, where such folders are."""
+    """The split's folder in `folder`, or train, or `folder` itself, whichever exists first."""
     if (folder / split).is_dir():
         return folder / split
     return folder / "train" if (folder / "train").is_dir() else folder
 
 
 def _clip_parts(folder: Path) -> dict[str, Path]:
-    """Clip name -> its folder of frames or its video."""
-    return {path.stem if path.is_file() else path.name: path for path in (*folders(folder), *find(folder, VIDEOS))}
+    """Clip name -> its folder of frames or video file."""
+    return {
+        path.stem if path.is_file() else path.name: path for path in (*folders(folder), *find(folder, VIDEO_SUFFIXES))
+    }
 
 
 def _clip_size(part: tuple[Path, ...] | Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Pictures and videos as squares of 8 bits: what all data sets on disk read with."""
+"""Reads pictures and videos as 8-bit squares, for all data sets on the disk."""
 
 # T frames, S side of the square, H, W
 
@@ -22,14 +22,13 @@ from .samples import UnreadableSampleError
 from .synthesis.randomness import Dice
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"))
-VIDEOS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
-_USUAL_RATE = Fraction(25)  # frames a second, where a file tells none
+_USUAL_RATE = Fraction(25)  # frames per second, for files without a frame rate
 _SHOWN = 5  # names in a message
 _PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def find(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    """Files of these kinds in a folder, by name; none if it does not exist."""
+    """The files with these suffixes in a folder, sorted by name; empty if the folder does not exist."""
     if not folder.is_dir():
         return []
     found = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith("."))
@@ -43,7 +42,7 @@ def folders(folder: Path) -> list[Path]:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(width, height), from the file's head only."""
+    """(width, height), read from the file's header only."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -52,16 +51,16 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def load_picture(path: Path, size: int, gray: bool = False, like: tuple[int, int] | None = None) -> Tensor:
-    """The upright picture stretched to a square: [3, S, S] uint8, or [1, S, S] if `gray`.
+    """The picture, upright and stretched to a square: [3, S, S] uint8, or [1, S, S] if `gray`.
 
-    like: the (width, height) that it must have. Raises UnreadableSampleError.
+    like: the required (width, height). Raises UnreadableSampleError.
     """
     mode = "L" if gray else "RGB"
     try:
         with Image.open(path) as image:
             if like is not None and image.size != like:
                 raise UnreadableSampleError(f"{path} is {by(image.size)}, its counterpart {by(like)}.")
-            image.draft(mode, (size, size))  # a JPEG is decoded at a half, quarter or eighth
+            image.draft(mode, (size, size))  # decodes a large JPEG at 1/2, 1/4 or 1/8 of its size
             ImageOps.exif_transpose(image, in_place=True)
             picture = _eight_bits(image)
             array = np.array(picture if picture.mode == mode else picture.convert(mode))
@@ -71,35 +70,35 @@ def load_picture(path: Path, size: int, gray: bool = False, like: tuple[int, int
 
 
 def squared(picture: np.ndarray, size: int) -> Tensor:
-    """[H, W] or [H, W, 3] uint8 -> [1 or 3, S, S], smoothed as it shrinks."""
+    """[H, W] or [H, W, 3] uint8 -> [1 or 3, S, S], antialiased when it shrinks."""
     if picture.ndim == 2:
         picture = picture[..., None]
     frames = torch.from_numpy(picture).permute(2, 0, 1)[None]
     if frames.shape[-2:] == (size, size):
         return frames[0].contiguous()
-    # Pillow's result to a step of 255, in 8 bits throughout and two times faster
+    # within one step of 255 of Pillow's result, and twice as fast, because it stays in 8 bits
     return F.interpolate(frames, (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit gray scaled, not clipped as Pillow would."""
+    """Scales 16-bit grey to 8 bits, which Pillow would clip."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray(np.rint(np.asarray(image, np.float64) / 257).clip(0, 255).astype(np.uint8))
 
 
 def by(size: tuple[int, int]) -> str:
-    """A (width, height) in words."""
+    """(width, height) as a text such as 40x30."""
     return f"{size[0]}x{size[1]}"
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few of a list, in words."""
+    """The first few names of a list as a text."""
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def load_sequence(paths: Sequence[Path], size: int, gray: bool = False) -> Tensor:
-    """[T, 3 or 1, S, S] uint8 of one picture after another; a path that comes again is read once."""
+    """[T, 3 or 1, S, S] uint8 of the pictures in order; a repeated path is read only once."""
     known: dict[Path, Tensor] = {}
     for path in paths:
         if path not in known:
@@ -108,10 +107,10 @@ def load_sequence(paths: Sequence[Path], size: int, gray: bool = False) -> Tenso
 
 
 def draw_frames(dice: Dice, start: int, length: int, frames: int) -> tuple[list[int], str]:
-    """Which frames of a clip of `length` make the sample that begins about `start`, and the same in words.
+    """(the frames of a clip of `length` frames for the sample at `start`, a description for its id).
 
-    A speed, a random shift of less than the sample's own length, half of them backwards. What would run over an end of
-    the clip turns round there: no cut that is none in the clip.
+    The speed is random, the start is shifted by less than a sample's length, and half of the samples run backwards. At
+    an end of the clip the direction reverses, which adds no cut.
     """
     speed = dice.one_of(CLIP_SPEEDS)
     shift = dice.whole(0, frames - 1)
@@ -126,20 +125,20 @@ def draw_frames(dice: Dice, start: int, length: int, frames: int) -> tuple[list[
 
 
 def _clock(stream: av.VideoStream) -> tuple[Fraction, Fraction]:
-    """(frames a second, seconds a tick)"""
+    """(frames per second, seconds per tick)"""
     base = known(stream.time_base)
-    assert base is not None  # libav gives every stream one
+    assert base is not None  # every stream has one in libav
     return known(stream.average_rate) or _USUAL_RATE, base
 
 
 class VideoFrames:
-    """Any frames of a video file by number, each decoded once a call, squared."""
+    """The frames of a video file by number, as squares. A call decodes each frame once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def count(self) -> int:
-        """How many frames the file says it has. Raises UnreadableSampleError."""
+        """The number of frames according to the file's header. Raises UnreadableSampleError."""
         with self._open() as container:
             stream = container.streams.video[0]
             if stream.frames:
@@ -149,7 +148,7 @@ class VideoFrames:
                 return max(1, math.floor(stream.duration * base * rate))
             if container.duration:
                 return max(1, math.floor(Fraction(container.duration, av.time_base) * rate))
-        raise UnreadableSampleError(f"{self.path} does not tell its length.")
+        raise UnreadableSampleError(f"{self.path} does not contain its length.")
 
     def size(self) -> tuple[int, int]:
         """(width, height) as stored."""
@@ -158,7 +157,7 @@ class VideoFrames:
             return context.width, context.height
 
     def load(self, numbers: Sequence[int], size: int, gray: bool = False) -> Tensor:
-        """[T, 3 or 1, S, S] uint8 of these frames, in the order asked for. One past the real end gives the last."""
+        """[T, 3 or 1, S, S] uint8 of these frames, in this order. Numbers past the real end give the last frame."""
         wanted = sorted(set(numbers))
         found: dict[int, Tensor] = {}
         try:
@@ -178,26 +177,26 @@ class VideoFrames:
             raise UnreadableSampleError(f"{self.path} cannot be opened ({error}).") from error
         if not container.streams.video:
             container.close()
-            raise UnreadableSampleError(f"{self.path} has no video in it.")
+            raise UnreadableSampleError(f"{self.path} contains no video.")
         return container
 
     def _decode(self, container, wanted: list[int], size: int, gray: bool, found: dict[int, Tensor]) -> None:
         stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # frame threads would decode far more frames than are asked for
+        stream.thread_type = "SLICE"  # frame threads would decode far more frames than are needed
         rate, base = _clock(stream)
         origin = stream.start_time or 0
         if wanted[0] > 0:
-            with contextlib.suppress(av.error.FFmpegError):  # a file that cannot be sought is read from its beginning
+            with contextlib.suppress(av.error.FFmpegError):  # a file that cannot seek is read from the start
                 container.seek(origin + int(wanted[0] / rate / base), stream=stream, backward=True, any_frame=False)
         if self._collect(container, wanted, size, gray, found):
             return
-        container.seek(origin, stream=stream)  # the seek had gone past the first one wanted
+        container.seek(origin, stream=stream)  # the seek went past the first wanted frame
         self._collect(container, wanted, size, gray, found, from_start=True)
 
     def _collect(
         self, container, wanted, size: int, gray: bool, found: dict[int, Tensor], from_start: bool = False
     ) -> bool:
-        """False if it begins too late, with nothing collected."""
+        """Collects the wanted frames in `found`. Returns False, with nothing collected, if decoding starts too late."""
         stream = container.streams.video[0]
         (rate, base), origin, codec = _clock(stream), stream.start_time or 0, stream.codec_context.name
         to_rgb, pending = ToRGB(), list(wanted)
@@ -206,7 +205,7 @@ class VideoFrames:
             if count == 0 and not from_start and 0 < wanted[0] < number:
                 return False
             picture = None
-            while pending and pending[0] <= number:  # a number that no frame has shows the next one
+            while pending and pending[0] <= number:  # a number without a frame gets the next frame
                 picture = self._convert(to_rgb, frame, codec, size, gray) if picture is None else picture
                 found[pending.pop(0)] = picture
             if not pending:

@@ -1,30 +1,30 @@
-"""What every data set gives and how it is addressed, so that a run can be continued at any sample.
+"""The samples that every data set gives, and their addresses, so that a run can be resumed at any sample.
 
-A sample depends on (seed, epoch, index) alone. `dataset[epoch, index]` is that sample in any process, in any order;
-`dataset[index]` is the one of epoch 0. Where a file cannot be read the sample is another one, and says so.
+A sample depends only on (seed, epoch, index). `dataset[epoch, index]` is that sample in any process and any order;
+`dataset[index]` is that of epoch 0. A sample that cannot be read is replaced by another one, which lists the fault.
 """
 
 # B clips, T frames, H, W
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from ...core import StudioError
 from .synthesis.randomness import Dice, generator
 
 Address = tuple[int, int]  # epoch, index
-ATTEMPTS = 10  # to find a readable sample in place of a broken one
-_SHUFFLE = 0x5F  # keeps the order's random numbers apart from the samples' own
+ATTEMPTS = 10  # to find a readable replacement for a broken sample
+_SHUFFLE = 0x5F  # makes the order's random numbers different from those of the samples
 
 
 class MattingSample(TypedDict):
-    """All uint8; `faults`: what could not be read on the way, one sentence each."""
+    """All tensors are uint8. faults: one sentence for each sample that could not be read before this one."""
 
     fgr: Tensor  # [T, 3, H, W]
     pha: Tensor  # [T, 1, H, W]
@@ -34,7 +34,7 @@ class MattingSample(TypedDict):
 
 
 class SegmentationSample(TypedDict):
-    """All uint8; seg is 0 or 255, and between where it was scaled."""
+    """All tensors are uint8. seg is 0 or 255, with values in between where it was scaled."""
 
     img: Tensor  # [T, 3, H, W]
     seg: Tensor  # [T, 1, H, W]
@@ -44,11 +44,11 @@ class SegmentationSample(TypedDict):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a look at a data set's folder found."""
+    """The result of checking a data set's folder."""
 
     name: str
-    samples: int  # of an epoch
-    missing: tuple[str, ...]  # sentences: what is wrong and what to do
+    samples: int  # per epoch
+    missing: tuple[str, ...]  # sentences that say what is wrong and what to do
     licence: str
 
     @property
@@ -60,50 +60,27 @@ class CheckResult:
         return "\n".join([f"{head} ({self.licence})", *(f"  - {line}" for line in self.missing)])
 
 
-class AddressSampler(Sampler[Address]):
-    """Addresses for a DataLoader, endless: epoch after epoch, each in an order of its own.
+@dataclass
+class Shuffle:
+    """The random order of a data set's samples, a different one in each epoch. length: number of samples."""
 
-    `start` is how many samples all processes together have taken so far: the only state a run has to keep. The process
-    `rank` of `world` takes every world-th.
-    """
+    length: int
+    seed: int
 
-    def __init__(
-        self, length: int, seed: int, start: int = 0, rank: int = 0, world: int = 1, shuffle: bool = True
-    ) -> None:
-        assert length > 0, "an empty data set has no addresses"
-        assert 0 <= rank < world, f"rank {rank} of {world}"
-        self.length, self.seed, self.start, self.rank, self.world, self.shuffle = (
-            length,
-            seed,
-            start,
-            rank,
-            world,
-            shuffle,
-        )
-
-    def __iter__(self) -> Iterator[Address]:
-        epoch, order = -1, np.empty(0, np.int64)
-        position = self.start + self.rank
-        while True:
-            if position // self.length != epoch:
-                epoch = position // self.length
-                order = self.order(epoch)
-            yield epoch, int(order[position % self.length])
-            position += self.world
+    def __post_init__(self) -> None:
+        assert self.length > 0, "an empty data set has no order"
 
     def order(self, epoch: int) -> np.ndarray:
-        """[length] indices in the order of an epoch."""
-        if not self.shuffle:
-            return np.arange(self.length)
+        """[length] indices in the order of this epoch."""
         return generator(self.seed, _SHUFFLE, epoch).permutation(self.length)
 
 
 class UnreadableSampleError(Exception):
-    """Why a sample's files cannot be used: one sentence that names the file."""
+    """A sample's files cannot be used. The message is one sentence that names the file."""
 
 
 class FileDataset(Dataset):
-    """A data set of files: what cannot be read is replaced by another sample, and told in `faults`."""
+    """A data set of files. A sample that cannot be read is replaced by another one, whose `faults` says why."""
 
     name = ""
 
@@ -114,7 +91,7 @@ class FileDataset(Dataset):
         raise NotImplementedError
 
     def load(self, index: int, dice: Dice) -> dict:
-        """The sample without its faults; what is random about it comes from `dice`. Raises UnreadableSampleError."""
+        """The sample without its faults; all random choices come from `dice`. Raises UnreadableSampleError."""
         raise NotImplementedError
 
     def __getitem__(self, address: int | Address) -> dict:
@@ -130,13 +107,13 @@ class FileDataset(Dataset):
             except UnreadableSampleError as error:
                 faults.append(f"{self.name}, sample {place}: {error}")
         raise StudioError(
-            f"{ATTEMPTS} samples of {self.name} in a row could not be read; the last: {faults[-1]} Expected readable "
-            "files: look at the folder, perhaps its disk is gone or the unpacking was cut short."
+            f"{ATTEMPTS} samples of {self.name} in a row could not be read. The last error: {faults[-1]} Check that "
+            "the folder's disk is connected and that the data set was unpacked completely."
         )
 
 
 class Joined(Dataset):
-    """Several data sets as one, one after the other."""
+    """Several data sets in sequence, as one."""
 
     def __init__(self, parts: Sequence) -> None:
         assert parts, "nothing to join"
@@ -159,7 +136,8 @@ def split_address(address: int | Address) -> Address:
 
 
 def collate(samples: Sequence[dict]) -> dict:
-    """Samples of one data set -> the same names with tensors [B, T, C, H, W], ids as a list, all faults as one list."""
+    """Samples of one data set -> a batch with the same keys: tensors [B, T, C, H, W], a list of ids, a list of all
+    faults."""
     batch: dict = {}
     for name, value in samples[0].items():
         values = [sample[name] for sample in samples]

@@ -1,4 +1,4 @@
-"""Segmentation data on disk: COCO panoptic, Supervisely persons, YouTubeVIS 2021."""
+"""Segmentation data on the disk: COCO panoptic, Supervisely persons, YouTubeVIS 2021."""
 
 # T frames, S side of the square pictures, H, W
 
@@ -33,30 +33,29 @@ from .synthesis.randomness import Dice
 
 COCO_LICENCE = "annotations CC BY 4.0 (COCO consortium); pictures under their owners' Flickr licences"
 SUPERVISELY_LICENCE = "Supervisely person data set: for academic use"
-YOUTUBEVIS_LICENCE = "YouTube-VIS 2021: annotations CC BY 4.0; videos belong to their owners, for research"
+YOUTUBEVIS_LICENCE = "YouTube-VIS 2021: annotations CC BY 4.0; videos belong to their owners, for research use"
 _PERSON = COCO_FOREGROUND[0]
 
 
 class CocoPanoptic(FileDataset):
-    """COCO 2017 with panoptic masks, every picture with a person in it; persons, backpacks and ties are foreground.
+    """The pictures of COCO 2017 that show a person, with panoptic masks; persons, backpacks and ties are foreground.
 
-    train2017/000000000009.jpg, panoptic_train2017/000000000009.png (also inside annotations/, where its archive unpacks
-    to), annotations/panoptic_train2017.json.
+    train2017/000000000009.jpg, panoptic_train2017/000000000009.png (or in annotations/, where its archive unpacks to),
+    annotations/panoptic_train2017.json.
     """
 
     name = "COCO panoptic"
 
-    def __init__(self, folder: Path, seed: int, size: int, split: str = "train") -> None:
+    def __init__(self, folder: Path, seed: int, size: int) -> None:
         super().__init__(seed)
         self.size = size
-        kind = "train2017" if split == "train" else "val2017"
-        self.images = Path(folder) / kind
-        masks = [Path(folder) / f"panoptic_{kind}", Path(folder) / "annotations" / f"panoptic_{kind}"]
+        self.images = Path(folder) / "train2017"
+        masks = [Path(folder) / "panoptic_train2017", Path(folder) / "annotations" / "panoptic_train2017"]
         self.masks = next((path for path in masks if path.is_dir()), masks[0])
-        self.labels = Path(folder) / "annotations" / f"panoptic_{kind}.json"
+        self.labels = Path(folder) / "annotations" / "panoptic_train2017.json"
         self.missing = [f"{path} is missing. {hint}" for path, hint in (
-            (self.images, "Unpack the pictures' archive there."),
-            (self.masks, f"Unpack panoptic_{kind}.zip, which lies inside the annotations' archive."),
+            (self.images, "Unpack the archive with the pictures there."),
+            (self.masks, "Unpack panoptic_train2017.zip, which is in the archive with the annotations."),
             (self.labels, "Unpack the panoptic annotations there."),
         ) if not path.exists()]  # fmt: skip
         self.items: list[tuple[str, str, tuple[int, ...]]] = []  # picture, mask, ids of foreground segments
@@ -80,10 +79,10 @@ class CocoPanoptic(FileDataset):
             self.items.append((image, mask, tuple(s["id"] for s in segments if s["category_id"] in COCO_FOREGROUND)))
         if lacking:
             self.missing.append(
-                f"{len(lacking)} files of {self.labels.name} are not there ({some(lacking)}). They are left out."
+                f"{len(lacking)} files named in {self.labels.name} are missing ({some(lacking)}). They are not used."
             )
         if not self.items:
-            self.missing.append(f"{self.labels} names no picture with a person that is in {self.images}.")
+            self.missing.append(f"{self.images} contains none of the pictures with a person in {self.labels}.")
 
     def __len__(self) -> int:
         return len(self.items)
@@ -99,7 +98,7 @@ class CocoPanoptic(FileDataset):
 
 
 def _coco_mask(path: Path, segments: tuple[int, ...], like: tuple[int, int], size: int) -> Tensor:
-    """[1, S, S]. A pixel's segment is R + 256 G + 65536 B (COCO's panoptic format)."""
+    """[1, S, S] uint8. The segment of a pixel is R + 256 G + 65536 B (COCO's panoptic format)."""
     try:
         with Image.open(path) as image:
             if image.size != like:
@@ -112,7 +111,7 @@ def _coco_mask(path: Path, segments: tuple[int, ...], like: tuple[int, int], siz
 
 
 class SuperviselyPersons(FileDataset):
-    """Supervisely's persons, in either form in which they are passed on.
+    """Supervisely's persons, in either of the two layouts in which they are distributed.
 
     A project: meta.json, ds1/img/NAME.png, ds1/ann/NAME.png.json (or NAME.json), ds2/...; or pictures and masks:
     img/NAME.jpg, seg/NAME.png (white is a person).
@@ -129,7 +128,7 @@ class SuperviselyPersons(FileDataset):
         parts = [part for part in (folder, *folders(folder)) if (part / "img").is_dir()]
         if not parts:
             self.missing.append(
-                f"{folder} has no folder img, and none of its folders has. "
+                f"There is no folder img in {folder} or one of its folders. "
                 "Expected img and seg, or a project with ds1/img and ds1/ann."
             )
         for part in parts:
@@ -147,8 +146,8 @@ class SuperviselyPersons(FileDataset):
                 self.items.append((image, found))
         if lacking:
             self.missing.append(
-                f"{len(lacking)} pictures of {part / 'img'} have neither mask nor annotation ({some(lacking)}). "
-                "They are left out."
+                f"{len(lacking)} pictures in {part / 'img'} have neither a mask nor an annotation ({some(lacking)}). "
+                "They are not used."
             )
 
     def __len__(self) -> int:
@@ -172,12 +171,12 @@ class SuperviselyPersons(FileDataset):
 
 
 def _supervisely_mask(path: Path, like: tuple[int, int]) -> np.ndarray:
-    """[H, W] bool: bitmaps (base64 of a deflated PNG at an origin) and polygons of all objects but neutral ones."""
+    """[H, W] bool: bitmaps (base64 of a deflated PNG at an origin) and polygons of all persons; no neutral objects."""
     try:
         label = json.loads(path.read_text(encoding="utf-8"))
         size = (label["size"]["width"], label["size"]["height"])
         if size != like:
-            raise UnreadableSampleError(f"{path} is of a picture of {by(size)}, its picture is {by(like)}.")
+            raise UnreadableSampleError(f"{path} is for a picture of {by(size)}, but its picture is {by(like)}.")
         mask = np.zeros((size[1], size[0]), bool)
         for thing in label["objects"]:
             if not thing.get("classTitle", "").startswith("person"):
@@ -211,9 +210,9 @@ def _fill(mask: np.ndarray, points: dict) -> None:
 
 
 class YouTubeVis(FileDataset):
-    """YouTubeVIS 2021, the clips with persons: train/JPEGImages/CLIP/00000.jpg and train/instances.json.
+    """The clips of YouTubeVIS 2021 that show persons: train/JPEGImages/CLIP/00000.jpg and train/instances.json.
 
-    `folder` holds train, or JPEGImages itself. A sample is T frames; an epoch runs over all frames once.
+    `folder` contains train, or JPEGImages itself. A sample is T frames; an epoch uses every frame once.
     """
 
     name = "YouTubeVIS 2021"
@@ -224,13 +223,13 @@ class YouTubeVis(FileDataset):
         root = Path(folder) / "train" if (Path(folder) / "train").is_dir() else Path(folder)
         self.images, self.labels = root / "JPEGImages", root / "instances.json"
         self.missing = [
-            f"{path} is missing. Unpack train.zip of the data set."
+            f"{path} is missing. Unpack the data set's train.zip."
             for path in (self.images, self.labels)
             if not path.exists()
         ]
         self.clips: list[
             tuple[list[str], list[list[dict]]]
-        ] = []  # per clip its files, and per frame the persons' masks
+        ] = []  # for each clip: its files, and for each frame the masks of the persons
         if not self.missing:
             self._read_labels()
         self._items = [
@@ -261,10 +260,10 @@ class YouTubeVis(FileDataset):
                 lacking.append(str(Path(video["file_names"][0]).parent))
         if lacking:
             self.missing.append(
-                f"{len(lacking)} clips of {self.labels.name} are not there ({some(lacking)}). They are left out."
+                f"{len(lacking)} clips named in {self.labels.name} are missing ({some(lacking)}). They are not used."
             )
         if not self.clips:
-            self.missing.append(f"{self.labels} names no clip with a person that is in {self.images}.")
+            self.missing.append(f"{self.images} contains none of the clips with a person in {self.labels}.")
 
     def __len__(self) -> int:
         return len(self._items)
@@ -290,15 +289,15 @@ class YouTubeVis(FileDataset):
 def decode_runs(code: dict, shape: tuple[int, int], name: str) -> np.ndarray:
     """[H, W] bool from COCO's run lengths: {"size": [H, W], "counts": background, foreground, ... down the columns}.
 
-    Counts as a string are COCO's compressed form: numbers of 5 bits a character from 48 on, lowest first, each from the
-    third on as its difference from the last but one. Raises UnreadableSampleError.
+    Counts given as a string are compressed: each character minus 48 holds 5 bits of a number, lowest bits first, and
+    from the third number on, each is the difference from the number two before it. Raises UnreadableSampleError.
     """
     counts = code["counts"]
     if isinstance(counts, str):
         counts = _uncompressed(counts)
     if tuple(code["size"]) != shape or sum(counts) != shape[0] * shape[1]:
         raise UnreadableSampleError(
-            f"{name} is {shape[1]}x{shape[0]}, its mask {code['size'][1]}x{code['size'][0]} of {sum(counts)} pixels."
+            f"{name} is {shape[1]}x{shape[0]}, but its mask {code['size'][1]}x{code['size'][0]}, {sum(counts)} pixels."
         )
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(shape[::-1]).T
@@ -321,7 +320,7 @@ def _uncompressed(text: str) -> list[int]:
 
 
 def _squared_mask(mask: np.ndarray, size: int) -> Tensor:
-    """[H, W] bool -> [1, S, S] uint8, smoothed as the picture is."""
+    """[H, W] bool -> [1, S, S] uint8, antialiased like the picture."""
     return squared(mask.astype(np.uint8) * 255, size)
 
 
@@ -329,10 +328,10 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise StudioError(f"{path} cannot be read as JSON ({error}). Unpack it again from its archive.") from error
+        raise StudioError(f"{path} cannot be read as JSON ({error}). Unpack its archive again.") from error
 
 
 def _list(labels: dict, key: str, path: Path) -> list[dict]:
     if not isinstance(labels, dict) or not isinstance(labels.get(key), list):
-        raise StudioError(f"{path} has no list {key!r}. Expected the annotation file of the data set: check the path.")
+        raise StudioError(f"{path} has no list {key!r}. Expected the data set's annotation file. Check the path.")
     return labels[key]

@@ -1,4 +1,4 @@
-"""Endless clips of persons who do not exist, with exact alpha, foreground and background: no files needed."""
+"""Synthetic clips of rendered persons, any number of them, with exact alpha, foreground and background. No files."""
 
 # T frames, H, W = S
 
@@ -13,27 +13,17 @@ from .synthesis.scene import Scene, draw_scene, render
 
 LICENCE = "made by this program, free for any use"
 SPLITS = ("train", "valid", "test")
-_EMPTY_SHARE = 0.06  # segmentation pictures without anyone
-_SEGMENTATION = 1000  # keeps these scenes apart from the matting ones
+_EMPTY_SHARE = 0.06  # share of the segmentation pictures that show nobody
+_SEGMENTATION = 1000  # makes these scenes different from the matting scenes
 
 
 class _Synthetic(Dataset):
-    def __init__(
-        self,
-        seed: int,
-        frames: int,
-        size: int,
-        length: int = 16000,
-        split: str = "train",
-        device: torch.device | str = "cpu",
-    ) -> None:
-        """frames: T. size: side of the square pictures. length: samples of an epoch, any number. split: each has
-        scenes of its own. device: where it is rendered and stays; on a graphics card only in the main process, that is
-        with a loader without workers. Rounding differs from device to device."""
+    def __init__(self, seed: int, frames: int, size: int, length: int = 16000, split: str = "train") -> None:
+        """frames: T. size: side of the square pictures. length: samples per epoch, any number. split: each one has its
+        own scenes."""
         assert split in SPLITS, split
         assert min(frames, size, length) > 0, (frames, size, length)
         self.seed, self.frames, self.size, self.length, self.split = seed, frames, size, length, split
-        self.device = torch.device(device)
 
     def __len__(self) -> int:
         return self.length
@@ -53,24 +43,17 @@ class _Synthetic(Dataset):
 
 
 class SyntheticMatting(_Synthetic):
-    """Matting clips. With `still` a sample is one picture T times, to be given a motion by the augmentation."""
+    """Matting clips. still: a sample repeats one picture T times, and the augmentation adds the motion."""
 
     def __init__(
-        self,
-        seed: int,
-        frames: int,
-        size: int,
-        length: int = 16000,
-        split: str = "train",
-        still: bool = False,
-        device: torch.device | str = "cpu",
+        self, seed: int, frames: int, size: int, length: int = 16000, split: str = "train", still: bool = False
     ) -> None:
-        super().__init__(seed, frames, size, length, split, device)
+        super().__init__(seed, frames, size, length, split)
         self.still = still
 
     def __getitem__(self, address: int | Address) -> MattingSample:
         place = self._address(address, 10 if self.still else 0)
-        clip = render(self._scene(place, 1 if self.still else self.frames), self.size, self.size, self.device)
+        clip = render(self._scene(place, 1 if self.still else self.frames), self.size, self.size)
         fgr, pha, bgr = (quantise(x, torch.uint8) for x in clip)
         if self.still:
             fgr, pha, bgr = (x.expand(self.frames, -1, -1, -1) for x in (fgr, pha, bgr))
@@ -78,12 +61,12 @@ class SyntheticMatting(_Synthetic):
 
 
 class SyntheticSegmentation(_Synthetic):
-    """Composites with their masks: clips, or pictures with frames = 1. A few show nobody."""
+    """Composites with their masks: clips, or pictures if frames = 1. A few of them show nobody."""
 
     def __getitem__(self, address: int | Address) -> SegmentationSample:
         place = self._address(address, _SEGMENTATION)
         persons = 0 if Dice(*place, 8).happens(_EMPTY_SHARE) else None
-        fgr, pha, bgr = render(self._scene(place, self.frames, persons), self.size, self.size, self.device)
+        fgr, pha, bgr = render(self._scene(place, self.frames, persons), self.size, self.size)
         seg = (pha > 0.5).to(torch.uint8) * 255
         return SegmentationSample(
             img=quantise(composite(fgr, pha, bgr), torch.uint8), seg=seg, id=_name("segmentation", place), faults=()

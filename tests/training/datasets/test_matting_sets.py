@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from rvm_studio.core import VIDEO_SUFFIXES
 from rvm_studio.core.errors import StudioError
-from rvm_studio.training.datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K
+from rvm_studio.training.datasets.matting_sets import Backgrounds, ImageMatte, VideoMatte240K, _clip_parts
 
 NONE = Backgrounds()
 
@@ -75,6 +76,27 @@ def test_frames_and_videos_give_the_same_frames(videomatte_videos, tmp_path, mak
         assert a["id"] == b["id"]
         assert (a["fgr"].int() - b["fgr"].int()).abs().max() <= 2
         assert (a["pha"].int() - b["pha"].int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES))
+def test_every_video_suffix_of_the_core_is_found(tmp_path, suffix):
+    for folder in (tmp_path / "fgr", tmp_path / "videos"):
+        folder.mkdir()
+        (folder / f"0001{suffix}").touch()
+        (folder / f"0002{suffix.upper()}").touch()
+    assert len(Backgrounds(videos=tmp_path / "videos").videos) == 2
+    assert list(_clip_parts(tmp_path / "fgr")) == ["0001", "0002"]
+
+
+def test_clips_of_a_camcorder(tmp_path, make_video):
+    for part, start in (("fgr", 10), ("pha", 100)):
+        make_video(tmp_path / part / "0001.mts", [start + k for k in range(25)])
+    data = VideoMatte240K(tmp_path, 1, 8, 16, NONE)
+    assert data.check().missing == ()
+    assert [clip.length for clip in data.clips] == [25]
+    sample = data[0, 0]
+    assert sample["faults"] == ()
+    assert all(abs(pha - fgr - 90) <= 3 for fgr, pha in zip(means(sample["fgr"]), means(sample["pha"]), strict=True))
 
 
 def test_a_sample_can_be_had_again(videomatte):
@@ -255,7 +277,7 @@ def test_backgrounds_in_splits_and_missing_ones(places, make_picture):
     assert [p.name for p in Backgrounds(places / "split", None, "test").images] == ["a.jpg"]
     told = str(Backgrounds(places / "nowhere", places / "split" / "train").check())
     assert "nowhere does not exist" in told
-    assert "holds no clips" in told
+    assert "contains no clips" in told
 
 
 def test_a_broken_background_is_replaced(places, videomatte, break_file):

@@ -1,17 +1,15 @@
 """Addresses, orders and replacements."""
 
-from itertools import islice
-
 import numpy as np
 import pytest
 import torch
 from rvm_studio.core.errors import StudioError
 from rvm_studio.training.datasets.samples import (
     ATTEMPTS,
-    AddressSampler,
     CheckResult,
     FileDataset,
     Joined,
+    Shuffle,
     UnreadableSampleError,
     collate,
 )
@@ -35,34 +33,13 @@ class Numbers(FileDataset):
         return {"img": torch.tensor([index]), "draw": dice.between(0, 1), "id": f"number {index}"}
 
 
-def take(sampler: AddressSampler, number: int) -> list:
-    return list(islice(sampler, number))
-
-
-def test_every_epoch_holds_every_sample_once_in_an_order_of_its_own():
-    first, second = (take(AddressSampler(20, 1, start=20 * epoch), 20) for epoch in (0, 1))
-    assert [epoch for epoch, _ in first + second] == [0] * 20 + [1] * 20
-    for taken in (first, second):
-        assert sorted(index for _, index in taken) == list(range(20))
-    assert [k for _, k in first] != [k for _, k in second]
-    assert [k for _, k in first] != [k for _, k in take(AddressSampler(20, 2), 20)]
-
-
-@pytest.mark.parametrize("start", [0, 1, 7, 19, 20, 45])
-def test_a_run_goes_on_where_it_was(start):
-    whole = take(AddressSampler(20, 5), 80)
-    assert take(AddressSampler(20, 5, start=start), 80 - start) == whole[start:]
-
-
-@pytest.mark.parametrize("world", [2, 3])
-def test_processes_share_the_order(world):
-    whole = take(AddressSampler(20, 5), 60)
-    for rank in range(world):
-        assert take(AddressSampler(20, 5, rank=rank, world=world), 60 // world) == whole[rank::world]
-
-
-def test_validation_is_in_order():
-    assert take(AddressSampler(3, 0, shuffle=False), 5) == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+def test_every_epoch_has_every_sample_once_in_its_own_order():
+    first, second = (Shuffle(20, 1).order(epoch).tolist() for epoch in (0, 1))
+    for order in (first, second):
+        assert sorted(order) == list(range(20))
+    assert first != second
+    assert first != Shuffle(20, 2).order(0).tolist()
+    assert second == Shuffle(20, 1).order(1).tolist()
 
 
 def test_a_sample_depends_on_its_address_alone():
@@ -120,11 +97,9 @@ def test_a_loader_in_processes_gives_the_same():
     data = Numbers(11, broken=(3,))
     made = []
     for workers in (0, 2):
-        loader = torch.utils.data.DataLoader(
-            data, 3, sampler=AddressSampler(11, 8), collate_fn=collate, num_workers=workers
-        )
-        batches = list(islice(loader, 6))
-        made.append([(b["img"].tolist(), b["draw"], b["faults"]) for b in batches])
+        addresses = [(epoch, int(index)) for epoch in (0, 1) for index in Shuffle(11, 8).order(epoch)]
+        loader = torch.utils.data.DataLoader(data, 3, sampler=addresses, collate_fn=collate, num_workers=workers)
+        made.append([(b["img"].tolist(), b["draw"], b["faults"]) for b in loader])
     assert made[0] == made[1]
 
 

@@ -1,1 +1,1 @@
-"""Persons before backgrounds, rendered from a seed: bodies of ellipsoids and round cones, hair of strands."""
+"""Persons in front of backgrounds, rendered from a seed: bodies made of ellipsoids and round cones, hair of strands."""

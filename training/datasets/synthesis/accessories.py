@@ -1,4 +1,4 @@
-"""Collars, scarves, bags, things in hands, hats, hoods and headphones."""
+"""Collars, scarves, bags, objects in hands, hats, hoods and headphones."""
 
 # N moments
 
@@ -60,14 +60,14 @@ def collar(dice: Dice, outfit: Outfit, build: Build, body: Body) -> list[Surface
 
 
 def _ring(chest: Frame, y: float, radius: float, thick: float, material: Material) -> list[Surface]:
-    """A ring about the neck, lower in front."""
+    """A ring around the neck, lower in front."""
     angles = np.linspace(0, 2 * np.pi, 13)
     points = [chest.at(radius * np.sin(a), y - 0.045 * np.cos(a), radius * 0.85 * np.cos(a) + 0.015) for a in angles]
     return [Cone(p, q, (thick, thick), material, join=0.004) for p, q in itertools.pairwise(points)]
 
 
 def _drape(chest: Frame, y: float, material: Material, thick: float) -> list[Surface]:
-    """Cloth laid from the neck's sides to the middle of the chest."""
+    """Cloth from the sides of the neck to the middle of the chest."""
     surfaces: list[Surface] = []
     for side in (1, -1):
         points = [
@@ -112,7 +112,7 @@ def extras(dice: Dice, outfit: Outfit, build: Build, body: Body) -> list[Surface
             )
         )
         surfaces.append(Cone(chest.at(0, -0.1, 0.135), low, (0.014, 0.014), color, depth=0.6, join=0.004))
-    if dice.happens(0.08):  # something in a hand
+    if dice.happens(0.08):  # an object in a hand
         frame = body.arms[dice.whole(0, 1)].last
         thing = dice.one_of(("phone", "cup", "ball", "book"))
         color = flat(outfit.print_color, 0.3)
@@ -183,7 +183,7 @@ def headwear(dice: Dice, outfit: Outfit, build: Build, body: Body) -> tuple[Surf
             head.at(0, 0.07 * k, -0.01 * k), head.at(0, 0.135 * k, -0.01 * k), (0.088 * k, 0.066 * k), cloth, join=0.003
         )
         return Ellipsoid(head, (0, 0.06 * k, -0.005 * k), (wide, 0.014 * k, wide), cloth, join=0.003), crown
-    # hood and headscarf: a shell with a hole for the face, and cloth about the neck
+    # hood and headscarf: a shell with a hole for the face, and cloth around the neck
     size = 1.28 if hat == "hood" else 1.12
     shell = Ellipsoid(
         head,
@@ -199,7 +199,7 @@ def headwear(dice: Dice, outfit: Outfit, build: Build, body: Body) -> tuple[Surf
         cloth,
         join=0.006,
     )
-    # what is seen between the cloth's rim and the face
+    # what is visible between the rim of the cloth and the face
     inner = Ellipsoid(
         head,
         (0, 0.005 * k, -0.034 * k),
@@ -226,7 +226,7 @@ def hair_under_hat(hair: Hair, body: Body, build: Build) -> tuple[Surface, ...]:
 
 
 def _above(material: Material, low: float, slope: float) -> Material:
-    """Only what lies above a plane that rises to the front."""
+    """Keeps only the part above a plane that rises to the front."""
 
     def look(patch: Patch) -> Look:
         found = material(patch)
@@ -238,7 +238,7 @@ def _above(material: Material, low: float, slope: float) -> Material:
 
 
 def _opening(material: Material, k: float) -> Material:
-    """All but a hole for the face."""
+    """Keeps everything except a hole for the face."""
 
     def look(patch: Patch) -> Look:
         found = material(patch)

@@ -1,6 +1,6 @@
-"""Places without persons, but with all that may be mistaken for one: rooms, streets, hills, cloths, odds and ends."""
+"""Places without persons, but with things that may be mistaken for one: rooms, streets, hills, cloth, small objects."""
 
-# H, W the plate, which is larger than the picture; C channels
+# H, W size of the plate, which is larger than the picture; C channels
 
 import math
 
@@ -82,7 +82,7 @@ def _shapes(dice: Dice, height: int, width: int, device: torch.device) -> Tensor
 
 
 def _lights(dice: Dice, height: int, width: int, device: torch.device) -> Tensor:
-    """Night, stage, lamps out of focus."""
+    """Night, stage, lamps that are out of focus."""
 
     def paint(draw: ImageDraw.ImageDraw, h: int, w: int) -> None:
         draw.rectangle((0, 0, w, h), fill=rgb(draw_color(dice, 0.5) * 0.25))
@@ -96,7 +96,7 @@ def _lights(dice: Dice, height: int, width: int, device: torch.device) -> Tensor
 
 
 def _lit(dice: Dice, plate: Tensor, device: torch.device) -> Tensor:
-    """A lamp's or window's light across the whole place, a cast shadow, a vignette."""
+    """Adds the light of a lamp or window over the whole place, a cast shadow and a vignette."""
     height, width = plate.shape[1:]
     level = dice.ratio(0.75, 1.4)
     angle = dice.between(-math.pi, math.pi)

@@ -1,6 +1,6 @@
-"""What all backgrounds are painted with: Pillow's shapes without steps, gradients, noise, and colours of things."""
+"""Tools for painting backgrounds: antialiased Pillow shapes, gradients, noise, and the colours of objects."""
 
-# H, W the plate; C channels
+# H, W size of the plate; C channels
 
 import math
 
@@ -15,12 +15,12 @@ from .noise import look_up, tile_tensors
 from .palette import SKINS, draw_color, draw_hair_color
 from .randomness import Dice
 
-_SMALLEST = 480  # pixels of a painting's height
+_SMALLEST = 480  # minimum height of a painting, in pixels
 
 
 def painted(height: int, width: int, paint, device: torch.device) -> Tensor:
-    """What `paint(draw, height, width)` draws with Pillow, smoothed: [3, H, W]."""
-    big = max(1.4, _SMALLEST / height)  # Pillow's shapes have steps, and too small ones vanish
+    """The drawing of `paint(draw, height, width)`, antialiased: [3, H, W]."""
+    big = max(1.4, _SMALLEST / height)  # Pillow's shapes are not antialiased, and very small ones vanish
     h, w = round(height * big), round(width * big)
     image = Image.new("RGB", (w, h))
     paint(ImageDraw.Draw(image), h, w)
@@ -46,7 +46,7 @@ def gradient(
 def noise(
     dice: Dice, name: str, height: int, width: int, tiles_across: float, device: torch.device, stretch: float = 1.0
 ) -> Tensor:
-    """[H, W] of a tile, `tiles_across` of them over the height."""
+    """[H, W]: a tile, repeated `tiles_across` times over the height."""
     group = tile_tensors(device)[name]
     tile = group[dice.whole(0, len(group) - 1)][None]
     y = torch.linspace(0, tiles_across, height, device=device)[:, None].expand(height, width) + dice.between(0, 1)
@@ -57,7 +57,7 @@ def noise(
 
 
 def stuff_color(dice: Dice) -> np.ndarray:
-    """As things have it, among them the colours of skin, wood and hair."""
+    """A colour for an object; skin, wood and hair colours are among them."""
     pick = dice.whole(0, 9)
     if pick == 0:
         return SKINS[dice.whole(0, len(SKINS) - 1)] * dice.ratio(0.8, 1.1)

@@ -1,6 +1,6 @@
-"""Heads: skull, jaw, nose and ears, and a face painted on them in the head's own coordinates."""
+"""Heads: skull, jaw, nose and ears, and a face painted onto them in head coordinates."""
 
-# n moments, h, w; head coordinates: metres for a head of scale 1, origin in its middle, x right, y up, z to the front
+# n moments, h, w; head coordinates: metres for a head of scale 1, origin in its centre, x right, y up, z to the front
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ _IRISES = ((0.25, 0.15, 0.08), (0.18, 0.11, 0.07), (0.30, 0.36, 0.22), (0.35, 0.
 
 @dataclass(frozen=True)
 class Face:
-    """What tells faces apart."""
+    """The features in which faces differ."""
 
     skin: np.ndarray
     hair: np.ndarray  # colour of brows and beard
@@ -35,7 +35,7 @@ class Face:
     nose: float
     jaw: float
     beard: float  # 0 none .. 1 full
-    beard_low: float  # above which height of the face it ends
+    beard_low: float  # the height on the face above which the beard ends
     stubble: float
     blush: float
     glasses: str | None  # "clear", "sun"
@@ -118,7 +118,7 @@ def face_material(face: Face, k: float, pose: Pose) -> Material:
         shade = 1 + 0.035 * mottle
         shade -= 0.20 * _bell(ax, y, 0.030, 0.012, 0.022, 0.013) * front  # sockets
         shade -= 0.10 * _bell(ax, y, 0.030, -0.016, 0.018, 0.008) * front
-        shade -= 0.16 * _bell(ax, y, 0.014, -0.036, 0.007, 0.009) * front  # beside and under the nose
+        shade -= 0.16 * _bell(ax, y, 0.014, -0.036, 0.007, 0.009) * front  # next to and below the nose
         shade -= 0.20 * _bell(ax, y, 0.0, -0.044, 0.016, 0.005) * front
         shade -= 0.12 * _bell(ax, y, 0.0, -0.080, 0.018, 0.006) * front  # under the lower lip
         shade += 0.06 * _bell(ax, y, 0.040, -0.025, 0.018, 0.014) * front  # cheeks
@@ -226,7 +226,7 @@ def _bell(x: Tensor, y: Tensor, cx: float, cy: float, rx: float, ry: float) -> T
 
 
 def _step(distance: Tensor, soft: float) -> Tensor:
-    """1 inside (negative), 0 outside, over `soft` metres."""
+    """1 inside (negative), 0 outside, with a transition of `soft` metres."""
     return (0.5 - distance / soft).clamp(0, 1)
 
 

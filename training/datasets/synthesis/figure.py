@@ -1,4 +1,4 @@
-"""A whole person: skeleton, flesh, clothes, head and hair as surfaces and strands, for all moments of a clip."""
+"""A whole person: skeleton, body, clothes, head and hair as surfaces and strands, for all moments of a clip."""
 
 # N moments
 
@@ -26,7 +26,7 @@ class Figure:
 
 
 def draw_figure(dice: Dice, seconds: np.ndarray, close: bool, place: Sequence[float] = (0.0, 0.0, 0.0)) -> Figure:
-    """A random person about `place` (metres). seconds: [N]. close: shown from near, so with fingers."""
+    """A random person near `place` (metres). seconds: [N]. close: a close-up, in which the hands have fingers."""
     build = draw_build(dice)
     pose = draw_pose(dice, build, seconds, close)
     pose.place[:] += np.asarray(place)

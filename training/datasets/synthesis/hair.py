@@ -1,6 +1,6 @@
-"""Hair: masses with a hairline, streaks and an uneven edge, and single strands finer than a pixel around them."""
+"""Hair: masses with a hairline, streaks and an uneven edge, surrounded by single strands thinner than a pixel."""
 
-# n of N moments, K strands, P points of a strand, h, w, H, W
+# n of N moments, K strands, P points per strand, h, w, H, W
 
 import math
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ _THICKNESS = 0.00028  # metres: a strand stands for a few hairs side by side
 
 @dataclass(frozen=True)
 class Strands:
-    """Curves held by a body part."""
+    """Curves that are attached to a body part."""
 
     frame: Frame
     points: np.ndarray  # [K, 3, 3] in the frame: root, middle and end of a quadratic curve
     shade: np.ndarray  # [K] brightness
-    sway: np.ndarray  # [N, 3] by which the ends have moved
-    behind: bool  # the person hides them
+    sway: np.ndarray  # [N, 3] displacement of the ends
+    behind: bool  # they are behind the person
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def hair_material(color: np.ndarray, crimped: bool = False) -> Material:
 
 
 def rough_edge(size: float, fine: bool) -> Edge:
-    """An outline that runs in and out by about `size` metres: in curls (fine), or in locks."""
+    """An outline that varies by about `size` metres, in curls (fine) or in locks."""
 
     def edge(patch: Patch) -> Tensor:
         tiles = tile_tensors(patch.place.device)
         x, y, z = patch.place.unbind(1)
         u, v = x + 0.7 * z, y - 0.4 * z
-        fade = min(1.0, (0.004 / patch.pixel) ** 2)  # what is finer than a pixel would only be noise
+        fade = min(1.0, (0.004 / patch.pixel) ** 2)  # detail finer than a pixel would only be noise
         if fine:
             wave = 0.8 * look_up(tiles["grain"][0:1], u / 0.7, v / 0.7) + 0.5 * fade * look_up(
                 tiles["grain"][0:1], u / 0.3, v / 0.3
@@ -164,7 +164,7 @@ def rough_edge(size: float, fine: bool) -> Edge:
 
 
 def _sway(dice: Dice, seconds: np.ndarray, size: float) -> np.ndarray:
-    """[N, 3] metres, how the ends of hair move."""
+    """[N, 3] metres: the movement of the ends of the hair."""
     curve = np.zeros((len(seconds), 3))
     for axis, share in ((0, 1.0), (2, 0.5)):
         for _ in range(2):
@@ -180,7 +180,7 @@ def _sway(dice: Dice, seconds: np.ndarray, size: float) -> np.ndarray:
 def _shell_strands(
     dice: Dice, head: Frame, centre, radii, k: float, style: str, seconds: np.ndarray, behind: bool
 ) -> Strands:
-    """Off the outline of the head's hair (behind), and a few over forehead and temples (in front)."""
+    """Strands around the outline of the head's hair (behind), and a few over forehead and temples (in front)."""
     rng = dice.rng
     wild = dice.ratio(0.5, 2.0)
     number = int(dice.ratio(350, 1200) * (0.7 if style == "buzz" else 1) * (1 if behind else 0.12))
@@ -213,9 +213,9 @@ def _shell_strands(
 
 
 def _hanging(dice: Dice, build: Build, body: Body, style: str, streaks: Material, size: float, seconds: np.ndarray):
-    """Hair beside and behind the neck, down to the jaw (bob) or over the shoulders (long)."""
+    """Hair next to and behind the neck, down to the jaw (bob) or over the shoulders (long)."""
     k = build.head
-    below = dice.between(0.01, 0.05) if style == "bob" else dice.between(0.08, 0.34)  # under the chin
+    below = dice.between(0.01, 0.05) if style == "bob" else dice.between(0.08, 0.34)  # below the chin
     wide = 0.082 * size * dice.between(0.95, 1.2)
     frame = body.head if style == "bob" else Frame(body.head.origin, halfway(body.head.axes, body.chest.axes))
     top, bottom = 0.03, -0.115 - below
@@ -292,16 +292,16 @@ def _tied(dice: Dice, body: Body, k: float, style: str, streaks: Material, secon
 
 class Splat(NamedTuple):
     window: Window  # the part of the picture that strands reach
-    mass: Tensor  # [n, 1, h, w] share of each pixel that they cover
-    bright: Tensor  # [n, 1, h, w] their brightness there
+    mass: Tensor  # [n, 1, h, w] share of each pixel that the strands cover
+    bright: Tensor  # [n, 1, h, w] brightness of the strands there
 
 
 def splat(
     strands: Strands, view: View, moments: np.ndarray, size: tuple[int, int], device: torch.device
 ) -> Splat | None:
-    """Strands as a picture (H, W) = size sees them, or None if it does not.
+    """The strands in a picture of (H, W) = size, or None if they are outside it.
 
-    Points along the curves leave their length times their thickness, in pixels, on the four pixels around them.
+    Each point along a curve adds its length times its thickness, in pixels, to the four pixels around it.
     """
     n, (H, W) = len(moments), size  # noqa: N806
     part = View(view.centre[moments], view.scale[moments], view.roll[moments], view.distance)

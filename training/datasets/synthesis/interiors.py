@@ -1,6 +1,6 @@
 """Rooms: walls and floor, windows, shelves, doors, pictures, cupboards and screens."""
 
-# H, W the plate; h, w the picture that is painted on
+# H, W size of the plate; h, w size of the picture that is painted
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def room(dice: Dice, height: int, width: int, device: torch.device) -> Tensor:
 
     def paint(draw: ImageDraw.ImageDraw, h: int, w: int) -> None:
         draw.rectangle((0, 0, w, h), fill=rgb(wall))
-        if dice.happens(0.5):  # another wall
+        if dice.happens(0.5):  # a second wall
             edge = dice.between(0.1, 0.9) * w
             draw.rectangle(
                 (0 if dice.happens(0.5) else edge, 0, edge if dice.happens(0.5) else w, h),
@@ -40,7 +40,7 @@ def room(dice: Dice, height: int, width: int, device: torch.device) -> Tensor:
 
 
 def _box(dice: Dice, h: int, w: int, side: tuple[float, float], aspect: tuple[float, float], low: float | None = None):
-    """A random rectangle; `low`: its lower edge, as a share of the height."""
+    """A random rectangle. low: its lower edge, as a share of the height; None: random."""
     high = dice.ratio(*side) * h
     wide = high * dice.ratio(*aspect)
     x = dice.between(-0.1, 1.0) * w

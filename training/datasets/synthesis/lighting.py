@@ -1,4 +1,4 @@
-"""Light on a canvas: ambient from above and below, two lamps, gloss, and darkness in hollows."""
+"""Light on a canvas: ambient light from above and below, two lamps, gloss, and darker hollows."""
 
 # n, C channels, H, W
 
@@ -15,7 +15,7 @@ from .surfaces import Canvas, Window
 
 @dataclass(frozen=True)
 class Light:
-    """Colours [3] are what white reflects; directions [3] point to the lamp."""
+    """Colours [3]: what a white surface reflects. Directions [3]: towards the lamp."""
 
     sky: np.ndarray
     ground: np.ndarray
@@ -24,7 +24,7 @@ class Light:
     fill: np.ndarray
     fill_from: np.ndarray
     wrap: float  # 0 hard .. 1 soft
-    flatness: float  # by how much surfaces seem turned to the camera: round things are not dark at their outline
+    flatness: float  # how far normals are turned towards the camera, so that outlines of round objects are not dark
     flicker: np.ndarray  # [N] brightness over time
 
 
@@ -62,7 +62,7 @@ def draw_light(dice: Dice, seconds: np.ndarray) -> Light:
 
 
 def shade(canvas: Canvas, light: Light, moments: np.ndarray, reach: float) -> Tensor:
-    """Colours [n, 3, H, W] of what the canvas holds, 0..1. reach: pixels over which near things take light away."""
+    """Lit colours [n, 3, H, W] of the canvas, 0..1. reach: pixels over which nearby surfaces block light."""
     hollow = _hollows(canvas.values[:, 7:], canvas.cover, reach)
     lit = torch.empty_like(canvas.values[:, :3])
     height, width = lit.shape[-2:]
@@ -91,7 +91,7 @@ def _lit(values: Tensor, hollow: Tensor, light: Light, moments: np.ndarray) -> T
     lit = received.mul_(albedo)
     shine = toward[:, 2:3].clamp_(min=0).pow_(24).mul_(gloss)
     lit.addcmul_(color(light.key * 1.2), shine)
-    # bright parts run out softly, as in any camera
+    # highlights are compressed smoothly, as in a camera
     excess = (lit - 0.8).clamp_(min=0)
     lit = lit.clamp_(max=0.8).add_(excess.mul_(5).tanh_().mul_(0.2))
     changes = albedo.new_tensor(light.flicker[moments]).view(-1, 1, 1, 1)
@@ -99,7 +99,7 @@ def _lit(values: Tensor, hollow: Tensor, light: Light, moments: np.ndarray) -> T
 
 
 def _hollows(depth: Tensor, cover: Tensor, reach: float) -> Tensor:
-    """[n, 1, H, W] 0..0.6: how far a pixel lies behind its surroundings."""
+    """[n, 1, H, W] 0..0.6: how far a pixel is behind its surroundings."""
     H, W = depth.shape[-2:]  # noqa: N806
     block = max(1, round(reach / 3))
     weight = F.avg_pool2d(cover, block, ceil_mode=True)

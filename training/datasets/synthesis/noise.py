@@ -1,4 +1,4 @@
-"""Tiles of smooth random texture, made once per process, and how they are looked up."""
+"""Tiles of smooth random texture, made once per process, and looking them up."""
 
 # K tiles, n pictures, C channels, h, w
 
@@ -12,14 +12,14 @@ from torch.nn import functional as F
 from .randomness import generator
 
 TILE = 256  # pixels
-_SEED = 20210825  # of the fixed tiles
+_SEED = 20210825  # the tiles are always the same
 
 
 @functools.cache
 def tiles() -> dict[str, np.ndarray]:
-    """Name -> [K, TILE, TILE] float32 that wraps around, of mean 0 and deviation 1.
+    """Name -> [K, TILE, TILE] float32 tiles that wrap around, with mean 0 and standard deviation 1.
 
-    "cloud": much at large scale; "grain": little structure; "streak": long along y; "fold": ridges, mostly along y.
+    "cloud": large structures; "grain": fine structures; "streak": long along y; "fold": ridges, mostly along y.
     """
     rng = generator(_SEED)
     fy, fx = np.meshgrid(np.fft.fftfreq(TILE) * TILE, np.fft.fftfreq(TILE) * TILE, indexing="ij")
@@ -52,14 +52,14 @@ def tile_tensors(device: torch.device) -> dict[str, Tensor]:
 
 
 def look_up(texture: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """texture [C, h', w'] at places u, v [n, h, w], of which 1 is one tile, to and fro: [n, C, h, w]."""
+    """texture [C, h', w'] sampled at u, v [n, h, w], in tiles, which repeat mirrored: [n, C, h, w]."""
     grid = torch.stack((u, v), -1) * 2
     n = grid.shape[0]
-    # one row of pictures above another: the same texture serves all, so they go in as one tall picture
+    # all n pictures use the same texture, so they are sampled as one tall picture
     found = F.grid_sample(texture[None], grid.flatten(0, 1)[None], "bilinear", "reflection", align_corners=False)
     return found[0].unflatten(1, (n, -1)).transpose(0, 1)
 
 
 def slope(tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(change along x, change along y) of a tile that wraps around, per pixel."""
+    """(gradient along x, gradient along y) of a tile that wraps around, per pixel."""
     return (np.roll(tile, -1, 1) - np.roll(tile, 1, 1)) / 2, (np.roll(tile, -1, 0) - np.roll(tile, 1, 0)) / 2

@@ -1,6 +1,6 @@
 """Streets with houses, and landscapes with sky, hills and trees."""
 
-# H, W the plate; h, w the picture that is painted on
+# H, W size of the plate; h, w size of the picture that is painted
 
 import numpy as np
 import torch

@@ -1,6 +1,6 @@
-"""Colours of skin, hair and things, and of cloth: its weave, pattern and folds as a texture."""
+"""Colours of skin, hair and objects, and cloth: its weave, pattern and folds as a texture."""
 
-# C channels; colours are reflected shares 0..1 as a display encodes them
+# C channels; colours are reflectances 0..1 in display encoding
 
 import colorsys
 import functools
@@ -64,14 +64,14 @@ def draw_hair_color(dice: Dice) -> np.ndarray:
 
 
 def draw_color(dice: Dice, sober: float = 0.4) -> np.ndarray:
-    """Of clothes and things: with odds `sober` black, white, grey or navy, else any hue."""
+    """A colour for clothes and objects: with probability `sober` black, white, grey or navy, otherwise any hue."""
     if dice.happens(sober):
         return np.clip(np.array(dice.one_of(_SOBER)) * dice.ratio(0.85, 1.15), 0.03, 0.97)
     return np.array(colorsys.hsv_to_rgb(dice.between(0, 1), dice.between(0.15, 0.95) ** 0.8, dice.between(0.2, 0.98)))
 
 
 class Cloth:
-    """A texture of colour, bumps and gloss, laid over surfaces in metres."""
+    """A texture of colour, bumps and gloss, applied to surfaces in metres."""
 
     def __init__(self, texture: np.ndarray, metres: float, shift: tuple[float, float]) -> None:
         """texture: [6, TILE, TILE]: red, green, blue, bump x, bump y, gloss. metres: the side of a tile."""
@@ -91,7 +91,7 @@ class Cloth:
 def draw_cloth(
     dice: Dice, color: np.ndarray | None = None, pattern: str | None = None, folds: float | None = None
 ) -> Cloth:
-    """Any cloth, or one of that colour [3], pattern or depth of folds."""
+    """A random cloth, or one with the given colour [3], pattern or depth of folds."""
     color = draw_color(dice) if color is None else color
     pattern = pattern or dice.one_of(tuple(_PATTERNS), tuple(weight for weight, _ in _PATTERNS.values()))
     metres = dice.ratio(0.5, 1.1)
@@ -104,7 +104,7 @@ def draw_cloth(
     depth = dice.ratio(0.07, 0.5) if folds is None else folds
     bumps, hollows = _folds()[dice.one_of(range(len(named["fold"])))][int(dice.happens(0.4))]
     rough = dice.one_of((0.0, 0.02, 0.08), (3, 3, 1))
-    shade *= 1 - np.float32(0.10 * depth) * hollows  # they are darker
+    shade *= 1 - np.float32(0.10 * depth) * hollows  # hollows are darker
     texture = np.empty((6, TILE, TILE), np.float32)
     np.clip(base * shade, 0.01, 1, out=texture[:3])
     np.multiply(bumps, depth * 2.0, out=texture[3:5])
@@ -116,7 +116,7 @@ def draw_cloth(
 
 @functools.cache
 def _folds() -> list[tuple[tuple[np.ndarray, np.ndarray], ...]]:
-    """Of each tile of folds, as it is and turned by a right angle: (bumps [2, TILE, TILE], how deep it lies)."""
+    """(bumps [2, TILE, TILE], depth) of each tile of folds, unrotated and rotated by a right angle."""
     return [tuple((_bumps(x), np.tanh(x - 0.5)) for x in (fold, fold.T)) for fold in tiles()["fold"]]
 
 

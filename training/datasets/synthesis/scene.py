@@ -1,6 +1,6 @@
-"""A clip: persons, light, camera and place, drawn from an address and rendered at any size."""
+"""A clip: persons, light, camera and place, determined by an address and rendered at any size."""
 
-# T frames, N moments: PARTS for every frame, n of them at once, C channels, H, W
+# T frames, N moments: PARTS per frame, n of them at once, C channels, H, W
 
 import functools
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from .randomness import Dice
 from .surfaces import Canvas, Placed, Surface, View, Window, place
 from .things import draw_thing
 
-PARTS = 4  # of the time in which the shutter is open: motion blur is their mean
+PARTS = 4  # moments while the shutter is open; their mean gives motion blur
 FRAME_RATE = 25.0
-_PLATE = 1.5  # the background's side over the picture's
-_PLATE_LIMIT = 1600  # pixels of its longer side; a larger picture gets it enlarged, and so a little soft
+_PLATE = 1.5  # size of the background relative to the picture
+_PLATE_LIMIT = 1600  # maximum pixels of its longer side; for a larger picture it is scaled up, and slightly blurred
 _PIXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24}
 _FRAMINGS = {"face": 0.8, "portrait": 4.5, "waist": 3.0, "knees": 1.2, "full": 1.4, "distant": 0.3}
 
@@ -32,7 +32,7 @@ _FRAMINGS = {"face": 0.8, "portrait": 4.5, "waist": 3.0, "knees": 1.2, "full": 1
 class RenderedClip(NamedTuple):
     """Float 0..1."""
 
-    fgr: Tensor  # [T, 3, H, W], straight, and running on beyond the outline
+    fgr: Tensor  # [T, 3, H, W], straight; extends beyond the outline
     pha: Tensor  # [T, 1, H, W]
     bgr: Tensor  # [T, 3, H, W]
 
@@ -40,15 +40,15 @@ class RenderedClip(NamedTuple):
 @dataclass(frozen=True)
 class Scene:
     figures: tuple[Figure, ...]
-    things: tuple[Surface, ...]  # that move about behind the persons
+    things: tuple[Surface, ...]  # objects that move behind the persons
     light: Light
     things_light: Light
-    view: View  # scale for a picture of height 1
-    backdrop: tuple[int, ...]  # its address
-    plate_maps: np.ndarray  # [T, 2, 3] from the picture's square -1..1 to the plate's
+    view: View  # its scale is for a picture of height 1
+    backdrop: tuple[int, ...]  # address of the backdrop
+    plate_maps: np.ndarray  # [T, 2, 3] from the picture's square -1..1 to the plate's square
     flicker: np.ndarray  # [T] of the background
     shutter: float  # seconds
-    softness: float  # deviation of the lens's blur, of the picture's height
+    softness: float  # standard deviation of the lens blur, relative to the picture's height
     frames: int
     aspect: float
 
@@ -56,7 +56,7 @@ class Scene:
 def draw_scene(
     address: tuple[int, ...], frames: int, aspect: float = 1.0, speed: float = 1.0, persons: int | None = None
 ) -> Scene:
-    """What happens in a clip of `frames` pictures; aspect: width over height; speed: of time, negative backwards."""
+    """A random scene of `frames` frames. aspect: width / height. speed: of time; negative is backwards."""
     dice = Dice(*address, 0)
     shutter = dice.ratio(0.05, 0.7) / FRAME_RATE
     starts = np.arange(frames) * (speed / FRAME_RATE) + dice.between(0, 10)
@@ -142,7 +142,7 @@ def _moving_thing(dice: Dice, view: View, seconds: np.ndarray, aspect: float) ->
 
 
 def _plate_maps(dice: Dice, view: View, starts: np.ndarray, frames: int) -> np.ndarray:
-    """The background follows the camera, by less where it is far, and may have a motion of its own."""
+    """The background follows the camera, less so if it is far away, and may have its own motion."""
     moved = view.centre.reshape(frames, PARTS, 2).mean(1)
     scale = view.scale.reshape(frames, PARTS).mean(1)
     roll = view.roll.reshape(frames, PARTS).mean(1)
@@ -160,7 +160,7 @@ def _plate_maps(dice: Dice, view: View, starts: np.ndarray, frames: int) -> np.n
 
 
 def render(scene: Scene, height: int, width: int, device: torch.device | str = "cpu") -> RenderedClip:
-    """The scene at H x W. Its width over height should be the scene's aspect."""
+    """Renders the scene at H x W. width / height should be the scene's aspect."""
     device = torch.device(device)
     view = View(scene.view.centre, scene.view.scale * height, scene.view.roll, scene.view.distance)
     figures = [_Placed(figure, [place(s, view, device) for s in figure.surfaces]) for figure in scene.figures]
@@ -188,9 +188,9 @@ class _Placed(NamedTuple):
 
 
 def _batches(scene: Scene, view: View, at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(frames, parts of the shutter's time) to be rendered together, at most about `at_once` moments.
+    """(frames, parts of the shutter time) to be rendered together, at most about `at_once` moments.
 
-    As many parts as leave between two of them no more than about two pixels of motion."""
+    There are enough parts that nothing moves by more than about two pixels between them."""
     fastest = np.zeros(scene.frames)
     for figure in scene.figures:
         for point in (figure.body.head.origin, *(limb.end for limb in (*figure.body.arms, *figure.body.legs))):
@@ -211,7 +211,7 @@ def _batches(scene: Scene, view: View, at_once: int) -> Iterator[tuple[np.ndarra
 def _persons(
     scene: Scene, figures: list[_Placed], view: View, moments: np.ndarray, size: tuple[int, int], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Colours times coverage [n, 3, H, W] and coverage [n, 1, H, W] of all persons, the farthest first."""
+    """(colours times coverage [n, 3, H, W], coverage [n, 1, H, W]) of all persons, drawn from the farthest on."""
     n = len(moments)
     colors, cover = torch.zeros(n, 3, *size, device=device), torch.zeros(n, 1, *size, device=device)
     scale = float(view.scale.mean())
@@ -235,14 +235,14 @@ def _persons(
 
 
 def _over(colors: Tensor, cover: Tensor, window: Window, tint: Tensor, mass: Tensor) -> None:
-    """Lays a layer of colours `tint` and coverage `mass` over a part of what is there, in place."""
+    """Composites a layer of colours `tint` and coverage `mass` over a part of the picture, in place."""
     part = (..., slice(window.top, window.bottom), slice(window.left, window.right))
     colors[part].lerp_(tint, mass)
     cover[part].lerp_(torch.ones_like(mass), mass)
 
 
 def _spread(colors: Tensor, cover: Tensor) -> Tensor:
-    """Colours times coverage -> straight colours that run on beyond the outline, as far as they are asked for."""
+    """Colours times coverage -> straight colours that extend beyond the outline, as far as needed."""
     levels = [(colors, cover)]
     while max(levels[-1][0].shape[-2:]) > 1:
         color, weight = (F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False) for x in levels[-1])
@@ -262,10 +262,10 @@ def _spread(colors: Tensor, cover: Tensor) -> Tensor:
 def _place(
     scene: Scene, things: list[Placed], plate: Tensor, frames: np.ndarray, size: tuple[int, int], device: torch.device
 ) -> Tensor:
-    """[n, 3, H, W] the background of these frames, with what moves about in it."""
+    """[n, 3, H, W]: the background of these frames, including moving objects."""
     n = len(frames)
     maps = torch.as_tensor(scene.plate_maps[frames], dtype=torch.float32, device=device)
-    # -1..1 runs over a wide picture's longer side too: only the rotation would notice
+    # -1..1 spans the longer side of a wide picture, too, which only affects the rotation
     grid = F.affine_grid(maps, [n, 3, *size], align_corners=False)
     bgr = F.grid_sample(plate.expand(n, -1, -1, -1), grid, "bilinear", "reflection", align_corners=False)
     if things:

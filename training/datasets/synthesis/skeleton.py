@@ -1,4 +1,4 @@
-"""Bodies, how they are built and how they move: joints in the world for every moment of a clip."""
+"""The build and movement of bodies: joints in world coordinates for every moment of a clip."""
 
 # N moments; every curve is [N] or [N, 3], every rotation [N, 3, 3]
 
@@ -12,11 +12,11 @@ from .surfaces import Frame
 
 @dataclass(frozen=True)
 class Build:
-    """Proportions, metres."""
+    """Proportions, in metres unless noted."""
 
     height: float
     bulk: float  # thickness of trunk and limbs, 1 is average
-    shoulder: float  # from the middle to a shoulder joint
+    shoulder: float  # from the centre to a shoulder joint
     hip: float
     bust: float  # 0 flat
     head: float  # scale of the head, 1 is 23 cm high
@@ -41,7 +41,7 @@ def draw_build(dice: Dice) -> Build:
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in degrees, [N] each. Arms and legs: index 0 is the side of rising x (left in the picture is 1)."""
+    """Angles in degrees, each [N]. Arms and legs: index 0 is on the side of rising x, index 1 left in the picture."""
 
     place: np.ndarray  # [N, 3] of the pelvis
     turn: np.ndarray  # of the whole body, 0 faces the camera
@@ -96,14 +96,14 @@ _STANCES = ("standing", "walking", "dancing", "sitting")
 
 @dataclass
 class Motion:
-    """Draws smooth curves over the clip's moments: [N] seconds."""
+    """Draws smooth random curves over the moments of a clip. seconds: [N]."""
 
     dice: Dice
     seconds: np.ndarray
     activity: float = field(default=1.0)  # 0 still, 1 usual, 3 wild
 
     def sway(self, mean: float, spread: float, swing: float, rate: float = 0.4) -> np.ndarray:
-        """A constant drawn about `mean`, and swings of about `swing` around it, some `rate` times a second."""
+        """A random constant near `mean`, with swings of about `swing` around it, about `rate` times per second."""
         curve = np.full(self.seconds.shape, self.dice.around(mean, spread / 2))
         for part in (1.0, 0.5, 0.25):
             frequency = self.dice.ratio(0.6, 1.6) * rate / part
@@ -112,14 +112,14 @@ class Motion:
         return curve
 
     def pulses(self, rate: float, length: float) -> np.ndarray:
-        """0, but 1 at smooth bumps of `length` seconds, about `rate` times a second."""
+        """0, with smooth bumps to 1 of `length` seconds, about `rate` times per second."""
         period = self.dice.ratio(0.7, 1.4) / rate
         since = (self.seconds + self.dice.between(0, period)) % period
         return np.exp(-(((since - period / 2) / (0.5 * length)) ** 2))
 
 
 def draw_pose(dice: Dice, build: Build, seconds: np.ndarray, close: bool) -> Pose:
-    """How a person stands, sits, walks or dances during the clip. close: only the upper body is in sight."""
+    """How a person stands, sits, walks or dances during the clip. close: only the upper body is visible."""
     motion = Motion(dice, seconds, dice.one_of((0.15, 0.6, 1.0, 2.0), (2, 4, 4, 1)))
     stance = dice.one_of(_STANCES, (6, 1, 1, 3) if close else (5, 3, 1, 1))
     facing = dice.one_of((0.0, 25.0, 70.0, 180.0), (7, 4, 1, 0.15)) * dice.side()
@@ -195,26 +195,26 @@ def draw_pose(dice: Dice, build: Build, seconds: np.ndarray, close: bool) -> Pos
 
 @dataclass(frozen=True)
 class Limb:
-    """Three joints and the frames of what is between and after them."""
+    """Three joints, and the frames of the parts between and after them."""
 
     root: np.ndarray  # [N, 3] shoulder or hip
     middle: np.ndarray  # elbow or knee
     end: np.ndarray  # wrist or ankle
-    last: Frame  # hand or foot: -y goes on along the limb
+    last: Frame  # hand or foot: -y continues along the limb
 
 
 @dataclass(frozen=True)
 class Body:
     pelvis: Frame
     chest: Frame  # origin between the lungs
-    neck: np.ndarray  # [N, 3] its base
-    head: Frame  # origin in the middle of the skull
+    neck: np.ndarray  # [N, 3] base of the neck
+    head: Frame  # origin in the centre of the skull
     arms: tuple[Limb, Limb]
     legs: tuple[Limb, Limb]
 
 
 def assemble(build: Build, pose: Pose) -> Body:
-    """Where every part of the body is: forward kinematics from the pelvis outwards."""
+    """The position of every body part: forward kinematics from the pelvis outwards."""
     H = build.height  # noqa: N806
     root = _about_y(pose.turn) @ _about_z(pose.lean)
     pelvis = Frame(pose.place, root)
@@ -258,7 +258,7 @@ def _limb(
 
 
 def halfway(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The rotation [N, 3, 3] in the middle between two."""
+    """The rotation [N, 3, 3] halfway between two others."""
     left, _, right = np.linalg.svd(first + second)
     return left @ right
 

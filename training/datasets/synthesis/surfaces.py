@@ -1,10 +1,10 @@
-"""Ellipsoids and round cones seen straight on: coverage, depth, normals and places on the surface, all per pixel.
+"""Ellipsoids and round cones, seen straight on: coverage, depth, normals and positions on the surface, per pixel.
 
-World: metres, x right, y up, z towards the camera. Surfaces meet in a depth buffer that mixes softly where two depths
-are close, so that limbs join without a seam, and whose edges are exact to a part of a pixel.
+World coordinates: metres, x right, y up, z towards the camera. Surfaces are combined in a depth buffer with subpixel
+coverage at the edges. Where two depths are close, it blends them, so that limbs join without a seam.
 """
 
-# N moments of a clip, n of them at once, C channels, H, W canvas, h, w a part of it
+# N moments of a clip, n of them at once, C channels, H, W size of the canvas, h, w size of a part of it
 
 import math
 from collections.abc import Callable, Iterator
@@ -15,26 +15,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-JOIN = 0.012  # metres of depth over which two surfaces mix
-CACHED_PIXELS = 2**16  # to work on at once
-EDGE_REACH = 0.025  # metres by which an uneven edge may lie outside the smooth one
+JOIN = 0.012  # metres of depth over which two surfaces blend
+CACHED_PIXELS = 2**16  # processed at once
+EDGE_REACH = 0.025  # metres by which an uneven edge may be outside the smooth one
 
 
 @dataclass(frozen=True)
 class View:
-    """What the camera shows at each moment: a point of the world in the centre, and how large things are."""
+    """What the camera shows at each moment: the world point in the centre, and the scale."""
 
     centre: np.ndarray  # [N, 2] metres
-    scale: np.ndarray  # [N] pixels a metre at z = 0
+    scale: np.ndarray  # [N] pixels per metre at z = 0
     roll: np.ndarray  # [N] radians, clockwise
     distance: float  # metres from the camera to z = 0
 
     def nearness(self, z: np.ndarray) -> np.ndarray:
-        """How much larger things at depth z appear."""
+        """How much larger objects at depth z appear."""
         return self.distance / np.maximum(self.distance - z, 0.3 * self.distance)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """[N, ..., 3] -> as the picture's plane sees them [N, ..., 3] (metres, the centre at 0), and nearness."""
+        """World points [N, ..., 3] -> (points in the picture plane [N, ..., 3] in metres from the centre, nearness)."""
         extra = (1,) * (points.ndim - 2)
         near = self.nearness(points[..., 2])
         x = (points[..., 0] - self.centre[:, 0].reshape(-1, *extra)) * near
@@ -43,28 +43,28 @@ class View:
         return np.stack((cos * x + sin * y, cos * y - sin * x, points[..., 2]), -1), near
 
     def turn(self, axes: np.ndarray) -> np.ndarray:
-        """Rotation matrices [N, 3, 3] of the world -> of the picture."""
+        """Rotation matrices [N, 3, 3] in world coordinates -> in picture coordinates."""
         cos, sin, zero = np.cos(self.roll), np.sin(self.roll), np.zeros_like(self.roll)
         rows = ((cos, sin, zero), (-sin, cos, zero), (zero, zero, zero + 1))
         return np.stack([np.stack(row, -1) for row in rows], -2) @ axes
 
 
 class Patch(NamedTuple):
-    """A part of the canvas that one surface covers, as a material sees it."""
+    """The part of the canvas that a surface covers, as the input for a material."""
 
     place: Tensor  # [n, 3, h, w] metres: x, y, z in the frame of the body part; on a cone: across, down along it, 0
-    normal: Tensor  # [n, 3, h, w] of length about 1, as the picture sees it
-    pixel: float  # metres a pixel
-    moments: np.ndarray  # [n] which of the clip's
+    normal: Tensor  # [n, 3, h, w] in picture coordinates, length about 1
+    pixel: float  # metres per pixel
+    moments: np.ndarray  # [n] numbers of the clip's moments
 
 
 class Look(NamedTuple):
-    """What a material says of a patch."""
+    """The appearance that a material gives a patch."""
 
-    albedo: Tensor  # [n, 3, h, w] or [3, 1, 1], reflected share of light
+    albedo: Tensor  # [n, 3, h, w] or [3, 1, 1], share of the light that is reflected
     bump: Tensor | None = None  # [n, 2, h, w] added to the normal's x and y
     gloss: Tensor | float = 0.0  # [n, 1, h, w]
-    cover: Tensor | None = None  # [n, 1, h, w] share of the patch that is there at all
+    cover: Tensor | None = None  # [n, 1, h, w] share of each pixel in which the surface exists
 
 
 Material = Callable[[Patch], Look]
@@ -73,13 +73,13 @@ Edge = Callable[[Patch], Tensor]
 
 @dataclass(frozen=True)
 class Frame:
-    """A body part: its origin [N, 3] and its axes as columns [N, 3, 3]."""
+    """The coordinate frame of a body part: its origin [N, 3] and its axes as columns [N, 3, 3]."""
 
     origin: np.ndarray
     axes: np.ndarray
 
     def at(self, x: float, y: float, z: float) -> np.ndarray:
-        """[N, 3] place in the world of a point of the part."""
+        """[N, 3]: world position of a point of the part."""
         return self.origin + self.axes @ np.array([x, y, z])
 
 
@@ -89,7 +89,7 @@ class Ellipsoid:
     centre: tuple[float, float, float]  # in the frame
     radii: tuple[float, float, float]
     material: Material
-    edge: Edge | None = None  # [n, h, w] metres by which the outline is drawn in
+    edge: Edge | None = None  # [n, h, w] metres by which the outline is moved inwards
     join: float = JOIN
     soft: float = 0.0  # metres over which the outline fades
 
@@ -103,7 +103,7 @@ class Cone:
     radii: tuple[float, float]  # at the start, at the end
     material: Material
     edge: Edge | None = None
-    depth: float = 1.0  # thickness towards the camera over that across
+    depth: float = 1.0  # thickness towards the camera, relative to that across
     join: float = JOIN
     soft: float = 0.0
 
@@ -112,18 +112,18 @@ Surface = Ellipsoid | Cone
 
 
 class Canvas:
-    """Collects surfaces on a part of the picture: for every pixel the colour, normal, gloss and depth of what is seen
-    there, and coverage."""
+    """Collects surfaces on a part of the picture: for every pixel the coverage, and the colour, normal, gloss and depth
+    of what is visible."""
 
     def __init__(self, n: int, window: "Window", size: tuple[int, int], device: torch.device) -> None:
-        """window: the rows and columns of the picture (H, W) = size that are kept."""
+        """window: the rows and columns of the picture of (H, W) = size that the canvas has."""
         self.window, self.size, self.device = window, size, device
         height, width = window.bottom - window.top, window.right - window.left
         self.values = torch.zeros(n, 8, height, width, device=device)  # albedo 3, normal 3, gloss, depth
         self.cover = torch.zeros(n, 1, height, width, device=device)
 
     def draw(self, placed: "Placed", moments: np.ndarray) -> None:
-        """Adds a surface as it is at these n moments of the clip."""
+        """Adds a surface in its state at these n moments of the clip."""
         for part in placed.window(moments, self.size).within(self.window).bands(len(moments), self.device):
             self._draw_part(placed, moments, part)
 
@@ -155,12 +155,12 @@ class Canvas:
         seen = torch.where(before > 0, seen, cover)
         share = seen / torch.lerp(before, torch.ones_like(seen), seen).add_(1e-6)
         there.lerp_(values, share)
-        # Two surfaces that meet in a pixel cover what one leaves free, but not more than a joined outline would.
+        # A second surface in a pixel covers what the first leaves free, but not more than a joined outline would.
         torch.maximum(before, cover, out=before)
 
 
 class Window(NamedTuple):
-    """Rows top..bottom and columns left..right of a picture; bottom and right excluded."""
+    """Rows top..bottom and columns left..right of a picture, without bottom and right."""
 
     top: int
     bottom: int
@@ -172,7 +172,7 @@ class Window(NamedTuple):
         return self.top >= self.bottom or self.left >= self.right
 
     def bands(self, n: int, device: torch.device) -> Iterator["Window"]:
-        """The window in parts, one below the other, which n at once fit a processor's cache; none if it is empty."""
+        """The window in strips, n pictures of which fit into a processor's cache; none if it is empty."""
         if self.empty:
             return
         rows = max(1, CACHED_PIXELS // (n * (self.right - self.left))) if device.type == "cpu" else self.bottom
@@ -188,7 +188,7 @@ class Window(NamedTuple):
         )
 
     def around(self, other: "Window") -> "Window":
-        """The smallest that holds both; an empty one does not count."""
+        """The smallest window that contains both; empty ones do not count."""
         if self.empty or other.empty:
             return other if self.empty else self
         return Window(
@@ -201,16 +201,16 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Placed:
-    """A surface as a view sees it at all moments."""
+    """A surface, as seen by a view at all moments."""
 
     surface: Surface
-    numbers: Tensor  # [K, N]: metres a pixel, then what the surface's kind needs
-    boxes: np.ndarray  # [4, N] metres about the picture's centre: left, right, bottom, top
-    pixels: np.ndarray  # [N] pixels a metre
+    numbers: Tensor  # [K, N]: metres per pixel, then what the kind of surface needs
+    boxes: np.ndarray  # [4, N] metres from the picture's centre: left, right, bottom, top
+    pixels: np.ndarray  # [N] pixels per metre
     pixel: float
 
     def window(self, moments: np.ndarray, size: tuple[int, int]) -> Window:
-        """The part of the picture (H, W) that holds the surface at these moments."""
+        """The part of the picture (H, W) that contains the surface at these moments."""
         boxes, scale = self.boxes[:, moments], self.pixels[moments]
         height, width = size
         left = width / 2 + (boxes[0] * scale).min() - 1
@@ -226,7 +226,7 @@ class Placed:
 
 
 def place(surface: Surface, view: View, device: torch.device) -> Placed:
-    """Works out a surface for `Canvas.draw`."""
+    """Prepares a surface for `Canvas.draw`."""
     ellipsoid = isinstance(surface, Ellipsoid)
     numbers, boxes = _place_ellipsoid(surface, view) if ellipsoid else _place_cone(surface, view)
     margin = surface.soft / 2 + (EDGE_REACH if surface.edge is not None else 0.0)
@@ -238,7 +238,7 @@ def place(surface: Surface, view: View, device: torch.device) -> Placed:
 def _coordinates(
     window: Window, size: tuple[int, int], per_pixel: Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """x [n, 1, w] and y [n, h, 1] of the pixels' centres in metres about the picture's centre."""
+    """x [n, 1, w] and y [n, h, 1] of the pixel centres, in metres from the picture's centre."""
     height, width = size
     x = torch.arange(window.left, window.right, device=device) + (0.5 - width / 2)
     y = (height / 2 - 0.5) - torch.arange(window.top, window.bottom, device=device)
@@ -253,13 +253,13 @@ def _place_ellipsoid(surface: Ellipsoid, view: View):
     m = np.swapaxes(axes, 1, 2) / (radii[:, None] * near[:, None, None])
     b = m[:, :, 2]
     square = (b * b).sum(1)
-    slant = (m[:, :, :2] * b[:, :, None]).sum(1) / square[:, None]  # how depth tilts with x and y
+    slant = (m[:, :, :2] * b[:, :, None]).sum(1) / square[:, None]  # how depth changes with x and y
     flat = m[:, :, :2] - b[:, :, None] * slant[:, None]
     q = np.swapaxes(flat, 1, 2) @ flat  # the outline is d q d = 1
     determinant = q[:, 0, 0] * q[:, 1, 1] - q[:, 0, 1] ** 2
     reach_x, reach_y = np.sqrt(q[:, 1, 1] / determinant), np.sqrt(q[:, 0, 0] / determinant)
     boxes = np.stack((centre[:, 0] - reach_x, centre[:, 0] + reach_x, centre[:, 1] - reach_y, centre[:, 1] + reach_y))
-    # places on the unit sphere are linear in x, y and the height above the outline's plane; so are the normals, m' u
+    # positions on the unit sphere are linear in x, y and the height above the outline's plane; so are the normals m' u
     unit = np.concatenate((flat, (b / np.sqrt(square)[:, None])[:, :, None]), 2)
     normal = np.swapaxes(m, 1, 2) @ unit
     normal /= np.sqrt((normal**2).sum(axis=(1, 2), keepdims=True) / 3)
@@ -277,7 +277,7 @@ def _ellipsoid_patch(
     qx = qxx * x + qxy * y
     qy = qxy * x + qyy * y
     square = qx * x + qy * y
-    # the distance from the outline, to first order, which is what half a pixel about it needs
+    # the distance from the outline, to first order, which suffices for half a pixel on either side
     distance = (square - square.sqrt()) * torch.rsqrt(qx.square_().add_(qy.square_()).add_(1e-9))
     height = (1 - square).clamp_(min=0).sqrt_()
     depth = torch.addcmul(tilt_x * x + (tilt_y * y + cz), height, thick)
@@ -321,7 +321,7 @@ def _cone_patch(surface: Cone, numbers: tuple[Tensor, ...], x: Tensor, y: Tensor
     normal = torch.stack((ex.mul_(inverse), ey.mul_(inverse), height), 1)
     across = normal[:, 0] * px - normal[:, 1] * py
     spot = torch.zeros_like(normal)
-    # an arc is longer than it looks from the front
+    # an arc is longer than its projection
     torch.mul(across, across.square().mul_(0.3).add_(1).mul_(surface.radii[0]), out=spot[:, 0])
     torch.mul(along, length, out=spot[:, 1])
     return Patch(spot, normal, pixel, moments), depth, distance

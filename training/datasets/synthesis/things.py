@@ -1,6 +1,6 @@
-"""Lamps, vases, plants, cushions, heaps and hangings: of the same surfaces, cloth and light as persons, but none."""
+"""Lamps, vases, plants, cushions, heaps and hangings, made with the same surfaces, cloth and light as persons."""
 
-# N moments, H, W the plate
+# N moments, H, W size of the plate
 
 import math
 
@@ -16,7 +16,7 @@ from .surfaces import Canvas, Cone, Ellipsoid, Frame, Material, Surface, View, W
 
 
 def draw_thing(dice: Dice, spot: np.ndarray, size: float) -> list[Surface]:
-    """A lamp, vase, ball, plant, cushion, post or heap at `spot` [N, 3] (metres), `size` 1 as usual."""
+    """A lamp, vase, ball, plant, cushion, post or heap at `spot` [N, 3] (metres). size: 1 is the usual size."""
     n = len(spot)
     turn = np.deg2rad(dice.between(-25, 25))
     cos, sin = math.cos(turn), math.sin(turn)
@@ -111,7 +111,7 @@ def draw_thing(dice: Dice, spot: np.ndarray, size: float) -> list[Surface]:
 
 
 def with_things(dice: Dice, plate: Tensor, device: torch.device, number: int) -> Tensor:
-    """Draws `number` objects of the same stuff as persons into the plate."""
+    """Draws `number` objects, made of the same materials as persons, into the plate."""
     if not number:
         return plate
     height, width = plate.shape[1:]
@@ -128,7 +128,7 @@ def with_things(dice: Dice, plate: Tensor, device: torch.device, number: int) ->
 def rendered(
     dice: Dice, surfaces: list[Surface], view: View, height: int, width: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Colours [3, H, W] and coverage [1, H, W]."""
+    """(colours [3, H, W], coverage [1, H, W])."""
     canvas = Canvas(1, Window(0, height, 0, width), (height, width), device)
     now = np.array([0])
     for surface in surfaces:
@@ -137,7 +137,7 @@ def rendered(
 
 
 def hangings(dice: Dice, height: int, width: int, device: torch.device) -> Tensor:
-    """Curtains and hangings: the same cloth that persons wear."""
+    """Curtains and hangings, of the same cloth as clothes."""
     axes = np.eye(3)[None]
     frame = Frame(np.zeros((1, 3)), axes)
     view = View(np.zeros((1, 2)), np.array([height / dice.ratio(0.8, 2.5)]), np.zeros(1), 5.0)

@@ -1,4 +1,4 @@
-"""What a person wears: which cloth covers what, and what is sewn, printed or opened on the chest."""
+"""What a person wears: the cloth of each body part, and seams, prints and openings on the chest."""
 
 # n, h, w; chest coordinates: metres, origin between the lungs, x right, y up, z to the front
 
@@ -50,7 +50,7 @@ class Outfit:
     loose: float  # how much thicker than the body, metres
     collar: str
     collar_cloth: Cloth
-    inner: Cloth  # seen where a jacket is open
+    inner: Cloth  # visible where a jacket is open
     opening: float  # width of the open jacket at the waist; below 0: a V that closes
     tie: np.ndarray | None
     legs: str  # "trousers", "shorts", "skirt", "dress"
@@ -139,7 +139,7 @@ def draw_outfit(dice: Dice, build: Build) -> Outfit:
 
 
 def chest_material(outfit: Outfit, build: Build, skin: Material) -> Material:
-    """The cloth of the trunk with all that is on it, in the chest's coordinates; skin where it leaves the neck bare."""
+    """The cloth of the trunk with everything on it, in chest coordinates; skin where the neck is bare."""
     top = 0.285 * build.trunk  # the base of the neck
 
     def look(patch: Patch) -> Look:
@@ -198,7 +198,7 @@ def chest_material(outfit: Outfit, build: Build, skin: Material) -> Material:
 
 
 def _neckline(outfit: Outfit, x: Tensor, y: Tensor, top: float, soft: float) -> Tensor:
-    """1 where the garment leaves skin to be seen below the neck."""
+    """1 where skin is visible below the neck."""
     if outfit.collar == "v":
         return _step(x.abs() - 0.06 * ((y - top + 0.12) / 0.13), soft)
     if outfit.collar == "scoop":
@@ -237,14 +237,14 @@ def _print(
         ring = _step(away.abs() - 0.03 * size, soft) * front * (outfit.print_ == "patch")
     cloud = look_up(tiles["cloud"][1:3], (x - cx) / (size * 5), (y - cy) / (size * 5))
     drawing = torch.lerp(color, 1 - color, ((cloud[:, :1] * 4).clamp(-0.5, 0.5) + 0.5)) * (1 + 0.15 * cloud[:, 1:])
-    if outfit.print_ == "picture" and outfit.print_color.sum() > 1.6:  # on the bare cloth, without a frame
+    if outfit.print_ == "picture" and outfit.print_color.sum() > 1.6:  # directly on the cloth, without a frame
         inside = inside * (cloud[:, 1] * 5 + 0.2).clamp(0, 1)
     albedo = torch.lerp(albedo, drawing.clamp(0.02, 0.98), inside[:, None])
     return torch.lerp(albedo, color * 0.5, ring[:, None]), gloss
 
 
 def belted(outfit: Outfit) -> Material:
-    """The cloth of the hips, in the pelvis's coordinates, with the upper garment down to its hem."""
+    """The cloth of the hips, in pelvis coordinates, with the upper garment down to its hem."""
     hem = {"jumper": -0.02, "suit": -0.12, "coat": -0.5, "jacket": -0.04, "dress": -0.5, "overall": -0.5}.get(
         outfit.kind, 0.0
     )
