@@ -2,6 +2,7 @@
 
 # B batch, T frames, N = B*T, C channels, H, W
 
+import copy
 import json
 import re
 
@@ -104,21 +105,18 @@ def stages(network: MattingNetwork) -> dict[str, list[torch.Tensor]]:
     return seen
 
 
-@pytest.mark.parametrize("name", MOBILENET + RESNET)
-def test_every_stage_equals_the_official_network(name, golden, networks, rounding):
-    tensors, metadata = golden(name)
-    network = networks(
-        "resnet50" if name in RESNET else "mobilenetv3", "fast_guided_filter" if name in FAST else "deep_guided_filter"
-    )
-    kwargs = json.loads(metadata["kwargs"])
-    rec = tuple(tensors[f"r{i}i"] for i in (1, 2, 3, 4)) if "r1i" in tensors else None
+def results_of(network, tensors, kwargs) -> dict[str, torch.Tensor]:
+    """Every stage of a run on the golden inputs, in the network's own precision."""
+    dtype = next(network.parameters()).dtype
+    rec = tuple(tensors[f"r{i}i"].to(dtype) for i in (1, 2, 3, 4)) if "r1i" in tensors else None
+    src, kwargs = tensors["src"].to(dtype), dict(kwargs)
     seen = stages(network)
     with torch.inference_mode():
         if kwargs.pop("segmentation_pass", False):
-            output = network.segment(tensors["src"], rec, **kwargs)
+            output = network.segment(src, rec, **kwargs)
             results = {"seg": output.seg}
         else:
-            output = network(tensors["src"], rec, **kwargs)
+            output = network(src, rec, **kwargs)
             results = {"fgr": output.fgr, "pha": output.pha}
     for handle in seen.pop("handles"):
         handle.remove()
@@ -129,12 +127,29 @@ def test_every_stage_equals_the_official_network(name, golden, networks, roundin
         results[stage] = values[0]
     if "hid_last" in tensors:
         results["hid_last"] = seen["hid"][0][-1]
+    return results
 
+
+# Of the official code's own rounding. In float64 what is left is that rounding itself; in float32 another CPU rounds
+# otherwise: 5.6 times as much was seen with AVX2, where the table is from AVX-512.
+ALLOWED = {torch.float64: 1.1, torch.float32: 8}
+
+
+@pytest.mark.parametrize("name", MOBILENET + RESNET)
+@pytest.mark.parametrize("dtype", ALLOWED, ids=str)
+def test_every_stage_equals_the_official_network(name, dtype, golden, networks, rounding):
+    tensors, metadata = golden(name)
+    network = networks(
+        "resnet50" if name in RESNET else "mobilenetv3", "fast_guided_filter" if name in FAST else "deep_guided_filter"
+    )
+    if dtype == torch.float64:
+        network = copy.deepcopy(network).double()
+    results = results_of(network, tensors, json.loads(metadata["kwargs"]))
     compared = 0
     for key, expected in tensors.items():
         if key == "src" or key.endswith("i") or "_after_" in key or key == "pha_f64":
             continue
-        tolerance = 5 * rounding[name, key]
+        tolerance = ALLOWED[dtype] * rounding[name, key]
         if name in FAST and key in ("fgr", "pha", "refiner_pha"):
             tolerance = 2e-3  # ill-conditioned in float32, see the reference README
         difference = (results[key].reshape(expected.shape) - expected).abs().max().item()
