@@ -242,9 +242,9 @@ def _refuse_misfits(readers: Mapping[str, FrameReader]) -> None:
             )
     counts = {name: r.info.frame_count for name, r in readers.items() if r.info.kind != "video"}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        counted = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise StudioError(
-            f"the numbers of frames differ: {told}{_lacking(readers)}. Expected one frame for each true frame."
+            f"the numbers of frames differ: {counted}{_lacking(readers)}. Expected one frame for each true frame."
         )
 
 

@@ -97,7 +97,7 @@ def choose_dtype(wanted: str | torch.dtype, device: torch.device) -> torch.dtype
 
 def _half_works(device: torch.device) -> bool:
     name = torch.cuda.get_device_name(device)
-    return torch.cuda.get_device_capability(device) >= (7, 0) and not any(card in name for card in _NO_HALF)
+    return torch.cuda.get_device_capability(device) >= (7, 0) and not any(gpu in name for gpu in _NO_HALF)
 
 
 def bf16_works(device: torch.device) -> bool:

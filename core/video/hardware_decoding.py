@@ -37,10 +37,10 @@ def built_in() -> list[str]:
     return [device for device in _DEVICES if device in found]
 
 
-def open_on_device(path: Path, stream: "av.VideoStream", asked: str) -> "tuple[av.container.InputContainer, str]":
+def open_on_device(path: Path, stream: "av.VideoStream", wanted: str) -> "tuple[av.container.InputContainer, str]":
     """Opens the file again for decoding on a device, and returns the container and the device.
 
-    stream: as opened for software. asked: one of HWACCELS except "none". Raises DeviceTrouble if no device can decode
+    stream: as opened for software. wanted: one of HWACCELS except "none". Raises DeviceTrouble if no device can decode
     the stream.
     """
     from av.codec.hwaccel import HWAccel
@@ -54,9 +54,9 @@ def open_on_device(path: Path, stream: "av.VideoStream", asked: str) -> "tuple[a
     if context.pix_fmt not in FORMATS:
         raise DeviceTrouble(f"its pixel format {context.pix_fmt} is not one of {', '.join(FORMATS)}")
     decoding = _decoders_of(context.codec)
-    wanted = built_in() if asked == "auto" else [asked]
+    devices = built_in() if wanted == "auto" else [wanted]
     problems = []
-    for device in wanted:
+    for device in devices:
         if device not in decoding:
             problems.append(f"{device} does not decode {context.name} here")
             continue

@@ -77,7 +77,7 @@ def test_without_a_network_only_what_a_node_reads_is_advised(comfy, tmp_path, mo
         load(OFFICIAL[0])
     message, *choices = str(caught.value).splitlines()
     assert message.startswith(
-        "RVM Load Model: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: it cannot "
+        "RVM Load Model: http://127.0.0.1:9/rvm_mobilenetv3.pth could not be downloaded: the server "
     )
     assert [choice[:5] for choice in choices] == ["  1. ", "  2. ", "  3. "]
     text = str(caught.value).replace(str(tmp_path), "")

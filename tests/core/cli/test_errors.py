@@ -101,5 +101,5 @@ def test_the_traceback_comes_before_the_line_where_it_is_wanted(capsys, monkeypa
         report_failure(error, as_json=False)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "Traceback (most recent call last):"
-    assert any("test_cli_errors" in line for line in lines)
+    assert any("test_errors.py" in line for line in lines)
     assert lines[-1] == "rvm-studio: Too small."

@@ -163,7 +163,7 @@ def test_clips_without_a_truth_are_told(studio, clips):
         (["pred", "nowhere"], "nowhere does not exist"),
         (["true/one/a/pha"], "contains no clip"),
         (["a", "b", "c"], "3 folders"),
-        (["pred", "true", "--weights", "w"], "matted already"),
+        (["pred", "true", "--weights", "w"], "contains finished mattes"),
         (["pred", "true", "--output", "pred"], "is a folder"),
         (["pred", "true", "--output", "no/t.csv"], "does not exist"),
         (["true", "--downsample", "huge"], "downsample ratio 'huge'"),
@@ -195,8 +195,9 @@ def test_a_full_disk_does_not_cost_the_table(studio, clips, monkeypatch, tmp_pat
 
 HELD = """
 import os, sys, time
-from rvm_studio.core import cli, evaluation, progress
-evaluation._CHUNK_PIXELS["cpu"] = 1  # a frame at once
+from rvm_studio.core.cli import main, progress
+from rvm_studio.core.evaluation import clips
+clips._CHUNK_PIXELS["cpu"] = 1  # a frame at once
 call = progress.Progress.__call__
 
 def held(self, done, total):
@@ -207,7 +208,7 @@ def held(self, done, total):
             time.sleep(0.002)
 
 progress.Progress.__call__ = held
-sys.exit(cli.main(["eval", "pred", "true"]))
+sys.exit(main.main(["eval", "pred", "true"]))
 """
 
 

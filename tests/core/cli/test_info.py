@@ -40,7 +40,7 @@ def test_weights_that_are_there(studio, tmp_path, monkeypatch):
     (tmp_path / "models" / "rvm_resnet50.safetensors").touch()
     monkeypatch.setenv("RVM_WEIGHTS", str(tmp_path / "models"))
     out = studio("info").out
-    assert "  resnet50: there\n" in out
+    assert "  resnet50: installed\n" in out
     assert f"  used instead: RVM_WEIGHTS={tmp_path / 'models'}\n" in out
     monkeypatch.setenv("RVM_WEIGHTS", str(tmp_path / "nowhere"))
     assert f"RVM_WEIGHTS={tmp_path / 'nowhere'} (which does not exist)\n" in studio("info").out

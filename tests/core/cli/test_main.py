@@ -155,9 +155,9 @@ def test_a_reader_that_went_away_is_no_traceback():
 def test_the_process_ends_with_mains_exit_code_and_all_that_was_printed():
     def run(arguments, returns):
         code = (
-            "import sys\nfrom rvm_studio.core import cli, cli_info\n"
+            "import sys\nfrom rvm_studio.core.cli import info, main\n"
             f"def run(_):\n    print('x' * 100000)\n    print('last', end='', file=sys.stderr)\n    {returns}\n"
-            "cli_info.run = run\ncli.program()"
+            "info.run = run\nmain.program()"
         )
         return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 

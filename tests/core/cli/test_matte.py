@@ -395,7 +395,7 @@ def test_a_network_that_cannot_be_had(studio, clip, option, value, says):
 
 def test_fp16_is_refused_on_the_cpu(studio, clip):
     ran = studio("matte", clip, "-o", "out.mov", "--device", "cpu", "--precision", "fp16")
-    assert "graphics cards only" in the_error(ran)
+    assert "fp16 is supported on GPUs only" in the_error(ran)
 
 
 def test_missing_weights(studio, clip, monkeypatch):
@@ -544,7 +544,7 @@ import importlib.util, os, sys, time
 spec = importlib.util.spec_from_file_location("core_conftest", os.environ["CONFTEST"])
 conftest = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(conftest)
-from rvm_studio.core import cli, cli_matte
+from rvm_studio.core.cli import main, matte
 
 class Held(conftest.RedEngine):
     # Run number HOLD_AT (from 1 on) is held, which the file `held` says, until there is a file `gate`.
@@ -562,8 +562,8 @@ class Held(conftest.RedEngine):
 if limit := int(os.environ.get("FILE_LIMIT", 0)):
     import resource
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-cli_matte.load_engine = lambda arguments: Held()
-sys.exit(cli.main(sys.argv[1:]))
+matte.load_engine = lambda arguments: Held()
+sys.exit(main.main(sys.argv[1:]))
 """
 
 

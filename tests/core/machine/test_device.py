@@ -81,3 +81,17 @@ def test_out_of_memory_is_told_from_other_errors():
     assert is_out_of_memory(MemoryError())
     assert not is_out_of_memory(RuntimeError("shape mismatch"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_widened_exactly(dtype):
+    x = torch.tensor([0.1, 1.5, -2.0], dtype=dtype)
+    wide = device_module.at_least_float32(x)
+    assert wide.dtype == torch.float32
+    assert torch.equal(wide.to(dtype), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+def test_other_dtypes_are_not_copied(dtype):
+    x = torch.ones(2, dtype=dtype)
+    assert device_module.at_least_float32(x) is x

@@ -376,7 +376,7 @@ def test_missing_weights_are_said_and_tried_again(engines, file, monkeypatch, tm
 
 
 def test_an_unknown_model_is_taken_for_a_file(engines):
-    assert "names no-such-model, which does not exist" in fails_to_load(engines, "no-such-model")
+    assert "The weights path is no-such-model, which does not exist" in fails_to_load(engines, "no-such-model")
 
 
 def test_the_wrong_networks_weights(engines, file, monkeypatch):
