@@ -132,7 +132,7 @@ def results_of(network, tensors, kwargs) -> dict[str, torch.Tensor]:
 
 # Of the official code's own rounding. In float64 what is left is that rounding itself; in float32 another CPU rounds
 # otherwise: 5.6 times as much was seen with AVX2, where the table is from AVX-512.
-ALLOWED = {torch.float64: 1.1, torch.float32: 8}
+ALLOWED = {torch.float64: 1.5, torch.float32: 8}
 
 
 @pytest.mark.parametrize("name", MOBILENET + RESNET)
