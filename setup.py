@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say of a build: this folder is both the package and the checkout around it."""
+"""The parts of the build that pyproject.toml cannot express: this folder is both the package and its checkout."""
 
 import re
 import shutil
@@ -13,19 +13,19 @@ IN_THE_PACKAGE = ("__init__", "__main__")  # of the root's modules; install.py, 
 
 class BuildPackage(build_py):
     def run(self) -> None:
-        """As ever, but without the modules that an earlier version left in `build`: they would get into the wheel."""
+        """As usual, but first removes modules that an earlier version left in `build`: they would get into the wheel."""
         if not self.editable_mode:
             shutil.rmtree(Path(self.build_lib) / "rvm_studio", ignore_errors=True)
         super().run()
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        """[(package, module, file)]; setuptools has no option that leaves a module of a listed package out."""
+        """[(package, module, file)]; setuptools has no option to leave out a module of a listed package."""
         modules = super().find_package_modules(package, package_dir)
         return [found for found in modules if package != "rvm_studio" or found[1] in IN_THE_PACKAGE]
 
 
 def readme() -> str:
-    """README.md with its links as addresses of this version in the repository: an index shows the text alone."""
+    """README.md with absolute links to this version in the repository: a package index shows the text without the files."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # by pattern: Python 3.10 has no TOML reader
     repository, version = (
         re.search(rf'^{name} = "(.+?)"', project, re.MULTILINE)[1] for name in ("Repository", "version")
