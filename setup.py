@@ -13,7 +13,7 @@ IN_THE_PACKAGE = ("__init__", "__main__")  # of the root's modules; install.py, 
 
 class BuildPackage(build_py):
     def run(self) -> None:
-        """As usual, but first removes modules that an earlier version left in `build`: they would get into the wheel."""
+        """Also removes modules that an earlier version left in `build`: they would get into the wheel."""
         if not self.editable_mode:
             shutil.rmtree(Path(self.build_lib) / "rvm_studio", ignore_errors=True)
         super().run()
@@ -25,7 +25,7 @@ class BuildPackage(build_py):
 
 
 def readme() -> str:
-    """README.md with absolute links to this version in the repository: a package index shows the text without the files."""
+    """README.md with absolute links to this version in the repository: a package index has no files beside it."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # by pattern: Python 3.10 has no TOML reader
     repository, version = (
         re.search(rf'^{name} = "(.+?)"', project, re.MULTILINE)[1] for name in ("Repository", "version")
