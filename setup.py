@@ -1,4 +1,4 @@
-"""Build steps that pyproject.toml cannot express, because this folder is both the package and the checkout."""
+"""The parts of the build that pyproject.toml cannot express: this folder is both the package and its checkout."""
 
 import re
 import shutil
@@ -13,20 +13,20 @@ IN_THE_PACKAGE = ("__init__", "__main__")  # modules in the root; not install.py
 
 class BuildPackage(build_py):
     def run(self) -> None:
-        """Builds as usual, but first deletes the modules of an earlier version, which would get into the wheel."""
+        """Also removes modules that an earlier version left in `build`: they would get into the wheel."""
         if not self.editable_mode:
             shutil.rmtree(Path(self.build_lib) / "rvm_studio", ignore_errors=True)
         super().run()
 
     def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
-        """[(package, module, file)]. setuptools has no option to exclude a module of a listed package."""
+        """[(package, module, file)]; setuptools has no option to leave out a module of a listed package."""
         modules = super().find_package_modules(package, package_dir)
         return [found for found in modules if package != "rvm_studio" or found[1] in IN_THE_PACKAGE]
 
 
 def readme() -> str:
-    """README.md with its relative links as URLs of this version in the repository, because an index shows only text."""
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # read with patterns: 3.10 has no TOML parser
+    """README.md with absolute links to this version in the repository: a package index has no files beside it."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")  # by pattern: Python 3.10 has no TOML reader
     repository, version = (
         re.search(rf'^{name} = "(.+?)"', project, re.MULTILINE)[1] for name in ("Repository", "version")
     )

@@ -1,4 +1,4 @@
-"""The examples of the documentation run: those of the docstrings, with their results, and the README's."""
+"""The examples of the documentation run: those of the docstrings, with their results, and those of the pages."""
 
 import doctest
 import inspect
@@ -17,6 +17,7 @@ ROOT = Path(core.__file__).parent.parent
 ROOMS = ("cli", "errors", "evaluation", "export", "machine", "network", "pictures", "video", "weights")
 SLOW = ["matte", "load", "find_network", "Session"]
 SHOWN_ONLY = ["tune_process"]  # its example would tune the tests' own process
+PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +61,30 @@ class VideoCapture:
         return frame is not None, frame
 
 
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def python_blocks(name: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page(name), re.MULTILINE | re.DOTALL)
+
+
+def test_the_pages_with_examples_are_those_that_run_here():
+    assert [name for name in PAGES if python_blocks(name)] == ["README.md", "docs/python.md"]
+
+
 @pytest.mark.slow
-def test_the_readme(monkeypatch):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme():
+    (by_call,) = python_blocks("README.md")
+    names: dict = {}
+    exec(by_call, names)
+    assert [path.name for path in names["report"].outputs] == ["cut.mov"]
+
+
+@pytest.mark.slow
+def test_the_guide(monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=VideoCapture))
-    section = text.split("\n## From Python\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    blocks = python_blocks("docs/python.md")
     by_call, by_session, by_opencv, by_hub = (block.replace("path/to/this/folder", str(ROOT)) for block in blocks)
     names: dict = {}
     exec(by_call, names)
@@ -81,8 +100,20 @@ def test_the_readme(monkeypatch):
     assert Path("pha.mp4").stat().st_size
 
 
-def test_what_the_readme_names_is_there():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_what_the_pages_name_is_there():
+    text = "".join(map(page, PAGES))
     names = set(re.findall(r"\brvm_studio\.(\w+)", text)) - {"core"}
-    assert {"matte", "load", "Session", "open_reader", "StudioError"} <= names
+    assert {"matte", "load", "Session", "open_reader", "StudioError", "MattingNetwork", "tune_process"} <= names
     assert all(hasattr(rvm_studio, name) for name in names)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_options_that_a_page_names_exist(name):
+    """Of `rvm-studio`, install.py and training/run.py; pip, uv and docker bring the rest."""
+    said = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page(name))) - {
+        *("--extra-index-url", "--pip-args", "--torch-backend", "--help"),
+    }
+    sources = [*(ROOT / "core" / "cli").glob("*.py"), ROOT / "installer" / "program.py"]
+    sources += [ROOT / "training" / "run_options.py", ROOT / "training" / "data_config.py"]
+    known = set(re.findall(r'"(--[a-z][a-z-]+)"', "".join(path.read_text(encoding="utf-8") for path in sources)))
+    assert said <= known

@@ -38,7 +38,7 @@ def test_restart_of_obs(start_obs):
 
 
 def test_without_the_script_the_settings_stay(start_obs):
-    """OBS shows the source whole then, as the README says: a placeholder stands for the filter."""
+    """OBS shows the source whole then, as docs/obs.md says: a placeholder stands for the filter."""
     obs = start_obs(sources(), 128)
     obs.wait_until(lambda: mixed(obs))
     assert obs.quit() == 0
