@@ -121,7 +121,7 @@ def test_missing_empty_and_text_files(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     _refused(path, "does not exist or is not a file")
     path.mkdir()
-    _refused(path, "is no file")
+    _refused(path, "is not a file")
     path.rmdir()
     path.touch()
     _refused(path, "is empty")
