@@ -5,10 +5,10 @@ Translators copy the former to locales/<language>. Tests compare both with the n
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ..core import atomic_file
 from . import NODES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,10 +67,8 @@ def page(node: Any) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, path)
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def main() -> None:

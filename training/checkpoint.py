@@ -3,13 +3,12 @@
 import hashlib
 import io
 import logging
-import os
 import re
 from pathlib import Path
 
 import torch
 
-from ..core import StudioError
+from ..core import StudioError, atomic_file
 
 logger = logging.getLogger(__name__)
 
@@ -30,17 +29,11 @@ def save_checkpoint(run: Path, step: int, content: dict, keep: int) -> Path:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getbuffer()
-    partial = path.with_suffix(".partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with atomic_file(path, sync=True) as partial, partial.open("wb") as file:
             file.write(_MAGIC)
             file.write(hashlib.sha256(payload).digest())
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
         for old in checkpoints(run)[:-keep]:
             old.unlink(missing_ok=True)
     except OSError as error:
@@ -85,13 +78,3 @@ def read_checkpoint(path: Path) -> dict:
     if not data.startswith(_MAGIC) or hashlib.sha256(payload).digest() != data[len(_MAGIC) : head]:
         raise StudioError(f"{path} is damaged or truncated.")
     return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Makes the renaming survive a power failure, on systems that can sync a folder."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

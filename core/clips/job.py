@@ -7,8 +7,8 @@ from pathlib import Path
 from ..errors import StudioError
 from ..stream.session import MattingSession, Stopped
 from ..video.color import ColorTags
-from ..video.output_files import NotResumable, Written, partial_path
 from ..video.output_formats import Content
+from ..video.partial_output import NotResumable, Written, partial_path
 from ..video.picture_sequence import find_pictures
 from ..video.reader import ClipInfo
 from ..video.writer import FrameWriter, WriterThread

@@ -17,7 +17,7 @@ from ..errors import StudioError
 from ..machine.given_path import given_path
 from ..machine.process_tuning import LARGE_PICTURE, give_freed_memory_back
 from ..stream.session import MattingSession, Stopped
-from ..video.output_files import NotResumable
+from ..video.partial_output import NotResumable
 from ..video.reader import ClipInfo, FrameReader, SourceFrame, open_reader
 from ..video.writer import WriterThread
 from .job import ClipJob, bytes_of, queue_length, refuse_overlap

@@ -27,7 +27,7 @@ from ..errors import StudioError
 from ..machine.root import CORE
 from ..stream.session import MattingSession, StreamState
 from ..stream.state_file import load_state, save_state
-from ..video.output_files import NotResumable, Written, partial_path
+from ..video.partial_output import NotResumable, Written, partial_path
 from ..video.picture_sequence import find_pictures
 from ..video.reader import ClipInfo
 from ..weights.tensor_file import digest

@@ -35,8 +35,11 @@ from av.error import FFmpegError
 
 from ..errors import StudioError
 from .color import MATRIX_BT709, RANGE_LIMITED, FromRGB
-from .output_files import ContainerFile, EncoderSetup, OutputFile, PictureFiles, Written, partial_path
+from .container_file import ContainerFile
+from .encoder_setup import EncoderSetup
 from .output_formats import Content, format_for
+from .partial_output import OutputFile, Written, partial_path
+from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
 from .track_copy import TrackCopy
 

@@ -5,9 +5,7 @@ is ever run.
 """
 
 import hashlib
-import os
 import re
-import uuid
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import StudioError
+from ..machine.whole_file import whole_file
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
 """The suffixes of weights files that can be read, in order of preference."""
@@ -70,17 +69,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     if path.suffix != ".safetensors":
         raise StudioError(f"{path}: weights are written as .safetensors; use that suffix")
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
     # through bytes: safetensors' own save_file creates files that only their owner can read
     content = safetensors.torch.save(dict(tensors), {**metadata, DIGEST: digest(tensors)})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:  # x: does not follow a link of that name
-                file.write(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path, unique=True) as temporary, open(temporary, "xb") as file:  # x: does not follow a link
+            file.write(content)
     except OSError as error:
         raise StudioError(f"{path} cannot be written ({error}). Free some space or choose another folder.") from error
 

@@ -1,14 +1,13 @@
 """Caches compiled artefacts on disk for the next start. A file is used only if it is complete and was made for exactly
 the same key; anything else counts as absent and is compiled again."""
 
-import contextlib
 import hashlib
 import logging
 import os
-import uuid
 from pathlib import Path
 
 from ...machine.cache_folder import models_dir
+from ...machine.whole_file import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +37,12 @@ def load(key: tuple) -> bytes | None:
 
 def store(key: tuple, artefact: bytes) -> None:
     """Stores the artefact. If that fails (a full disk), it is compiled again at the next start."""
-    path = _path(key)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(artefact).digest() + artefact)
-        os.replace(partial, path)
+        with whole_file(_path(key), unique=True) as partial:
+            partial.write_bytes(hashlib.sha256(artefact).digest() + artefact)
         _prune()
     except OSError as error:
         log.info("compiled artefacts cannot be stored: %s", error)
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def _path(key: tuple) -> Path:

@@ -29,7 +29,7 @@ from rvm_studio.core.errors import StudioError
 from rvm_studio.core.pictures.edges import EdgeOptions
 from rvm_studio.core.pictures.pixel_format import quantise, to_float
 from rvm_studio.core.stream.session import MattingSession
-from rvm_studio.core.video.output_files import ContainerFile
+from rvm_studio.core.video.container_file import ContainerFile
 from rvm_studio.core.video.output_formats import format_for
 from rvm_studio.core.video.reader import open_reader
 from rvm_studio.core.video.writer import FrameWriter

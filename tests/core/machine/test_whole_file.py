@@ -17,6 +17,34 @@ def test_the_name_beside_takes_the_place(tmp_path):
     assert os.listdir(path.parent) == ["a.b.txt"]
 
 
+def test_several_at_once_have_names_of_their_own(tmp_path):
+    path = tmp_path / "a.txt"
+    with whole_file(path, unique=True) as first:
+        first.write_text("first")
+        with whole_file(path, unique=True) as second:
+            assert first != second
+            second.write_text("second")
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch, sync):
+    """A power cut at any moment leaves the old file or the whole new one."""
+    events, really_sync, really_replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: events.append(os.fstat(file).st_size) or really_sync(file))
+    monkeypatch.setattr(os, "replace", lambda *names: events.append("named") or really_replace(*names))
+    with whole_file(tmp_path / "a.txt", sync=sync) as partial:
+        partial.write_text("whole")
+    if not sync:
+        assert events == ["named"]
+    elif os.name == "posix":
+        assert events[:2] == [5, "named"]
+        assert len(events) == 3  # the folder's own
+    else:
+        assert events == [5, "named"]
+
+
 def test_the_old_file_is_there_until_then(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
