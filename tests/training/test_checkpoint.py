@@ -1,11 +1,11 @@
 """Checkpoints: whole or not there, damage noticed, the last few kept."""
 
 import logging
+import os
 
 import pytest
 import torch
 from rvm_studio.core.errors import StudioError
-from rvm_studio.training import checkpoint
 from rvm_studio.training.checkpoint import checkpoints, load_newest, read_checkpoint, save_checkpoint
 
 
@@ -71,7 +71,7 @@ def test_a_half_written_one_is_never_seen(tmp_path, monkeypatch):
     def gone(_from, _to):
         raise OSError("no power")
 
-    monkeypatch.setattr(checkpoint.os, "replace", gone)
+    monkeypatch.setattr(os, "replace", gone)
     with pytest.raises(StudioError, match="cannot be written"):
         save_checkpoint(tmp_path, 2, content(2), keep=3)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-00000001.pt"]
