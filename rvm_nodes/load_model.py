@@ -4,7 +4,7 @@ import logging
 
 from . import comfy_host
 from .comfy_host import explained
-from .matte_options import RVMModel
+from .model import RVMModel
 from .widgets import entry
 
 log = logging.getLogger(__name__)

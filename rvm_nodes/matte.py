@@ -3,8 +3,9 @@
 from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
-from .matte_options import STATE, RVMModel, matte_widgets, state_output
+from .matte_options import STATE, matte_widgets
 from .meta_batch import CARRIED, find_batch
+from .model import RVMModel, state_output
 from .widgets import entry
 
 

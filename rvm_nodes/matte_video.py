@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
-from .matte_options import STATE, RVMModel, matte_widgets
+from .matte_options import STATE, matte_widgets
+from .model import RVMModel
 from .video_input import clip_file
 from .video_job import run_job
 from .widgets import entry

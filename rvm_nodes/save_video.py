@@ -6,8 +6,9 @@ from ..core import StudioError
 from . import comfy_host
 from .comfy_host import explained
 from .compositing import BLACK_POINT, FEATHER, GROW, WHITE_POINT
-from .matte_options import STATE, RVMModel, matte_widgets
+from .matte_options import STATE, matte_widgets
 from .matte_video import VIDEO
+from .model import RVMModel
 from .video_input import audio_track, clip_file
 from .video_job import resumable, run_job
 from .widgets import entry

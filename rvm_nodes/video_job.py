@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import comfy_host
-from .matte_options import state_output
+from .model import state_output
 from .video_input import ClipFile
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..core import DTYPES, MattingNetwork, StudioError, save_weights
+from ..core import DTYPES, MattingNetwork, Stopped, StudioError, save_weights
 from .augmentation import MattingBatch, SegmentationBatch, augment_matting, augment_segmentation, draw_sides
 from .checkpoint import checkpoints, load_newest, save_checkpoint
 from .code_version import code_version
@@ -35,10 +35,6 @@ WARM_UP_STEPS = 20  # of each stage, if the run starts from trained weights
 PICTURES_EVERY = 200  # steps
 PICTURES = 6
 _TOLD = 50  # faults and skipped batches that are recorded one by one; the others are only counted
-
-
-class Stopped(Exception):  # noqa: N818 - not an error
-    """The run was stopped on request; a checkpoint has been written."""
 
 
 @dataclass

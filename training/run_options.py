@@ -111,8 +111,9 @@ def _check(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace, first: bool) -> int:
     settings, folder = plan(options)
+    from ..core import Stopped
     from .distributed import join_world, leave_world
-    from .loop import Run, Stopped
+    from .loop import Run
 
     world = join_world(options.device)
     from ..core import bf16_works, choose_dtype

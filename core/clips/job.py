@@ -34,7 +34,7 @@ class ClipJob:
         info: ClipInfo,
         report: ClipReport,
     ):
-        self.lines: list[WriterThread] = []
+        self.writers: list[WriterThread] = []
         self.record: JobRecord | None = None
         self._outputs, self._session, self._options = outputs, session, options
         self._info, self._report = info, report
@@ -69,7 +69,7 @@ class ClipJob:
         self._open(None)
         if self.record:
             self.record.remove()
-            dependent = [line.writer.path.name for line in self._lasting_lines() if not line.writer.resumable]
+            dependent = [thread.writer.path.name for thread in self._lasting_writers() if not thread.writer.resumable]
             if dependent:
                 self.record = None
                 reason = reason and f"the frames of {', '.join(dependent)} depend on those before them"
@@ -86,19 +86,19 @@ class ClipJob:
                 done = None if is_preview else next(written, None)
                 writer = _open_writer(output, self._info, self._options, done)
                 queue = queue_length(self._info)
-                self.lines.append(WriterThread(writer, queue, from_zero=is_preview and resumed is not None))
-            for line in self._lasting_lines() if resumed else []:
-                if not line.writer.copy_resumed(self._session.stopped):
+                self.writers.append(WriterThread(writer, queue, from_zero=is_preview and resumed is not None))
+            for thread in self._lasting_writers() if resumed else []:
+                if not thread.writer.copy_resumed(self._session.stopped):
                     raise Stopped
         except BaseException:
-            for line in self.lines:
-                line.abandon(keep=False)
-            self.lines = []
+            for thread in self.writers:
+                thread.abandon(keep=False)
+            self.writers = []
             raise
 
-    def _lasting_lines(self) -> list[WriterThread]:
-        """The lines of all outputs except previews."""
-        return [line for line, output in zip(self.lines, self._outputs, strict=False) if output.kind != "preview"]
+    def _lasting_writers(self) -> list[WriterThread]:
+        """The writers of all outputs except previews."""
+        return [thread for thread, output in zip(self.writers, self._outputs, strict=False) if output.kind != "preview"]
 
     @property
     def cuts(self) -> list[int]:
@@ -107,8 +107,8 @@ class ClipJob:
         return before + [cut - self._frames_before for cut in self._session.cuts[self._first_cut :]]
 
     def finish(self) -> None:
-        for line in self.lines:
-            self._report.outputs.append(line.finish())
+        for thread in self.writers:
+            self._report.outputs.append(thread.finish())
         if self.record:
             self.record.remove()
 
@@ -118,17 +118,17 @@ class ClipJob:
             return
         self._left = True
         keeps = [self._keeps(output) for output in self._outputs]
-        for line, keep in zip(self.lines, keeps, strict=False):
-            line.end(keep)
-        finished = any(line.finished for line in self._lasting_lines())
+        for thread, keep in zip(self.writers, keeps, strict=False):
+            thread.end(keep)
+        finished = any(thread.finished for thread in self._lasting_writers())
         in_step = not finished and self._in_step()
         has_more = in_step and self._report.frames > self._report.resumed
         if self._resumed and not finished and not has_more:
             self._leave_as_it_was(self._resumed)
             return
-        if self.record and self.lines:
+        if self.record and self.writers:
             self.record.remove()
-        ended = [line.abandon(keep) for line, keep in zip(self.lines, keeps, strict=False)]
+        ended = [thread.abandon(keep) for thread, keep in zip(self.writers, keeps, strict=False)]
         self._report.outputs = [path for path in ended if path]
         if in_step and self._report.outputs:
             self._save_record()
@@ -141,15 +141,15 @@ class ClipJob:
         state, frames = self._session.state, self._report.frames
         if state is None or state.frame_count - self._frames_before != frames:
             return False
-        return all(line.writer.frames == frames for line in self._lasting_lines())
+        return all(thread.writer.frames == frames for thread in self._lasting_writers())
 
     def _save_record(self) -> None:
-        state, lines = self._session.state, self._lasting_lines()
-        if self.record is None or not all(line.writer.resumable for line in lines):
+        state, threads = self._session.state, self._lasting_writers()
+        if self.record is None or not all(thread.writer.resumable for thread in threads):
             return
         assert state is not None
         try:
-            self.record.save(Stop(state, self.cuts, [line.writer.written for line in lines]))
+            self.record.save(Stop(state, self.cuts, [thread.writer.written for thread in threads]))
             self._mark_resumable()
         except StudioError as error:
             self._report.notes.append(f"this job cannot be resumed: {error}")
@@ -157,8 +157,8 @@ class ClipJob:
     def _leave_as_it_was(self, resumed: Stop) -> None:
         """Keeps the partial files of the earlier run and their record, which still exist."""
         assert self.record is not None
-        for line in self.lines:
-            line.abandon(keep=False)
+        for thread in self.writers:
+            thread.abandon(keep=False)
         self._report.frames = self._report.resumed = resumed.frames
         self._report.outputs = [partial_path(path) for path in self.record.outputs]
         self._mark_resumable()

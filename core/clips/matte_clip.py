@@ -87,7 +87,7 @@ def matte_clip(
                 with closing(_read_ahead(reader)) as frames:
                     renderer.pass_over(islice(frames, report.resumed))
                     chunks = _chunks(frames, session, reader.info, report.resumed)
-                    _matte_chunks(chunks, renderer, job.lines, report, on_progress, on_result)
+                    _matte_chunks(chunks, renderer, job.writers, report, on_progress, on_result)
             except Stopped:
                 report.stopped = True
             if report.frames == 0 and not report.stopped:
@@ -109,7 +109,7 @@ def matte_clip(
                 names = ", ".join(map(str, report.outputs))
                 raise StudioError(f"{error} The other files were written: {names}.") from error
         report.damage = list(reader.damage)
-    report.notes += dict.fromkeys(note for line in job.lines for note in line.writer.notes)
+    report.notes += dict.fromkeys(note for thread in job.writers for note in thread.writer.notes)
     if cuts := job.cuts:
         report.notes.append(f"scene cuts at frames {', '.join(map(str, cuts))}")
     report.seconds = time.perf_counter() - started
@@ -133,13 +133,13 @@ def can_resume(
 def _matte_chunks(
     chunks: Iterator[tuple[list[SourceFrame], list[SourceFrame]]],
     renderer: "FrameRenderer",
-    lines: list[WriterThread],
+    writers: list[WriterThread],
     report: ClipReport,
     on_progress: Callable[[int, int | None], object] | None,
     on_result: Callable[[Tensor, Tensor], None] | None,
 ) -> None:
     """Mattes all chunks and hands the pictures to the writers. Counts the frames in the report. Raises Stopped."""
-    bit_depths = [line.writer.bit_depth for line in lines]
+    bit_depths = [thread.writer.bit_depth for thread in writers]
     is_large = renderer.info.width * renderer.info.height > LARGE_PICTURE
     # without drawing, float pictures would allocate the same memory again, page by page
     gives_back = is_large and renderer.session.engine.draws
@@ -147,8 +147,8 @@ def _matte_chunks(
         on_progress(report.frames, renderer.info.frame_count)
     for chunk, ahead in chunks:
         for pictures in renderer.render(chunk, ahead, bit_depths):
-            for line, image in zip(lines, pictures.images, strict=True):
-                line.put(image, pictures.pts, pictures.number)
+            for thread, image in zip(writers, pictures.images, strict=True):
+                thread.put(image, pictures.pts, pictures.number)
             report.frames += 1
             if gives_back and report.frames % _GIVE_BACK_EVERY == 0:
                 give_freed_memory_back()

@@ -27,7 +27,8 @@ PIXELS_AT_ONCE = MOST_AT_ONCE * 1920 * 1080  # at the full size: fewer frames wh
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the caller asked for it
-    """Raised when a session's `stopped` returns True. The state is the one after the last chunk that was yielded."""
+    """The work was stopped on request. A session raises it when its `stopped` returns True; its state is then the one
+    after the last chunk that was yielded."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from rvm_studio.core.engines import choose
 from rvm_studio.core.network import MattingNetwork
 from rvm_studio.core.weights import network_weights as weights
-from rvm_studio.rvm_nodes.matte_options import RVMModel
+from rvm_studio.rvm_nodes.model import RVMModel
 
 HERE = Path(__file__).resolve().parent
 

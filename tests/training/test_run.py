@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from patience import PATIENCE, wait_for
+from rvm_studio.core import Stopped
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.weights import network_weights as weights
 from rvm_studio.core.weights.tensor_file import read_tensors
 from rvm_studio.training import run_options
 from rvm_studio.training.checkpoint import checkpoints
 from rvm_studio.training.distributed import World
-from rvm_studio.training.loop import Run, Stopped
+from rvm_studio.training.loop import Run
 from rvm_studio.training.recipe import PRESETS
 from rvm_studio.training.run_log import read_scalars
 from rvm_studio.training.run_options import default_workers, main, make_parser, plan
