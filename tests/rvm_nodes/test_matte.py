@@ -130,7 +130,7 @@ def test_a_state_of_another_ratio_is_refused(model, frames):
     [
         ({"variant": "resnet50"}, "belongs to the resnet50 network"),
         ({"dtype": "fp16"}, "The state is fp16 but this session computes in fp32"),
-        ({"r1": 3}, "no \\[1, C, h, w\\] tensors"),
+        ({"r1": 3}, "not tensors \\[1, C, h, w\\]"),
         ({"height": "tall"}, "is not a number"),
     ],
 )
@@ -159,7 +159,7 @@ def test_what_is_no_colour_image_is_refused(model, shape):
 
 
 def test_a_model_of_another_node_pack_is_refused(frames):
-    with pytest.raises(StudioError, match=r"RVM Matte: The model input is of another kind\. Connect"):
+    with pytest.raises(StudioError, match=r"RVM Matte: The model input is not an RVM model\. Connect"):
         run(RVMMatte, object(), frames(1))
 
 

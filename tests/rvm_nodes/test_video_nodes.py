@@ -249,9 +249,9 @@ def test_what_is_no_video_is_refused(comfy, model, video):
 
 
 def test_a_model_of_another_node_pack_is_refused(comfy, fake, clip):
-    with pytest.raises(StudioError, match=r"RVM Matte Video: The model input is of another kind\."):
+    with pytest.raises(StudioError, match=r"RVM Matte Video: The model input is not an RVM model\."):
         matte_video(fake, object(), clip())
-    with pytest.raises(StudioError, match=r"RVM Save Alpha Video: The model input is of another kind\."):
+    with pytest.raises(StudioError, match=r"RVM Save Alpha Video: The model input is not an RVM model\."):
         save(fake, object(), clip())
 
 

@@ -335,7 +335,7 @@ def test_a_run_goes_on_with_its_own_settings_and_no_others(tmp_path):
         (["--output", "nowhere", "--resume"], "Give the folder of an existing run as --output"),
         (["--init", "nowhere.pth"], "does not exist"),
         (["--device", "tpu9"], "Unknown device"),
-        (["--precision", "fp16", "--device", "cpu"], "graphics cards only"),
+        (["--precision", "fp16", "--device", "cpu"], "supported on GPUs only"),
         (
             ["--data", "nowhere.toml"],
             "cannot be read as TOML" if sys.version_info >= (3, 11) else "Use Python 3.11 or later",
