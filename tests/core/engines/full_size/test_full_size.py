@@ -2,10 +2,6 @@
 
 # T frames, C channels, H, W full size, h, w small size
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -170,35 +166,6 @@ def test_any_number_of_threads_gives_the_same(threads):
         torch.set_num_threads(before)
     assert torch.equal(fgr, expected[0])
     assert torch.equal(pha, expected[1])
-
-
-PASS_ONCE = """
-import logging, torch
-logging.basicConfig()
-from rvm_studio.core.engines import full_size, kernel_runner
-frames = torch.full((1, 3, 20, 30), 100, dtype=torch.uint8)
-print(kernel_runner.compiled_kernels() is not None, full_size.reduce(frames, 0.5).mean().item())
-"""
-
-
-@pytest.mark.slow
-def test_a_broken_cache_on_disk_repairs_itself(tmp_path):
-    pytest.importorskip("numba")
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-
-    def run():
-        done = subprocess.run([sys.executable, "-c", PASS_ONCE], env=environment, capture_output=True, text=True)
-        assert done.stdout.startswith("True 0.392"), done.stderr
-        return done.stderr
-
-    assert "compiling it again" not in run()
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert files
-    for broken in (b"nonsense", files[0].read_bytes()[:50]):
-        for path in files:
-            path.write_bytes(broken)
-        assert "compiling it again" in run()
-    assert "compiling it again" not in run()
 
 
 def drawn_by_floats(coefficients, frames, drawing, out) -> tuple[torch.Tensor, torch.Tensor]:
