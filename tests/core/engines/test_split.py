@@ -53,31 +53,34 @@ def test_as_eager(engines, height, width, ratio, refiner, foreground):
     assert expected.pha.std() > 0.01, "the case must not be clamped away"
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_states_of_any_precision_come_in_and_float32_goes_out(engines, dtype):
-    engine, _ = engines()
-    frames = noise(2, 48, 64)
-    rec = tuple(r.to(dtype) for r in engine.run(frames[:1], None, 0.5).rec)
-    kept = [r.clone() for r in rec]
-    output = engine.run(frames[1:], rec, 0.5)
-    expected = engine.run(frames[1:], tuple(r.float() for r in rec), 0.5)
-    assert {r.dtype for r in output.rec} == {torch.float32}
-    assert torch.equal(output.pha, expected.pha)
-    assert all(r.dtype == dtype and torch.equal(r, before) for r, before in zip(rec, kept, strict=True))
-
-
 class Noting(FoldedParts):
+    """Notes which results it is asked for, and the dtypes of the states."""
+
     def __init__(self, network):
         super().__init__(network)
-        self.asked = []
+        self.asked, self.dtypes = [], set()
 
     def run(self, small, rec, foreground, hidden):
         self.asked.append(("run", foreground, hidden))
+        self.dtypes.update(r.dtype for r in rec)
         return super().run(small, rec, foreground, hidden)
 
     def slope(self, statistics, hid, foreground):
         self.asked.append(("slope", foreground))
         return super().slope(statistics, hid, foreground)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_states_of_any_precision_come_in_and_float32_goes_out(random_networks, dtype):
+    engine = SplitEngine(Noting(random_networks(DEEP, 2)), "noting")
+    frames = noise(2, 48, 64)
+    rec = tuple(r.to(dtype) for r in engine.run(frames[:1], None, 0.5).rec)
+    kept = [r.clone() for r in rec]
+    output = engine.run(frames[1:], rec, 0.5)
+    expected = engine.run(frames[1:], tuple(r.float() for r in rec), 0.5)
+    assert {r.dtype for r in output.rec} == engine.parts.dtypes == {torch.float32}
+    assert torch.equal(output.pha, expected.pha)
+    assert all(r.dtype == dtype and torch.equal(r, before) for r, before in zip(rec, kept, strict=True))
 
 
 @pytest.mark.parametrize("drawn", [False, True])

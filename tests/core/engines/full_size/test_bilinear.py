@@ -28,14 +28,14 @@ def rounding(size) -> float:
     return 4 * float(np.spacing(np.float32(size)))
 
 
-@pytest.mark.parametrize(("size", "step", "taps"), all_taps())
+@pytest.mark.parametrize(("size", "step", "taps"), list(all_taps()))
 def test_a_ramp_shows_the_places(size, step, taps):
     """Of x[k] = k, interpolation gives the place itself: (i + 1/2) * step - 1/2, held at both ends."""
     places = np.clip((np.arange(len(taps.low)) + 0.5) * step - 0.5, 0, size - 1)
     assert np.abs(at_taps(np.arange(size, dtype=np.float64), taps) - places).max() <= rounding(size)
 
 
-@pytest.mark.parametrize(("size", "step", "taps"), all_taps())
+@pytest.mark.parametrize(("size", "step", "taps"), list(all_taps()))
 def test_neighbours_in_the_picture(size, step, taps):
     low, high = (x.astype(np.int64) for x in taps[:2])
     assert low.min() >= 0

@@ -93,8 +93,7 @@ def test_apply(backend, height, width, ratio, dtype, interleaved, out):
     expected_fgr, expected_pha = official(coefficients, frames)
     bound = step(out) + read_elsewhere(coefficients, height, width)
     for result, expected in ((fgr, expected_fgr), (pha, expected_pha)):
-        assert result.dtype == out
-        assert result.shape == expected.shape
+        assert (result.dtype, result.shape) == (out, expected.shape)
         assert (to_float(result) - expected).abs().max() < bound
     assert 0.1 < expected_pha.mean() < 0.9, "the case must not be clamped away"
 
@@ -194,8 +193,7 @@ def test_drawn_pictures_are_those_made_from_float_results(height, width, ratio, 
     drawing = Drawing(kind if bgr is None else "composite", bgr)
     results = full_size.draw(coefficients, frames, drawing, out)
     for result, expected in zip(results, drawn_by_floats(coefficients, frames, drawing, out), strict=True):
-        assert result.dtype == out
-        assert result.shape == expected.shape
+        assert (result.dtype, result.shape) == (out, expected.shape)
         difference = (to_float(result) - to_float(expected)).abs() * (255 if out == torch.uint8 else 65535)
         assert difference.max() < 1.5 or (kind in ("matte", "foreground") and (difference > 1.5).float().mean() < 1e-4)
         assert (difference > 0.5).float().mean() < (0.002 if out == torch.uint8 else 0.2)
