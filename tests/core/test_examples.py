@@ -31,8 +31,10 @@ def in_folder(tmp_path, monkeypatch, make_clip):
 def is_documented(name: str) -> bool:
     """Whether it is a function or class of a room in which each of these has an example."""
     value = getattr(core, name)
-    is_ours = inspect.isfunction(value) or inspect.isclass(value)
-    return is_ours and value.__module__.removeprefix(core.__name__).split(".")[1] in ROOMS
+    if not (inspect.isfunction(value) or inspect.isclass(value)):
+        return False
+    outside, _, inside = value.__module__.removeprefix(core.__name__).partition(".")
+    return not outside and inside.partition(".")[0] in ROOMS
 
 
 NAMES = [name for name in core.__all__ if is_documented(name) and name not in SHOWN_ONLY]

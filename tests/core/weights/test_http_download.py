@@ -231,7 +231,7 @@ def test_gzip_is_decoded(serve, partial):
     assert "Accept-Encoding: identity" in server.requests[0]
 
 
-@pytest.mark.parametrize("body", [gzip.compress(CONTENT)[:1000], b"this is no gzip" * 100])
+@pytest.mark.parametrize("body", [gzip.compress(CONTENT)[:1000], b"this is no gzip" * 100], ids=["cut", "none"])
 def test_broken_gzip_is_tried_again(serve, partial, body):
     server = serve(answer(body, "Content-Encoding: gzip"), answer())
     receive(server.url, partial, SIZES, progress=False)
