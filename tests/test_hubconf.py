@@ -57,7 +57,7 @@ def test_without_a_network_only_what_the_entry_reads_is_advised(entry, tmp_path,
     assert f"put rvm_{entry}.pth into {tmp_path}" in text
     assert not re.search(r"--|install\.py|rvm-studio |pip ", text)
     if entry == "mobilenetv3":
-        assert 'name "starter"' in text
+        assert 'pass "starter" instead of a path' in text
         assert torch.hub.load(str(ROOT), entry, source="local", weights="starter").variant == entry
 
 

@@ -59,7 +59,7 @@ def test_a_card_runs_eager_and_graphs_only_where_asked_for(monkeypatch):
     monkeypatch.setattr(choice, "choose_dtype", lambda precision, device: torch.float16)
     chosen = choose(CUDA)
     assert (chosen.engine, chosen.precision) == ("eager", "fp16")
-    assert "graph and compile may be faster, and are experimental" in str(chosen)
+    assert "graph and compile may be faster but are experimental" in str(chosen)
     asked = choose(CUDA, "graph")
     assert (asked.engine, asked.precision) == ("graph", "fp16")
     assert str(asked).endswith("(as requested, experimental)")

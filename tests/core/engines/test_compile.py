@@ -197,7 +197,7 @@ def test_what_is_missing(monkeypatch):
         monkeypatch.setattr(sys, "platform", platform)
         with pytest.raises(StudioError, match=rf"compile cannot be used: .*C\+\+ compiler .*{text}"):
             choose(CPU, "compile")
-    with pytest.raises(StudioError, match="for NVIDIA cards and CPUs, not for mps"):
+    with pytest.raises(StudioError, match="it supports NVIDIA GPUs and CPUs, not mps"):
         choose(torch.device("mps"), "compile")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for platform, package in (("linux", "triton"), ("win32", "triton-windows")):
