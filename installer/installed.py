@@ -22,7 +22,7 @@ for name, module in names:
         state["versions"][name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         state["versions"][name] = None
-        if name != "torch":  # a torch that another tool installed may lack metadata and must be found all the same
+        if name != "torch":  # a torch that another tool installed may lack metadata, but must still be found
             continue
     try:
         if module:

@@ -20,7 +20,8 @@ def whole_file(path: Path, *, sync: bool = False, unique: bool = False) -> Itera
             killed process then leaves its file behind; without `unique` the next one overwrites it.
 
     Yields:
-        The name to write to, NAME.partial.SUFFIX, with `unique` NAME.XXXXXXXX.partial.SUFFIX.
+        The name to write to: a.partial.txt for a.txt. With `unique` it is a.txt.0123abcd.partial, so that no program
+        takes what a killed process left behind for a file of this kind.
 
     Raises:
         OSError: The folder or the file cannot be written.
@@ -33,8 +34,9 @@ def whole_file(path: Path, *, sync: bool = False, unique: bool = False) -> Itera
         >>> Path("notes.txt").read_text()
         'complete'
     """
-    label = f".{uuid.uuid4().hex[:8]}" if unique else ""
-    partial = path.with_name(f"{path.stem}{label}.partial{path.suffix}")
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    if unique:
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial

@@ -17,7 +17,7 @@ from ..machine.whole_file import sync_file
 from .container import open_to_read
 from .encoder_setup import EncoderSetup, drain
 from .output_formats import OutputFormat
-from .partial_output import NotResumable, Written, partial_path, refuse_existing
+from .partial_output import NotResumable, Written, existing_output_error, partial_path
 from .track_copy import TrackCopy
 
 _ALPHA_REMARK = "alpha: "
@@ -39,7 +39,7 @@ class ContainerFile:
         if path.is_dir():
             raise StudioError(f"The output {path} is a folder: give the name of a file.")
         if path.exists() and not overwrite:
-            raise refuse_existing(path)
+            raise existing_output_error(path)
         self.complete = True
         self._path = path
         self._partial = partial_path(path)

@@ -81,6 +81,6 @@ def numbered(pattern: str, number: int) -> str:
     return NUMBER.sub(lambda found: f"{number:0{found[1] or 1}d}", pattern, count=1)
 
 
-def refuse_existing(path: Path) -> StudioError:
+def existing_output_error(path: Path) -> StudioError:
     """The error about an output that exists already."""
     return StudioError(f"The output {path} exists already.", use=("overwrite",), or_else="choose another name")

@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from ..errors import StudioError
 from ..machine.whole_file import sync_file, whole_file
 from .encoder_setup import EncoderSetup, drain
-from .partial_output import NUMBER, NotResumable, Written, numbered, partial_path, pattern_of, refuse_existing
+from .partial_output import NUMBER, NotResumable, Written, existing_output_error, numbered, partial_path, pattern_of
 
 
 class PictureFiles:
@@ -32,7 +32,7 @@ class PictureFiles:
         else:
             self._old = list(self._matches(folder).values())
         if self._old and not overwrite:
-            raise refuse_existing(self._old[0])
+            raise existing_output_error(self._old[0])
         self._context = setup.context()
         self._partial = folder if single else partial_path(path)
         self._partial.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ class PictureFiles:
         if self._single and NUMBER.search(self._target.name):
             self._target = self._target.with_name(numbered(self._target.name, number))
             if self._target.exists() and not self._overwrite:
-                raise refuse_existing(self._target)
+                raise existing_output_error(self._target)
         self._numbers.append(number)
         self._save(self._context.encode(frame))
 

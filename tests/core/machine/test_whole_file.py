@@ -23,6 +23,7 @@ def test_several_at_once_have_names_of_their_own(tmp_path):
         first.write_text("first")
         with whole_file(path, unique=True) as second:
             assert first != second
+            assert first.suffix == second.suffix == ".partial"  # no half weights file in a list of weights
             second.write_text("second")
     assert path.read_text() == "first"
     assert os.listdir(tmp_path) == ["a.txt"]
