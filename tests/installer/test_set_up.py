@@ -111,7 +111,7 @@ def test_a_real_environment_is_set_up_kept_and_repaired(place, tmp_path, monkeyp
     assert str(checkout / "obs_plugin" / "rvm_obs.py") in printed
     printed, _, _ = place.run("check.log", "--obs", "--check", code=1)
     assert f"ok: Python {sys.version.split()[0]}, {python}" not in printed  # it stops at the weights
-    advice = "they will be fetched at the first use."
+    advice = "they will be downloaded on first use."
     problem = f"The weights of mobilenetv3 are not in {tmp_path / 'no models'}: {advice} ({python})"
     assert re.findall("problem: (.*)", printed) == [problem]
 
