@@ -37,7 +37,8 @@ class ClipOptions:
     matte, see open_reader; the outputs then begin at time 0. keep_audio: copy the sound of a video. edges: changes to
     the alpha of all outputs. decontaminate: 1 takes the network's foreground colours, 0 the source's own, which contain
     the old background at soft edges; values between are a mix. resume: continue a stopped run of the same job, see
-    matte_clip. hwaccel: see open_reader.
+    matte_clip. hwaccel: see open_reader. cfr: frames per second of a video's outputs, at equal distances; None: the
+    times of the source. deinterlace: "no"; "frame" or "field" for one frame from each interlaced frame or each field.
     """
 
     background: str | Tensor = "#00b140"  # the green of green screens
@@ -53,6 +54,8 @@ class ClipOptions:
     decontaminate: float = 1
     resume: bool = False
     hwaccel: str = "none"
+    cfr: Fraction | float | None = None
+    deinterlace: str = "no"
 
     def __post_init__(self) -> None:
         check_number("decontaminate", self.decontaminate, 0, 1)

@@ -152,7 +152,7 @@ def describe(
         "the clip": _file(source),
         "the decoder": options.hwaccel,
         "its part": (float(options.start), options.duration and float(options.duration)),
-        "the frame rate": str(info.frame_rate),
+        "the frame rate": (str(info.frame_rate), str(options.cfr), options.deinterlace),
         "the size": (width, height),
         "the network": (engine.name, engine.variant),
         "the weights": engine.network and _tensors(engine.network.state_dict()),
