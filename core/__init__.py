@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cli.errors import NoteHandler
     from .cli.main import program
-    from .cli.model_options import at_least
+    from .cli.option_parsing import at_least
     from .cli.progress import make_progress
     from .cli.stop_signals import stop_on_signal
     from .clips.background import Background, cover, parse_color
     from .clips.batches import composite_pictures, decontaminate_pictures, matte_pictures, refine_masks
     from .clips.matte_clip import can_resume, matte_clip
     from .clips.matte_file import matte
+    from .clips.option_table import OPTIONS, options_markdown
     from .clips.options import ClipOptions, ClipReport, Output
     from .clips.renderer import FrameRenderer
     from .clips.resume import stopped_outputs
@@ -86,6 +87,7 @@ _NAMES = {
     ".errors": "StudioError DownloadError",
     # whole clips
     ".clips.options": "ClipOptions ClipReport Output",
+    ".clips.option_table": "OPTIONS options_markdown",
     ".pictures.edges": "EdgeOptions",
     ".clips.matte_clip": "can_resume matte_clip",
     ".clips.resume": "stopped_outputs",
@@ -134,7 +136,7 @@ _NAMES = {
     ".cli.main": "program",
     ".machine.install_advice": "command_for_extra installer_command python_command",
     ".cli.errors": "NoteHandler",
-    ".cli.model_options": "at_least",
+    ".cli.option_parsing": "at_least",
 }
 _HOMES = {
     public or inner: (home, inner)
@@ -150,6 +152,7 @@ __all__ = [
     "FAST_REFINER",
     "GREEN",
     "METRIC_MEANINGS",
+    "OPTIONS",
     "OUTPUT_FORMATS",
     "STARTER_PATH",
     "STARTER_VARIANT",
@@ -233,6 +236,7 @@ __all__ = [
     "no_autocast",
     "open_reader",
     "open_to_read",
+    "options_markdown",
     "parse_color",
     "pictures_from_frames",
     "program",

@@ -6,9 +6,10 @@ import logging
 import re
 import sys
 import threading
+from fractions import Fraction
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..clips.outputs import OutputPaths, is_composite, is_still, place_outputs
 from ..errors import StudioError
@@ -17,8 +18,9 @@ from ..machine.process_tuning import loading
 from ..video.picture_sequence import VIDEO_SUFFIXES, is_picture
 from .errors import report_failure
 from .hints import matte_command
-from .matte_options import DESCRIPTION, EPILOG, add_options
+from .matte_options import DESCRIPTION, EPILOG, add_options, keywords
 from .model_options import load_engine
+from .option_parsing import Frames
 from .progress import make_progress
 from .stop_signals import stop_on_signal
 
@@ -38,6 +40,7 @@ def add_parser(subparsers) -> None:
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,  # it is in the last group
     )
     add_options(parser)
     parser.set_defaults(run=run)
@@ -147,6 +150,29 @@ def plan(arguments: argparse.Namespace, sources: list[str], several: bool) -> li
     return jobs
 
 
+def span(arguments: argparse.Namespace, source: str) -> dict[str, Any]:
+    """The part of the clip to matte, as keywords of `rvm_studio.matte`. Raises StudioError for an end that is not after
+    the start."""
+    if arguments.start is None and arguments.end is None:
+        return {}
+    start, end = (_seconds(time, source, arguments.fps) for time in (arguments.start or Fraction(0), arguments.end))
+    assert start is not None
+    if end is None:
+        return {"start": start}
+    if end <= start:
+        raise StudioError(f"The end {float(end):g} s is not after the start {float(start):g} s.")
+    return {"start": start, "duration": end - start}
+
+
+def _seconds(time: Fraction | Frames | None, source: str, frame_rate: Fraction | None) -> Fraction | None:
+    if not isinstance(time, Frames):
+        return time
+    from ..video.reader import open_reader
+
+    with open_reader(source, frame_rate) as reader:
+        return time.number / reader.info.frame_rate
+
+
 def _expand(text: str) -> list[str]:
     """The inputs that a text denotes: several for a folder or glob of videos, else one, even for an image sequence."""
     path = Path(text)
@@ -173,20 +199,11 @@ def matte_one(job: Job, engine: "Engine", arguments: argparse.Namespace, stop: t
         report = matte(
             job.source,
             **job.paths._asdict(),
-            background=arguments.background or None,
-            downsample_ratio=arguments.downsample,
-            warm_up=arguments.warm_up,
-            scene_cut=arguments.scene_cut,
-            chunk=arguments.chunk or "auto",
+            **keywords(arguments),
+            **span(arguments, job.source),
             engine=engine,
             progress=progress,
             stopped=stop.is_set,
-            premultiplied=arguments.premultiplied,
-            quality=arguments.quality,
-            overwrite=arguments.overwrite,
-            frame_rate=arguments.fps,
-            resume=arguments.resume,
-            hwaccel=arguments.hwaccel,
         )
     if arguments.json:
         event = {

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .options import ClipReport
 
 WARM_UP = 12  # frames
+_FOR_LOADING = ("mobilenetv3", None, "auto", "auto", None, "auto", None)  # the defaults of what `load` is given
 
 
 def matte(
@@ -42,6 +43,8 @@ def matte(
     engine: "str | Engine" = "auto",
     precision: "str | torch.dtype" = "auto",
     threads: int | None = None,
+    refiner: str = "auto",
+    mirror: str | None = None,
     progress: Callable[[int, int | None], object] | None = None,
     stopped: Callable[[], bool] | None = None,
     premultiplied: bool = False,
@@ -71,8 +74,8 @@ def matte(
         or a number, 0 < ratio <= 1. The output is always full resolution.
     warm_up: frames replayed before the first one. scene_cut: True, or a threshold (0..2), to start over at every cut.
         chunk: frames through the network at once. See Session.
-    variant, weights, device, engine, precision, threads: see load; or engine: what `load` returned, for several clips
-        one after the other.
+    variant, weights, device, engine, precision, threads, refiner, mirror: see load; or engine: what `load` returned,
+        for several clips one after the other.
     progress: called as progress(frames done, frames in all or None) after every chunk. stopped: asked before every
         chunk; once it returns True, the files are finished under `.partial` names and the report says `stopped`.
     premultiplied: premultiplied instead of straight colours. quality: of lossy formats, lower is better (crf of .mp4
@@ -129,11 +132,11 @@ def matte(
     if isinstance(engine, str):
         choose_downsample_ratio(downsample_ratio, 1080, 1920)  # raises for an unusable one
         Background(background).close()
-        engine = load(variant, weights, device, engine, precision, threads=threads)
-    elif (variant, weights, device, precision, threads) != ("mobilenetv3", None, "auto", "auto", None):
+        engine = load(variant, weights, device, engine, precision, threads=threads, refiner=refiner, mirror=mirror)
+    elif (variant, weights, device, precision, threads, refiner, mirror) != _FOR_LOADING:
         raise StudioError(
-            "A loaded engine was given together with variant, weights, device, precision or threads, which apply only "
-            "to loading: give them to load(), and only its result here."
+            "A loaded engine was given together with variant, weights, device, precision, threads, refiner or mirror, "
+            "which apply only to loading: give them to load(), and only its result here."
         )
     session = MattingSession(
         engine, downsample_ratio=downsample_ratio, chunk=chunk, warm_up=warm_up, scene_cut=scene_cut

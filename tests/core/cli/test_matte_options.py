@@ -13,7 +13,7 @@ from rvm_studio.core.video.hardware_decoding import HWACCELS
 
 @pytest.fixture
 def parser():
-    parser = argparse.ArgumentParser(prog="matte")
+    parser = argparse.ArgumentParser(prog="matte", add_help=False)
     add_options(parser)
     return parser
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 import torch
-from rvm_studio.core.cli.model_options import add_model_options, at_least, find_network, load_engine
+from rvm_studio.core.cli.model_options import add_model_options, find_network, load_engine
 from rvm_studio.core.engines import loading as engine_loading
 from rvm_studio.core.weights import network_weights as weights
 
@@ -66,14 +66,3 @@ def test_every_option_arrives(parse, calls):
 def test_the_refiners_names(parse, calls, short, full):
     assert find_network(parse("--refiner", short)) == "the network"
     assert calls[-1] == ("load", "the path", "mobilenetv3", full)
-
-
-@pytest.mark.parametrize(("smallest", "text", "number"), [(0, "0", 0), (1, "1", 1), (1, " 12 ", 12), (-3, "-3", -3)])
-def test_a_number_that_is_large_enough(smallest, text, number):
-    assert at_least(smallest)(text) == number
-
-
-@pytest.mark.parametrize(("smallest", "text"), [(0, "-1"), (1, "0"), (1, "1.5"), (1, ""), (1, "all"), (5, "4")])
-def test_a_number_that_is_not(smallest, text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a whole number of at least {smallest}"):
-        at_least(smallest)(text)

@@ -185,7 +185,8 @@ def test_the_engine_is_loaded_as_asked_for(clip, red_engine, monkeypatch):
     monkeypatch.setattr(engine_loading, "load", load)
     matte(clip, "a.mov")
     matte(clip, "b.mov", variant="resnet50", weights="w", device="cpu", engine="eager", precision="fp32", threads=1)
+    unsaid = {"refiner": "auto", "mirror": None}
     assert seen == [
-        ("mobilenetv3", None, "auto", "auto", "auto", {"threads": None}),
-        ("resnet50", "w", "cpu", "eager", "fp32", {"threads": 1}),
+        ("mobilenetv3", None, "auto", "auto", "auto", {"threads": None, **unsaid}),
+        ("resnet50", "w", "cpu", "eager", "fp32", {"threads": 1, **unsaid}),
     ]

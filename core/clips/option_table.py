@@ -1,0 +1,363 @@
+"""The one table of options: what each is called, what it accepts and what it means, and which doors offer it.
+
+The command line is made from this table. The Python function `matte`, the ComfyUI nodes and the OBS filter declare
+their own forms, as their hosts demand, and tests compare these with the table. Imports nothing large.
+"""
+
+from ..video.hardware_decoding import HWACCELS
+from .matte_file import WARM_UP
+from .option_form import Door, Option, markdown
+
+GROUPS = {
+    "first": "most used",
+    "outputs": "what is written",
+    "source": "what is read",
+    "folders": "folders and batches",
+    "edges": "edges and colours",
+    "matting": "matting",
+    "network": "network",
+    "messages": "messages",
+}
+"""The groups of options in the order of the help, with their titles."""
+
+
+OPTIONS = (
+    Option(
+        name="output",
+        kind="text",
+        group="first",
+        help="output file, or an output folder (a name without a suffix), e.g. for several inputs",
+        metavar="OUTPUT",
+        short="-o",
+    ),
+    Option(
+        name="background",
+        kind="text",
+        group="first",
+        help="put the person over a colour (white, '#00b140'), a picture, a video, or the blurred source (blur)",
+        metavar="WHAT",
+        nodes=Door(name="background", default="#00b140", because="the node always has a composite"),
+    ),
+    Option(
+        name="format",
+        kind="text",
+        group="first",
+        help="format if OUTPUT is a folder: mov (default), png (of pictures), webm and so on",
+        metavar="SUFFIX",
+        nodes=Door(name="format", default="ProRes 4444", because="nodes name formats, not suffixes"),
+    ),
+    Option(
+        name="alpha",
+        kind="file",
+        group="first",
+        help="also write the alpha as a grey video or pictures",
+        metavar="FILE",
+    ),
+    Option(
+        name="start",
+        kind="seconds",
+        group="first",
+        help="begin at this time: 12.5 (seconds), 1:02.5, 00:01:02.5, or 250f (frame 250, at the clip's frame rate)",
+        low=0,
+        metavar="TIME",
+        python_default=0,
+    ),
+    Option(
+        name="end",
+        kind="seconds",
+        group="first",
+        help="end at this time, written like --start; the frame at this time is the first that is left out",
+        low=0,
+        metavar="TIME",
+        python="duration",
+    ),
+    Option(
+        name="preview",
+        kind="file",
+        group="first",
+        help="also draw a contact sheet (.png or .jpg)",
+        metavar="FILE",
+    ),
+    Option(name="overwrite", kind="flag", group="first", help="replace existing outputs", default=False),
+    Option(
+        name="resume",
+        kind="flag",
+        group="first",
+        help="resume the same command after it was stopped (not for .mp4, .apng, .webp and lossy .webm)",
+        default=False,
+        nodes=Door(name="resume", default=True, because="ComfyUI gives every run a new file name"),
+    ),
+    Option(
+        name="foreground",
+        kind="file",
+        group="outputs",
+        help="also write the foreground colours, over black",
+        metavar="FILE",
+    ),
+    Option(
+        name="premultiplied",
+        kind="flag",
+        group="outputs",
+        help="write premultiplied instead of straight colours",
+        default=False,
+        nodes=Door(name="alpha", default="straight", because="nodes show a choice of two words"),
+    ),
+    Option(
+        name="quality",
+        kind="quality",
+        group="outputs",
+        help="quality of lossy formats (lower is better): crf of .mp4 and .webm (0: lossless), quantiser of .mov",
+        low=0,
+        metavar="N",
+    ),
+    Option(
+        name="no_audio",
+        kind="flag",
+        group="outputs",
+        help="leave the sound out",
+        default=False,
+        python="keep_audio",
+        python_default=True,
+        nodes=Door(name="keep_audio", default=True, because="nodes ask what is kept"),
+    ),
+    Option(
+        name="frame_rate",
+        kind="rate",
+        group="source",
+        help="frame rate of image sequences: 25 (default), 30000/1001",
+        metavar="RATE",
+        command="--fps",
+        nodes=Door(name="fps", default=25.0, low=0.01, high=1000.0, because="a widget always has a number"),
+    ),
+    Option(
+        name="hwaccel",
+        kind="choice",
+        group="source",
+        help="decode H.264, HEVC and VP9 on a device, as in ffmpeg: auto, cuda, videotoolbox, d3d11va, vaapi, or none "
+        "(default); falls back to software; experimental: supported, not tested on a device",
+        default="none",
+        choices=HWACCELS,
+        metavar="DEVICE",
+    ),
+    Option(
+        name="grow",
+        kind="number",
+        group="edges",
+        help="move the edge outwards by this many pixels, or inwards if negative, which hides a rim of the background",
+        default=0.0,
+        low=-256,
+        high=256,
+        metavar="PIXELS",
+        command="--shift",
+        python="edges.grow",
+        nodes=Door(name="grow", low=-64, high=64, because="a slider of useful values"),
+        obs=Door(name="edge_shift", low=-10, high=10, because="a slider of useful values"),
+    ),
+    Option(
+        name="feather",
+        kind="number",
+        group="edges",
+        help="soften the edge by a blur of this many pixels",
+        default=0.0,
+        low=0,
+        high=256,
+        metavar="PIXELS",
+        python="edges.feather",
+        nodes=Door(name="feather", high=64, because="a slider of useful values"),
+        obs=Door(name="edge_feather", high=20, because="a slider of useful values"),
+    ),
+    Option(
+        name="black_point",
+        kind="number",
+        group="edges",
+        help="alpha values up to this one become 0 (default): removes haze from the background",
+        default=0.0,
+        low=0,
+        high=1,
+        metavar="ALPHA",
+        python="edges.black_point",
+        nodes=Door(name="black_point", high=0.99, because="the white point is above it"),
+    ),
+    Option(
+        name="white_point",
+        kind="number",
+        group="edges",
+        help="alpha values from this one on become 1 (default): closes holes in the person",
+        default=1.0,
+        low=0,
+        high=1,
+        metavar="ALPHA",
+        python="edges.white_point",
+        nodes=Door(name="white_point", low=0.01, because="the black point is below it"),
+    ),
+    Option(
+        name="gamma",
+        kind="number",
+        group="edges",
+        help="make soft edges more opaque (above 1) or more transparent (below 1; default: 1)",
+        default=1.0,
+        low=0.1,
+        high=10,
+        metavar="N",
+        python="edges.gamma",
+        nodes=Door(name="gamma"),
+    ),
+    Option(
+        name="decontaminate",
+        kind="number",
+        group="edges",
+        help="colours at soft edges: 1 (default) takes the network's, without the old background, 0 the source's own",
+        default=1.0,
+        low=0,
+        high=1,
+        metavar="STRENGTH",
+        nodes=Door(name="decontaminate"),
+        obs=Door(name="decontaminate", default=50, high=100, because="per cent; half of it is faster in live video"),
+    ),
+    Option(
+        name="downsample_ratio",
+        kind="ratio",
+        group="matting",
+        help="size of the network's input relative to the frames: auto (default; longest side 512), portrait, "
+        "full_body, or a number up to 1; higher values keep finer detail and are slower",
+        default="auto",
+        choices=("auto", "portrait", "full_body"),
+        low=0,
+        high=1,
+        metavar="RATIO",
+        command="--downsample",
+        nodes=Door(name="downsample"),
+        obs=Door(name="downsample"),
+    ),
+    Option(
+        name="warm_up",
+        kind="count",
+        group="matting",
+        help=f"frames used to initialise the network's state, for a good first frame (default: {WARM_UP})",
+        default=WARM_UP,
+        low=0,
+        metavar="N",
+        nodes=Door(name="warm_up", high=100, because="a widget has an upper end"),
+    ),
+    Option(
+        name="scene_cut",
+        kind="threshold",
+        group="matting",
+        help="for edited videos: reset the network at every cut (a threshold of 0 to 2; default 0.4)",
+        low=0,
+        high=2,
+        metavar="THRESHOLD",
+        nodes=Door(name="scene_cut", default=0.0, high=1.9, because="0 is off; a widget always has a number"),
+        obs=Door(name="scene_cuts", default=True, because="a switch; a live stream has no cuts to be found again"),
+    ),
+    Option(
+        name="chunk",
+        kind="count",
+        group="matting",
+        help="frames that the network processes at once (default: depends on the device)",
+        low=1,
+        metavar="N",
+        python_default="auto",
+        nodes=Door(name="chunk", default=0, low=0, high=64, because="0 is automatic"),
+    ),
+    Option(
+        name="variant",
+        kind="choice",
+        group="network",
+        help="mobilenetv3 (default, fast) or resnet50 (larger, slightly better, slower)",
+        default="mobilenetv3",
+        choices=("mobilenetv3", "resnet50"),
+        nodes=Door(name="model", default=None, because="a file of weights is chosen"),
+        obs=Door(name="model"),
+    ),
+    Option(
+        name="weights",
+        kind="file",
+        group="network",
+        help='weights file, or "starter" for the bundled weights (default: RVM_WEIGHTS, else downloaded once)',
+        metavar="PATH",
+    ),
+    Option(
+        name="mirror",
+        kind="text",
+        group="network",
+        help="download weights from this address instead",
+        metavar="URL",
+    ),
+    Option(
+        name="refiner",
+        kind="choice",
+        group="network",
+        help="how edges are upsampled to full resolution: deep (learned), fast (plain filter), or auto (default: the "
+        "one for which the weights were trained)",
+        default="auto",
+        choices=("auto", "deep", "fast"),
+        nodes=Door(name="refiner"),
+    ),
+    Option(
+        name="device",
+        kind="text",
+        group="network",
+        help="auto (default), cpu, cuda, cuda:1, xpu, mps",
+        default="auto",
+        nodes=Door(name="device"),
+    ),
+    Option(
+        name="engine",
+        kind="choice",
+        group="network",
+        help="how the network runs: auto (default: the fastest for this machine, see `rvm-studio info`), eager (plain "
+        "PyTorch), folded (PyTorch, optimised for CPUs), openvino (CPU), graph (GPU; experimental: supported, not "
+        "tested), compile (like graph, with torch.compile, which takes minutes at the first start; on a CPU, "
+        "slower than openvino)",
+        default="auto",
+        choices=("auto", "eager", "folded", "openvino", "graph", "compile"),
+    ),
+    Option(
+        name="precision",
+        kind="text",
+        group="network",
+        help="auto (default: fp16 on GPUs that compute it well, mixed on CPUs with bf16, else fp32), fp32, fp16, bf16 "
+        "(the fastest on a CPU, with visibly coarser soft edges), mixed (CPU: bf16 except in the encoder)",
+        default="auto",
+        nodes=Door(name="precision"),
+    ),
+    Option(
+        name="threads",
+        kind="count",
+        group="network",
+        help="CPU threads (default: all cores)",
+        low=1,
+        metavar="N",
+    ),
+    Option(
+        name="json",
+        kind="flag",
+        group="messages",
+        help="print progress and results as JSON on standard output, see below",
+        default=False,
+        python=None,
+    ),
+    Option(name="quiet", kind="flag", group="messages", help="print only errors", default=False, python=None),
+)
+
+
+def options_of(group: str) -> list[Option]:
+    """The options of one group that the command line has."""
+    return [option for option in OPTIONS if option.group == group and option.flag]
+
+
+def option_of(name: str) -> Option:
+    """The row of this name."""
+    return next(option for option in OPTIONS if option.name == name)
+
+
+def options_markdown() -> str:
+    """The tables of the page docs/options.md.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> "--background" in core.options_markdown()
+        True
+    """
+    return markdown(GROUPS, OPTIONS)
