@@ -118,4 +118,5 @@ def test_options_that_a_page_names_exist(name):
     sources = [*(ROOT / "core" / "cli").glob("*.py"), ROOT / "installer" / "program.py"]
     sources += [ROOT / "training" / "run_options.py", ROOT / "training" / "data_config.py"]
     known = set(re.findall(r'"(--[a-z][a-z-]+)"', "".join(path.read_text(encoding="utf-8") for path in sources)))
+    known |= {option.flag for option in core.OPTIONS}
     assert said <= known
