@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import StudioError
 from ..stream.session import MattingSession, Stopped
 from ..video.color import ColorTags
-from ..video.output_formats import Content
+from ..video.output_formats import Content, format_for
 from ..video.partial_output import NotResumable, Written, partial_path
 from ..video.picture_sequence import find_pictures
 from ..video.reader import ClipInfo
@@ -81,10 +81,11 @@ class ClipJob:
     def _open(self, resumed: Stop | None) -> None:
         written = iter(resumed.written if resumed else [])
         try:
-            for output in self._outputs:
+            for index, output in enumerate(self._outputs):
                 is_preview = output.kind == "preview"
                 done = None if is_preview else next(written, None)
-                writer = _open_writer(output, self._info, self._options, done)
+                first = not is_preview and not any(other.kind != "preview" for other in self._outputs[:index])
+                writer = _open_writer(output, self._info, self._options, done, first)
                 queue = queue_length(self._info)
                 self.writers.append(WriterThread(writer, queue, from_zero=is_preview and resumed is not None))
             for thread in self._lasting_writers() if resumed else []:
@@ -178,7 +179,10 @@ def bytes_of(info: ClipInfo, channels: int = 3) -> int:
     return info.height * info.width * channels * (1 if info.bit_depth == 8 else 2)
 
 
-def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, resumed: Written | None) -> FrameWriter:
+def _open_writer(
+    output: Output, info: ClipInfo, options: ClipOptions, resumed: Written | None, first: bool
+) -> FrameWriter:
+    """first: among the outputs that are no previews; the chosen codec is meant for it."""
     single = info.kind == "still"
     if output.kind == "preview":
         height, width = preview_size(info.height, info.width)
@@ -187,19 +191,27 @@ def _open_writer(output: Output, info: ClipInfo, options: ClipOptions, resumed: 
         quality, overwrite = _PREVIEW_QUALITY, options.overwrite
         return FrameWriter(output.path, spec, content="rgb", quality=quality, overwrite=overwrite, single=single)
     contents: dict[Kind, Content] = {"matte": "rgba", "composite": "rgb", "alpha": "gray", "foreground": "rgb"}
-    return FrameWriter(
+    content = contents[output.kind]
+    codec = options.codec
+    takes_codec = codec is None or first or format_for(output.path).has(content, codec)
+    writer = FrameWriter(
         output.path,
         info,
-        content=contents[output.kind],
+        content=content,
         premultiplied=options.premultiplied and output.kind == "matte",
         copy_from=info.path if info.kind == "video" and output.kind != "alpha" else None,
         copy_span=(info.begins, info.ends),
         copy_audio=options.keep_audio,
         quality=options.quality,
+        codec=codec if takes_codec else None,
+        bitrate=options.bitrate,
         overwrite=options.overwrite,
         single=single,
         resumed=resumed,
     )
+    if not takes_codec:
+        writer.notes.append(f"{output.path.name} cannot hold the codec {codec}: it has its format's own")
+    return writer
 
 
 def refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:

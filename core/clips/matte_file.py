@@ -49,6 +49,8 @@ def matte(
     stopped: Callable[[], bool] | None = None,
     premultiplied: bool = False,
     quality: float | None = None,
+    codec: str | None = None,
+    bitrate: int | None = None,
     overwrite: bool = False,
     frame_rate: Fraction | float | None = None,
     start: Fraction | float = 0,
@@ -79,7 +81,9 @@ def matte(
     progress: called as progress(frames done, frames in all or None) after every chunk. stopped: asked before every
         chunk; once it returns True, the files are finished under `.partial` names and the report says `stopped`.
     premultiplied: premultiplied instead of straight colours. quality: of lossy formats, lower is better (crf of .mp4
-        and .webm, quantiser of .mov). overwrite: replace files that exist. frame_rate: of image sequences (25).
+        and .webm, quantiser of .mov). codec: instead of the format's own ("prores-hq", "dnxhr-hqx", "hevc", "av1", ...;
+        docs/formats.md lists them). bitrate: bits per second instead of a quality, for H.264, HEVC and AV1. overwrite:
+        replace files that exist. frame_rate: of image sequences (25).
     start, duration: seconds; the part of the clip that is matted. keep_audio: copy the sound. edges: an EdgeOptions,
         for all outputs. decontaminate: 1 takes the network's colours of the person, 0 the source's own.
     resume: continue what a stopped call left. hwaccel: decode on a device ("auto", "cuda", ...; experimental).
@@ -97,7 +101,7 @@ def matte(
     from ..video.reader import check_source, given_rate
 
     check_source(source)
-    paths = place_outputs(source, output, alpha, foreground, preview, format=format)
+    paths = place_outputs(source, output, alpha, foreground, preview, format=format, codec=codec)
     rate = None if frame_rate is None else given_rate(frame_rate)
 
     from torch import Tensor
@@ -118,6 +122,8 @@ def matte(
         background=background,
         premultiplied=premultiplied,
         quality=quality,
+        codec=codec,
+        bitrate=bitrate,
         overwrite=overwrite,
         preview=paths.preview,
         frame_rate=rate,
@@ -141,5 +147,5 @@ def matte(
     session = MattingSession(
         engine, downsample_ratio=downsample_ratio, chunk=chunk, warm_up=warm_up, scene_cut=scene_cut
     )
-    outputs = outputs_for(paths, over_background)
+    outputs = outputs_for(paths, over_background, codec)
     return matte_clip(source, outputs, session, options, on_progress=progress, stopped=stopped)

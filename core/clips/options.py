@@ -32,18 +32,22 @@ class Output:
 class ClipOptions:
     """How a clip is written.
 
-    background: see core.clips.background. premultiplied: for "matte" outputs. quality: see FrameWriter; not for
-    previews. preview: path of a contact sheet. frame_rate: of image sequences. start, duration: the part of the clip to
-    matte, see open_reader; the outputs then begin at time 0. keep_audio: copy the sound of a video. edges: changes to
-    the alpha of all outputs. decontaminate: 1 takes the network's foreground colours, 0 the source's own, which contain
-    the old background at soft edges; values between are a mix. resume: continue a stopped run of the same job, see
-    matte_clip. hwaccel: see open_reader. cfr: frames per second of a video's outputs, at equal distances; None: the
-    times of the source. deinterlace: "no"; "frame" or "field" for one frame from each interlaced frame or each field.
+    background: see core.clips.background. premultiplied: for "matte" outputs. quality, bitrate: see FrameWriter; not
+    for previews. codec: of the outputs instead of their formats' own, see OutputFormat.codecs; outputs other than the
+    first keep their own, with a note, if they cannot hold it. preview: path of a contact sheet. frame_rate: of image
+    sequences. start, duration: the part of the clip to matte, see open_reader; the outputs then begin at time 0.
+    keep_audio: copy the sound of a video. edges: changes to the alpha of all outputs. decontaminate: 1 takes the
+    network's foreground colours, 0 the source's own, which contain the old background at soft edges; values between
+    are a mix. resume: continue a stopped run of the same job, see matte_clip. hwaccel: see open_reader. cfr: frames
+    per second of a video's outputs, at equal distances; None: the times of the source. deinterlace: "no"; "frame" or
+    "field" for one frame from each interlaced frame or each field.
     """
 
     background: str | Tensor = "#00b140"  # the green of green screens
     premultiplied: bool = False
     quality: float | None = None
+    codec: str | None = None
+    bitrate: int | None = None
     overwrite: bool = False
     preview: Path | None = None
     frame_rate: Fraction | None = None

@@ -42,12 +42,14 @@ def place_outputs(
     *,
     format: str | None = None,
     several: bool = False,
+    codec: str | None = None,
 ) -> OutputPaths:
     """The files to write for a source: the given names, or named after the source in a given folder (any name without a
     suffix is a folder). format: the suffix in a folder; None: mov, for a single picture png. several: there are several
-    sources, which cannot share a file name.
+    sources, which cannot share a file name. codec: the one chosen for the first file.
 
-    Raises StudioError for names without a known format, names that contradict each other, and if there is no output.
+    Raises StudioError for names without a known format, a codec that the first file cannot hold, names that contradict
+    each other, and if there is no output.
     """
     still = is_still(source)
     usual = "png" if still else "mp4"
@@ -63,6 +65,8 @@ def place_outputs(
             raise StudioError(f"{path} and the format {format} contradict each other: leave one out.")
     for path in paths.files():
         format_for(path)  # raises for an unknown suffix
+    if codec is not None and (first := next(paths.files(), None)):
+        format_for(first).codec_named(codec)
     if not any(paths.files()):
         raise StudioError("There is nothing to write: name an output, an alpha or a foreground.")
     if paths.preview and paths.preview.suffix.lower() not in SHEET_SUFFIXES:
@@ -70,12 +74,14 @@ def place_outputs(
     return paths
 
 
-def outputs_for(paths: OutputPaths, over_background: bool) -> "list[Output]":
-    """What each file shows: an output in a format with transparency shows the cut-out person, unless a background is
-    given; any other output shows the person over the background."""
+def outputs_for(paths: OutputPaths, over_background: bool, codec: str | None = None) -> "list[Output]":
+    """What each file shows: an output with transparency (in its format and in the codec, if one is chosen) shows the
+    cut-out person, unless a background is given; any other output shows the person over the background."""
     from .options import Output  # which brings torch
 
-    outputs = [Output(path, "composite" if is_composite(path, over_background) else "matte") for path in paths.output]
+    outputs = [
+        Output(path, "composite" if is_composite(path, over_background, codec) else "matte") for path in paths.output
+    ]
     if paths.alpha:
         outputs.append(Output(paths.alpha, "alpha"))
     if paths.foreground:
@@ -83,9 +89,9 @@ def outputs_for(paths: OutputPaths, over_background: bool) -> "list[Output]":
     return outputs
 
 
-def is_composite(path: Path, over_background: bool) -> bool:
+def is_composite(path: Path, over_background: bool, codec: str | None = None) -> bool:
     """Whether this output shows the person over a background."""
-    return over_background or not format_for(path).carries_alpha
+    return over_background or not format_for(path).holds("rgba", codec)
 
 
 def is_still(source: AnyPath) -> bool:

@@ -169,6 +169,8 @@ def describe(
         "the background": background,
         "premultiplied": options.premultiplied,
         "the quality": options.quality,
+        "the codec": options.codec,
+        "the bitrate": options.bitrate,
         "the sound": options.keep_audio,
         "the edges": options.edges and dataclasses.asdict(options.edges),
         "decontaminate": float(options.decontaminate),

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from ..errors import StudioError
 from ..machine.whole_file import sync_file
 from .container import open_to_read
-from .encoder_setup import EncoderSetup, drain
+from .encoder_setup import EncoderSetup, drain, set_decoding_times
 from .output_formats import OutputFormat
 from .partial_output import NotResumable, Written, existing_output_error, partial_path
 from .track_copy import TrackCopy
@@ -52,6 +52,7 @@ class ContainerFile:
         self._tracks = tracks
         self._moved: int | None = None  # added to every pts; known from the first frame on
         self._end = Fraction(0)  # of the picture, in seconds
+        self._muxed = False  # whether a packet of the picture was written
         path.parent.mkdir(parents=True, exist_ok=True)
         self._working.open("wb").close()  # fails at once if the folder is not writable
         self._container: OutputContainer | None = None
@@ -157,6 +158,7 @@ class ContainerFile:
     def _mux(self, packets: list[av.Packet]) -> None:
         assert self._container is not None
         for packet in packets:
+            self._muxed = True
             if not packet.duration:
                 packet.duration = self._setup.nominal_duration
             if self._tracks is not None and packet.dts is not None:
@@ -166,7 +168,10 @@ class ContainerFile:
 
     def _complete(self, audio_end: Fraction | None) -> None:
         assert self._container is not None
-        self._mux(self._stream.encode(None))
+        packets = self._stream.encode(None)
+        if self._setup.codec == "libx265" and not self._muxed:
+            set_decoding_times(packets)
+        self._mux(packets)
         if self._tracks is not None:
             self._tracks.finish(audio_end)
         self._container.close()

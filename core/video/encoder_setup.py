@@ -2,22 +2,27 @@
 
 import contextlib
 import os
+from dataclasses import replace
 
 import av
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
 from ..machine.libav_log import silence_libav
-from .output_formats import Encoding
+from .color import MATRIX_BT709, RANGE_LIMITED, FromRGB
+from .encodings import Encoding
 from .picture_spec import PictureSpec
 
+_WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files; their YUV is written as BT.709
 _MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture per thread
 _FRAME_THREADS = 1 << 12  # AV_CODEC_CAP_FRAME_THREADS
-_ALONE = {"prores_ks", "ffv1", "png"}  # codecs whose frames do not depend on earlier ones
+_ALONE = {"prores_ks", "dnxhd", "ffv1", "png"}  # codecs whose frames do not depend on earlier ones
 
 
 class EncoderSetup:
-    """All settings of an encoder, applied to the context of a stream or to a standalone one."""
+    """All settings of an encoder, applied to the context of a stream or to a standalone one.
+
+    spec: of the encoded pictures: with the tags that they get, and the size after padding."""
 
     def __init__(
         self,
@@ -26,25 +31,45 @@ class EncoderSetup:
         spec: PictureSpec,
         options: dict[str, str],
         threads: int | None,
+        bitrate: int | None = None,
     ) -> None:
         self.codec = encoding.codec
+        self.pixel_format = pixel_format
+        self.bits = max(component.bits for component in av.VideoFormat(pixel_format).components)
+        self.tags = spec.tags
         self.frame_rate = spec.frame_rate
         self.time_base = spec.time_base
         self.nominal_duration = max(1, round(1 / (spec.frame_rate * spec.time_base)))
         self._encoding = encoding
-        self._pixel_format = pixel_format
         self._spec = spec
         self._options = options
+        self._bitrate = bitrate
         lossless_vp9 = self.codec == "libvpx-vp9" and options.get("lossless") == "1"
         self.frames_stand_alone = self.codec in _ALONE or lossless_vp9
         self._threads = threads or 0
         if encoding.codec == "png":
             self._threads = min(threads or os.cpu_count() or 1, _MAX_PNG_THREADS)
 
+    @classmethod
+    def of(
+        cls, encoding: Encoding, spec: PictureSpec, quality: float | None, bitrate: int | None, threads: int | None
+    ) -> "EncoderSetup":
+        """The settings for frames of `spec` in this encoding."""
+        _, pixel_format = encoding.pixel_format_for(spec.bit_depth)
+        matrix = spec.tags.matrix if spec.tags.matrix in _WRITABLE_MATRICES else MATRIX_BT709
+        tags = FromRGB(pixel_format, replace(spec.tags, matrix=matrix, range=RANGE_LIMITED)).tags
+        encoded = replace(spec, tags=tags)
+        if encoding.even_size:
+            encoded = replace(encoded, height=spec.height + spec.height % 2, width=spec.width + spec.width % 2)
+        options = encoding.options_for(quality, encoded.height, encoded.width, bitrate)
+        return cls(encoding, pixel_format, encoded, options, threads, bitrate)
+
     def apply(self, context: VideoCodecContext) -> None:
         silence_libav()  # encoders have threads too
+        if self.codec == "libsvtav1":
+            os.environ.setdefault("SVT_LOG", "1")  # errors only; it does not use libav's log
         context.height, context.width = self._spec.height, self._spec.width
-        context.pix_fmt = self._pixel_format
+        context.pix_fmt = self.pixel_format
         context.time_base = self.time_base
         context.framerate = self.frame_rate
         context.sample_aspect_ratio = self._spec.sample_aspect_ratio
@@ -52,6 +77,8 @@ class EncoderSetup:
         context.color_primaries, context.color_trc = self._spec.tags.primaries, self._spec.tags.transfer
         context.thread_type = self._encoding.thread_type  # pyright: ignore[reportAttributeAccessIssue]
         context.thread_count = self._threads
+        if self._bitrate is not None:
+            context.bit_rate = self._bitrate
         context.options = self._options
         if self._encoding.codec_tag:
             context.codec_tag = self._encoding.codec_tag
@@ -63,6 +90,31 @@ class EncoderSetup:
         self.apply(context)
         context.open()
         return context
+
+    def problem(self) -> str | None:
+        """Why the encoder cannot be opened with these settings; None if it can."""
+        height, width = self._encoding.smallest
+        if self._spec.height < height or self._spec.width < width:
+            return f"pictures must be at least {width}x{height}"
+        try:
+            drain(self.context())
+        except (ValueError, OSError, FFmpegError) as error:  # ValueError: UnknownCodecError
+            if isinstance(error, ValueError) and not isinstance(error, FFmpegError):
+                return "this PyAV is built without it"
+            return getattr(error, "strerror", None) or str(error)
+        return None
+
+
+def set_decoding_times(packets: list[av.Packet]) -> None:
+    """Gives all packets of a stream, in the order of decoding, their decoding times. x265 leaves them uninitialised if
+    the stream has fewer frames than it would delay."""
+    times = sorted(packet.pts for packet in packets if packet.pts is not None)
+    assert len(times) == len(packets)
+    delay = max(
+        (at - packet.pts for at, packet in zip(times, packets, strict=True) if packet.pts is not None), default=0
+    )
+    for at, packet in zip(times, packets, strict=True):
+        packet.dts = at - delay
 
 
 def drain(context: VideoCodecContext | None) -> None:

@@ -10,55 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from ..errors import StudioError
-from ..machine.process_tuning import LARGE_PICTURE
+from .codec_choices import DNXHR, H264, HARDWARE, LOSSY, PRORES, VP9, Codec, hevc, prores
+from .encodings import Content, Encoding
 
-Content = Literal["rgba", "rgb", "gray"]
+__all__ = ["FORMATS", "HDR_TRANSFERS", "Content", "Encoding", "OutputFormat", "format_for"]
 
-_FFV1_SLICED_SIZE = 16  # 12 slices are 4 columns by 3 rows, and FFV1 refuses empty ones
-_FF_QP2LAMBDA = 118  # libav's global_quality is this times the quantiser
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How one kind of content is encoded in one container."""
-
-    codec: str  # libav's name of the encoder
-    pixel_formats: tuple[tuple[int, str], ...]  # (bits per sample, libav's name), ascending
-    options: Mapping[str, str]
-    quality: Literal["crf", "vp9", "quantiser"] | None = None  # what the quality means; None: lossless
-    default_quality: float = 0
-    thread_type: Literal["SLICE", "FRAME", "AUTO"] = "SLICE"
-    codec_tag: str | None = None
-    even_size: bool = False  # the codec refuses odd sizes, so frames are padded
-
-    def pixel_format_for(self, bit_depth: int) -> tuple[int, str]:
-        """(bits, name) of the smallest pixel format that holds `bit_depth` bits, else of the largest."""
-        return next((entry for entry in self.pixel_formats if entry[0] >= bit_depth), self.pixel_formats[-1])
-
-    def options_for(self, quality: float | None, height: int, width: int) -> dict[str, str]:
-        """The encoder's options, including `quality` (None: the default). Lossless codecs ignore it."""
-        value = self.default_quality if quality is None else quality
-        options = dict(self.options)
-        if self.codec == "ffv1" and min(height, width) == 1:
-            # FFmpeg 7 cannot read a single row or column in FFV1 version 3. A checksum would imply version 3.
-            options = {name: option for name, option in options.items() if name not in ("slices", "slicecrc")}
-            options["level"] = "1"
-        elif self.codec == "ffv1" and min(height, width) < _FFV1_SLICED_SIZE:
-            options["slices"] = "1"
-        if self.codec == "libx264" and height * width > LARGE_PICTURE:
-            # Each picture that x264 holds for lookahead, for B frames or in a thread takes 25 to 40 MB at 4K. One B
-            # frame in a row instead of three takes 4/5 of the time; size and quality hardly change.
-            options |= {"rc-lookahead": "2", "x264-params": "sync-lookahead=0:sliced-threads=1:bframes=1"}
-        if self.quality == "crf":
-            options["crf"] = f"{value:g}"
-        elif self.quality == "vp9":
-            options |= {"lossless": "1"} if value <= 0 else {"crf": f"{value:.0f}", "b": "0"}
-        elif self.quality == "quantiser":
-            options |= {"flags": "+qscale", "global_quality": f"{round(_FF_QP2LAMBDA * max(value, 0.1))}"}
-        return options
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # H.273 codes
 
 
 @dataclass(frozen=True)
@@ -85,14 +44,62 @@ class OutputFormat:
     audio_codecs: frozenset[str] | None  # copied unchanged; None: all that the muxer accepts
     audio_fallback: str  # encoder for all others
 
-    def encoding_for(self, content: Content, transfer: int) -> Encoding:
-        """`transfer`: H.273 code of the source. Raises StudioError if the format cannot hold `content`."""
-        table = self.hdr_encodings if transfer in (16, 18) and content in self.hdr_encodings else self.encodings
+    codec: str  # the name of its own codec, for users
+    choices: Mapping[str, Codec]  # other codecs that it holds, by name
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """The names of all codecs that it holds; its own is the first."""
+        return self.codec, *self.choices
+
+    def codec_named(self, codec: str | None) -> str | None:
+        """The name as `codecs` has it (`h264_nvenc` is `h264-nvenc`); None for the format's own codec. Raises
+        StudioError for a codec that the format does not hold."""
+        name = _plain(codec)
+        if codec is None or name == self.codec:
+            return None
+        if name in self.choices:
+            return name
+        if not any(name in row.codecs for row in FORMATS):
+            known = ", ".join(dict.fromkeys(known for row in FORMATS for known in row.codecs))
+            raise StudioError(f"The codec {codec!r} is unknown: use one of {known}.")
+        others = ", ".join(row.suffix for row in FORMATS if name in row.codecs)
+        raise StudioError(
+            f"{self.suffix} cannot hold the codec {name}: use one of {', '.join(self.codecs)}, or name the output "
+            f"{others}."
+        )
+
+    def has(self, content: Content, codec: str) -> bool:
+        """Whether it can hold `content` in this codec."""
+        name = _plain(codec)
+        return content in (self.encodings if name == self.codec else self.choices.get(name, {}))
+
+    def holds(self, content: Content, codec: str | None = None) -> bool:
+        """Whether it can hold `content`: in this codec if it has it, else in its own."""
+        return content in self.choices.get(_plain(codec), self.encodings)
+
+    def encoding_for(self, content: Content, transfer: int, codec: str | None = None) -> Encoding:
+        """`transfer`: H.273 code of the source. codec: one of `codecs`; None: the format's own, or for HDR the one that
+        holds it. Raises StudioError if the format or the codec cannot hold `content`."""
+        what = "transparency" if content == "rgba" else f"{content} pictures"
+        name = self.codec_named(codec)
+        if name is not None:
+            if content not in self.choices[name]:
+                able = [other for other in self.codecs if self.holds(content, other)]
+                rows = ", ".join(row.suffix for row in FORMATS if content in row.encodings and row is not self)
+                use = f"use {', '.join(able)} in {self.suffix}, or" if able else "use"
+                raise StudioError(f"The codec {name} cannot hold {what}: {use} another format ({rows}).")
+            return self.choices[name][content]
+        is_hdr = transfer in HDR_TRANSFERS and content in self.hdr_encodings and codec is None
+        table = self.hdr_encodings if is_hdr else self.encodings
         if content not in table:
             others = ", ".join(row.suffix for row in FORMATS if content in row.encodings)
-            what = "transparency" if content == "rgba" else f"{content} pictures"
             raise StudioError(f"{self.name} ({self.suffix}) cannot hold {what}: choose one of {others}.")
         return table[content]
+
+
+def _plain(codec: str | None) -> str:
+    return (codec or "").strip().lower().replace("_", "-")
 
 
 def _row(
@@ -104,6 +111,8 @@ def _row(
     container_options: dict[str, str] | None = None,
     audio_codecs: frozenset[str] | None = None,
     audio_fallback: str = "",
+    codec: str = "",
+    choices: Mapping[str, Codec] | None = None,
 ) -> OutputFormat:
     return OutputFormat(
         name,
@@ -119,25 +128,9 @@ def _row(
         container_options=MappingProxyType(container_options or {}),
         audio_codecs=audio_codecs,
         audio_fallback=audio_fallback,
+        codec=codec or suffix.lstrip("."),
+        choices=MappingProxyType(dict(choices or {})),
     )
-
-
-def _prores(profile: str, pixel_format: str) -> Encoding:
-    # The encoder's own rate control searches for a quantiser in every slice; a fixed one of 2 is three times as fast,
-    # with the same alpha and a mean colour error of 0.26/255. Alpha is stored losslessly with 16 bits, but the encoder
-    # accepts at most 10: an 8-bit alpha is decoded exactly, a 16-bit one in 1024 levels (error up to 0.17/255;
-    # measured). profile: 3 is 422 HQ, 4 is 4444 (older versions of libav accept no names)
-    options = {"profile": profile, "vendor": "apl0"}
-    if pixel_format.startswith("yuva"):
-        options["alpha_bits"] = "16"
-    return Encoding("prores_ks", ((10, pixel_format),), options, "quantiser", default_quality=2)
-
-
-def _vp9(pixel_format: str, default_quality: float) -> Encoding:
-    # libvpx encodes colour and alpha with one setting. Only lossless keeps alpha within 1/255 (crf 4: up to 9).
-    options = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "tile-columns": "2"}
-    options |= {"lag-in-frames": "0", "auto-alt-ref": "0"}  # no delayed frames
-    return Encoding("libvpx-vp9", ((8, pixel_format),), options, "vp9", default_quality)
 
 
 def _ffv1(*pixel_formats: tuple[int, str]) -> Encoding:
@@ -153,22 +146,9 @@ def _webp() -> Encoding:
     return Encoding("libwebp_anim", ((8, "bgra"),), {"lossless": "1", "compression_level": "0"})
 
 
-def _h264(default_quality: float) -> Encoding:
-    # 4:2:0 for gray too: QuickTime and hardware decoders play no 4:0:0
-    options = {"preset": "veryfast"}
-    return Encoding("libx264", ((8, "yuv420p"),), options, "crf", default_quality, thread_type="AUTO", even_size=True)
+def _without(family: str, codecs: Mapping[str, Codec]) -> dict[str, Codec]:
+    return {name: codec for name, codec in codecs.items() if not name.startswith(family)}
 
-
-_HEVC_10 = Encoding(
-    "libx265",
-    ((10, "yuv420p10le"),),
-    {"preset": "veryfast", "x265-params": "log-level=error"},
-    "crf",
-    default_quality=16,
-    thread_type="AUTO",
-    codec_tag="hvc1",  # the tag that Apple's players require
-    even_size=True,
-)
 
 _PCM = ["s8", "s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be", "f64le", "f64be", "mulaw", "alaw"]
 _MOV_AUDIO = frozenset(["aac", "mp3", "alac", "ac3", "eac3", *(f"pcm_{kind}" for kind in _PCM)])
@@ -180,22 +160,26 @@ FORMATS = (
         ".mov",
         "mov",
         {
-            "rgba": _prores("4", "yuva444p10le"),
-            "rgb": _prores("4", "yuv444p10le"),
-            "gray": _prores("3", "yuv422p10le"),
+            "rgba": prores(4, "yuva444p10le"),
+            "rgb": prores(4, "yuv444p10le"),
+            "gray": prores(3, "yuv422p10le"),
         },
         audio_codecs=_MOV_AUDIO,
         audio_fallback="pcm_s16le",
+        codec="prores",
+        choices={**PRORES, **DNXHR, **_without("av1", {**LOSSY, **HARDWARE})},  # libav writes no AV1 in .mov
     ),
     _row(
         "VP9",
         ".webm",
         "webm",
-        {"rgba": _vp9("yuva420p", 0), "rgb": _vp9("yuv420p", 18), "gray": _vp9("yuv420p", 0)},
+        dict(VP9),
         # keeps blocks before time zero (encoder delay of audio); otherwise libav moves every track, also the picture
         container_options={"avoid_negative_ts": "disabled"},
         audio_codecs=frozenset(["opus", "vorbis"]),
         audio_fallback="libopus",
+        codec="vp9",
+        choices={name: codec for name, codec in {**LOSSY, **HARDWARE}.items() if name.startswith("av1")},
     ),
     _row(
         "FFV1",
@@ -208,6 +192,8 @@ FORMATS = (
         },
         container_options={"avoid_negative_ts": "disabled"},
         audio_fallback="flac",
+        codec="ffv1",
+        choices={**LOSSY, **HARDWARE},
     ),
     _row(
         "PNG",
@@ -241,11 +227,13 @@ FORMATS = (
         "MP4",
         ".mp4",
         "mp4",
-        {"rgb": _h264(18), "gray": _h264(4)},  # crf 18 changes soft edges of a matte by 10/255, crf 4 by 3
-        hdr_encodings={"rgb": _HEVC_10},
+        dict(H264),
+        hdr_encodings={"rgb": hevc(16, (10, "yuv420p10le"))},
         container_options={"movflags": "+faststart"},
         audio_codecs=_MP4_AUDIO,
         audio_fallback="aac",
+        codec="h264",
+        choices={"hevc": LOSSY["hevc"], "av1": LOSSY["av1"], **HARDWARE},
     ),
 )
 

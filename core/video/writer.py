@@ -25,7 +25,6 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -34,10 +33,11 @@ import numpy as np
 from av.error import FFmpegError
 
 from ..errors import StudioError
-from .color import MATRIX_BT709, RANGE_LIMITED, FromRGB
+from .color import FromRGB
 from .container_file import ContainerFile
 from .encoder_setup import EncoderSetup
-from .output_formats import Content, format_for
+from .encodings import Content, Encoding
+from .output_formats import HDR_TRANSFERS, OutputFormat, format_for
 from .partial_output import OutputFile, Written, partial_path
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
@@ -45,7 +45,6 @@ from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
 _CHANNELS: dict[Content, int] = {"rgba": 4, "rgb": 3, "gray": 1}
-_WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files; their YUV is written as BT.709
 _FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
@@ -67,8 +66,11 @@ class FrameWriter:
         copy_span: The (start, end) of the part of `copy_from` to copy, in seconds of its time; end None: all. The start
             becomes 0 in the output.
         copy_audio: Whether to copy the audio of `copy_from`.
-        quality: crf for H.264, HEVC and VP9 (0: lossless), quantiser for ProRes; None: the format's default. Ignored by
-            lossless formats.
+        quality: crf for H.264, HEVC, AV1 and VP9 (0: lossless), quantiser for ProRes; None: the format's default. Not
+            used by lossless formats and fixed rates, with a note.
+        codec: One of the format's `codecs` instead of its own. A hardware encoder that does not open is replaced by
+            software, with a note.
+        bitrate: Bits per second instead of a quality, for codecs that take one; others leave it out with a note.
         threads: Threads of the encoder; None: its own choice.
         overwrite: Whether to replace an existing output instead of raising an error.
         single: Write one PNG instead of a sequence; a `%05d` in its name becomes the frame's number.
@@ -107,6 +109,8 @@ class FrameWriter:
         copy_span: tuple[Fraction, Fraction | None] = (Fraction(0), None),
         copy_audio: bool = True,
         quality: float | None = None,
+        codec: str | None = None,
+        bitrate: int | None = None,
         threads: int | None = None,
         overwrite: bool = False,
         single: bool = False,
@@ -123,12 +127,19 @@ class FrameWriter:
         self._failure: StudioError | None = None  # of an earlier write
 
         format = format_for(self.path)
-        encoding = format.encoding_for(content, spec.tags.transfer)
-        bits, pixel_format = encoding.pixel_format_for(spec.bit_depth)
-        self._bit_depth = 16 if spec.bit_depth > 8 and bits > 8 else 8
-        matrix = spec.tags.matrix if spec.tags.matrix in _WRITABLE_MATRICES else MATRIX_BT709
-        tags = replace(spec.tags, matrix=matrix, range=RANGE_LIMITED)
-        self._to_frame = FromRGB(pixel_format, tags, pad_to_even=encoding.even_size)
+        encoding = format.encoding_for(content, spec.tags.transfer, codec)
+        if bitrate is not None:
+            check_bitrate(bitrate, quality)
+
+        def set_up(encoding: Encoding) -> EncoderSetup:
+            return EncoderSetup.of(encoding, spec, quality, bitrate if encoding.takes_bitrate else None, threads)
+
+        setup = set_up(encoding)
+        if codec is not None:
+            encoding, setup = self._that_opens(format, encoding, setup, set_up, codec)
+        self._bit_depth = 16 if spec.bit_depth > 8 and setup.bits > 8 else 8
+        self._to_frame = FromRGB(setup.pixel_format, setup.tags, pad_to_even=encoding.even_size)
+        self.notes += _left_out(format, encoding, content, spec, setup.bits, quality, bitrate)
 
         if spec.sample_aspect_ratio != 1 and not format.carries_pixel_shape:
             self.notes.append(f"{format.suffix} cannot store the pixel aspect ratio {spec.sample_aspect_ratio}")
@@ -137,12 +148,7 @@ class FrameWriter:
                 f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
                 "straight"
             )
-        encoded = replace(spec, tags=self._to_frame.tags)
-        if encoding.even_size:
-            encoded = replace(encoded, height=spec.height + spec.height % 2, width=spec.width + spec.width % 2)
-        options = encoding.options_for(quality, encoded.height, encoded.width)
-        codec = EncoderSetup(encoding, pixel_format, encoded, options, threads)
-        self.resumable = codec.frames_stand_alone and not single
+        self.resumable = setup.frames_stand_alone and not single
         self._time_base = spec.time_base
         self._held_in_memory = format.held_in_memory
         tracks = None
@@ -155,14 +161,38 @@ class FrameWriter:
                 alpha = None
                 if content == "rgba":
                     alpha = "premultiplied" if premultiplied else "straight"
-                self._file: OutputFile = ContainerFile(self.path, format, codec, tracks, alpha, overwrite, resumed)
+                self._file: OutputFile = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed)
             else:
-                self._file = PictureFiles(self.path, codec, overwrite, single, resumed)
+                self._file = PictureFiles(self.path, setup, overwrite, single, resumed)
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
         finally:
             if tracks is not None and not format.container:
                 tracks.close()
+
+    def _that_opens(
+        self,
+        format: OutputFormat,
+        encoding: Encoding,
+        setup: EncoderSetup,
+        set_up: Callable[[Encoding], EncoderSetup],
+        codec: str,
+    ) -> tuple[Encoding, EncoderSetup]:
+        """The encoding, or its stand-in if the encoder does not open here."""
+        problem = first = setup.problem()
+        while problem is not None:
+            if encoding.stand_in is None:
+                others = ", ".join(name for name in format.codecs if name != codec)
+                raise StudioError(
+                    f"{self.path} cannot be written with the codec {codec}: {first}. Use another codec ({others}) or "
+                    "size."
+                )
+            encoding = encoding.stand_in
+            setup = set_up(encoding)
+            problem = setup.problem()
+        if first is not None:
+            self.notes.append(f"{codec} does not work here ({first}): encoded with {encoding.codec} instead")
+        return encoding, setup
 
     @property
     def frames(self) -> int:
@@ -341,6 +371,35 @@ class WriterThread:
             return self.finished
         self.end(keep)
         return self.writer.abandon(keep)
+
+
+def check_bitrate(bitrate: int, quality: float | None) -> None:
+    """Raises StudioError for a bitrate that cannot be meant."""
+    if quality is not None:
+        raise StudioError("Both a quality and a bitrate were given: leave one out.")
+    if not 10_000 <= bitrate <= 4_000_000_000:
+        raise StudioError(f"The bitrate is {bitrate} bits per second; it must be from 10000 to 4000000000.")
+
+
+def _left_out(
+    format: OutputFormat,
+    encoding: Encoding,
+    content: Content,
+    spec: PictureSpec,
+    bits: int,
+    quality: float | None,
+    bitrate: int | None,
+) -> list[str]:
+    """A note for each setting that this encoding does not use, and for the depth that it does not hold."""
+    notes, what = [], f"{format.suffix} ({encoding.codec})"
+    if quality is not None and encoding.quality is None:
+        notes.append(f"the quality was not used: {what} {encoding.fixed}")
+    if bitrate is not None and not encoding.takes_bitrate:
+        notes.append(f"the bitrate was not used: {what} {encoding.bitrate_remark}")
+    if spec.tags.transfer in HDR_TRANSFERS and bits == 8 and content != "gray":
+        name = HDR_TRANSFERS[spec.tags.transfer]
+        notes.append(f"{what} holds 8 bits, in which {name} shows bands: .mov and .mkv keep 10 bits or more")
+    return notes
 
 
 def _describe(shape: tuple[int, ...]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -197,3 +198,26 @@ def test_a_rate_that_is_asked_for(tmp_path, red_engine, shots):
     matte_clip(shots, [Output(tmp_path / "out.mkv", "matte")], MattingSession(red_engine), options)
     with open_reader(tmp_path / "out.mkv") as reader:
         assert reader.info.frame_rate == Fraction(30000, 1001)
+
+
+def test_the_codec_is_meant_for_the_first_output(tmp_path, red_engine):
+    """The others take it if they can."""
+    shots = make_shots(tmp_path / "shots", 0, 0)
+    outputs = [
+        Output(tmp_path / "preview.mp4", "preview"),
+        Output(tmp_path / "cut.mov", "composite"),
+        Output(tmp_path / "cut.webm", "matte"),
+        Output(tmp_path / "alpha.mkv", "alpha"),
+    ]
+    report = matte_clip(shots, outputs, MattingSession(red_engine), ClipOptions(codec="hevc"))
+    assert [note for note in report.notes if "codec" in note] == [
+        "cut.webm cannot hold the codec hevc: it has its format's own"
+    ]
+    found = {}
+    for path in (*report.outputs,):
+        with av.open(str(path)) as container:
+            found[path.name] = container.streams.video[0].codec_context.name
+    assert found["cut.mov"] == found["alpha.mkv"] == "hevc"
+    assert (found["preview.mp4"], found["cut.webm"][:3]) == ("h264", "vp9")
+    with pytest.raises(StudioError, match=r"\.webm cannot hold the codec hevc"):
+        matte_clip(shots, [Output(tmp_path / "b.webm", "matte")], MattingSession(red_engine), ClipOptions(codec="hevc"))

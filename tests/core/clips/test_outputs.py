@@ -104,3 +104,18 @@ def test_a_still_is_a_picture_file_that_exists():
     Path("folder.png").mkdir()
     sources = ["photo.PNG", Path("shots.v2/1.png"), "gone.png", "folder.png", "clip.mp4"]
     assert [is_still(source) for source in sources] == [True, True, False, False, False]
+
+
+def test_a_codec_without_alpha_shows_the_person_over_the_background():
+    paths = place_outputs("clip.mp4", ["a.mov", "b.mkv", "c.webm"], alpha="d.mp4", codec="hevc")
+    kinds = [output.kind for output in outputs_for(paths, False, "hevc")]
+    assert kinds == ["composite", "composite", "matte", "alpha"]  # .webm has no HEVC, so it keeps VP9
+    assert [output.kind for output in outputs_for(paths, False, "prores-4444")] == ["matte", "matte", "matte", "alpha"]
+
+
+def test_a_codec_that_the_first_file_cannot_hold_is_reported_at_once():
+    with pytest.raises(StudioError, match=r"\.mkv cannot hold the codec prores-hq"):
+        place_outputs("clip.mp4", ["b.mkv", "a.mov"], codec="prores-hq")
+    with pytest.raises(StudioError, match="The codec 'divx' is unknown"):
+        place_outputs("clip.mp4", None, alpha="a.mp4", codec="divx")
+    place_outputs("clip.mp4", ["a.mov", "b.mkv"], codec="prores-hq")

@@ -7,13 +7,15 @@ from pathlib import Path
 import av
 import pytest
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.video.codec_choices import HARDWARE
 from rvm_studio.core.video.output_formats import FORMATS, Encoding, format_for
 
 ROWS = [pytest.param(row, id=row.suffix) for row in FORMATS]
 ENCODINGS = [
     pytest.param(row, content, encoding, id=f"{row.suffix}-{content}-{kind}")
     for row in FORMATS
-    for kind, table in (("usual", row.encodings), ("hdr", row.hdr_encodings))
+    for kind, table in (("usual", row.encodings), ("hdr", row.hdr_encodings), *row.choices.items())
+    if kind not in HARDWARE
     for content, encoding in table.items()
 ]
 BT709, PQ, HLG = 1, 16, 18
@@ -50,6 +52,7 @@ def test_an_encoding_is_one_that_libav_has(row, content, encoding):
         assert name in known
         format = av.VideoFormat(name)
         assert {component.bits for component in format.components} == {depth}
+        assert encoding.stand_in is None or encoding.stand_in.pixel_formats == encoding.pixel_formats
         alpha = any(component.is_alpha for component in format.components)
         if content == "rgba":
             assert alpha
@@ -165,3 +168,57 @@ def test_options_are_no_ones_but_the_callers():
     encoding.options_for(3, 64, 64)["preset"] = "slow"
     assert encoding.options["preset"] == "veryfast"
     assert "crf" not in encoding.options
+
+
+# Another codec than the format's own
+
+
+def test_the_formats_own_codec_is_the_first_of_its_codecs():
+    for suffix, codec in ((".mov", "prores"), (".webm", "vp9"), (".mkv", "ffv1"), (".mp4", "h264"), (".png", "png")):
+        row = row_of(suffix)
+        assert row.codecs[0] == codec
+        assert row.codec_named(codec) is row.codec_named(None) is None
+        assert row.encoding_for("rgb", BT709, codec) == row.encoding_for("rgb", BT709)
+    assert row_of(".png").codecs == ("png",)
+
+
+@pytest.mark.parametrize("name", ["hevc-nvenc", "HEVC_NVENC", " hevc-nvenc"])
+def test_a_codecs_name_may_be_spelt_as_libav_spells_it(name):
+    assert row_of(".mp4").codec_named(name) == "hevc-nvenc"
+    assert row_of(".mp4").has("rgb", name)
+    assert row_of(".mp4").encoding_for("rgb", BT709, name).codec == "hevc_nvenc"
+
+
+def test_hdr_in_a_codec_that_was_asked_for():
+    assert row_of(".mp4").encoding_for("rgb", PQ, "h264").codec == "libx264"
+    assert row_of(".mp4").encoding_for("rgb", PQ, "hevc").pixel_format_for(10) == (10, "yuv420p10le")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "message"),
+    [
+        (".webm", "prores-hq", ".webm cannot hold the codec prores-hq: use one of vp9, av1,"),
+        (".webm", "prores-hq", "or name the output .mov."),
+        (".png", "hevc", "use one of png, or name the output .mov, .mkv, .mp4."),
+        (".mov", "av1", "or name the output .webm, .mkv, .mp4."),
+        (".mov", "h266", "The codec 'h266' is unknown: use one of prores, prores-proxy,"),
+    ],
+)
+def test_a_codec_that_a_format_does_not_hold(suffix, codec, message):
+    with pytest.raises(StudioError) as error:
+        row_of(suffix).encoding_for("rgb", BT709, codec)
+    assert message in str(error.value)
+    assert not row_of(suffix).has("rgb", codec)
+
+
+def test_a_codec_without_alpha_names_those_with_it():
+    with pytest.raises(StudioError) as error:
+        row_of(".mov").encoding_for("rgba", BT709, "hevc")
+    assert "The codec hevc cannot hold transparency: use prores, prores-4444, prores-4444xq in .mov, or another" in str(
+        error.value
+    )
+    with pytest.raises(StudioError, match=r"cannot hold transparency: use another format \(\.mov, \.webm, "):
+        row_of(".mp4").encoding_for("rgba", BT709, "hevc")
+    assert not row_of(".mov").holds("rgba", "hevc")
+    assert row_of(".mov").holds("rgba")
+    assert row_of(".mov").holds("rgba", "vp9")  # which it does not have: its own is used
