@@ -132,13 +132,16 @@ def plan(arguments: argparse.Namespace, sources: list[str], several: bool) -> li
                 arguments.preview,
                 format=arguments.format,
                 several=several,
+                codec=arguments.codec,
             ),
         )
         for source in sources
     ]
-    over = {path.suffix for job in jobs for path in job.paths.output if is_composite(path, over_background=False)}
+    codec = arguments.codec
+    over = {path.suffix for job in jobs for path in job.paths.output if is_composite(path, False, codec)}
     if over and not arguments.background:
-        log.warning("%s has no transparency: the background will be green (see --background)", ", ".join(sorted(over)))
+        what = f"{', '.join(sorted(over))}{f' with {codec}' if codec else ''}"
+        log.warning("%s has no transparency: the background will be green (see --background)", what)
     names: dict[Path, str] = {}
     for job in jobs:
         for path in job.paths.files():

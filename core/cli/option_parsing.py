@@ -114,6 +114,13 @@ def _quality(text: str) -> float:
     return float(text)
 
 
+def _bitrate(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,10}(?:\.\d{1,6})?)([kM]?)", text, re.ASCII)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a bitrate; use bits per second such as 8M, 800k or 8000000")
+    return round(float(found[1]) * {"": 1, "k": 1000, "M": 1_000_000}[found[2]])
+
+
 def _ratio(option: Option) -> Callable[[str], str | float]:
     def parse(text: str) -> str | float:
         if text in option.choices:
@@ -141,6 +148,7 @@ _PARSERS: dict[str, Callable[[Option], Callable[[str], Any]]] = {
     "seconds": lambda option: parse_time,
     "rate": lambda option: _frame_rate,
     "quality": lambda option: _quality,
+    "bitrate": lambda option: _bitrate,
     "ratio": _ratio,
     "threshold": lambda option: _threshold,
 }

@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal[
-    "flag", "text", "choice", "file", "folder", "number", "count", "seconds", "rate", "quality", "ratio", "threshold"
+    "flag",
+    "text",
+    "choice",
+    "file",
+    "folder",
+    "number",
+    "count",
+    "seconds",
+    "rate",
+    "quality",
+    "bitrate",
+    "ratio",
+    "threshold",
 ]
 SAME: Any = object()
 """As the option itself."""

@@ -111,6 +111,22 @@ OPTIONS = (
         metavar="N",
     ),
     Option(
+        name="codec",
+        kind="text",
+        group="outputs",
+        help="another codec than the format's own: prores-hq, prores-proxy, dnxhr-hqx, h264, hevc, av1, hevc-nvenc "
+        "and so on; docs/formats.md lists them",
+        metavar="NAME",
+    ),
+    Option(
+        name="bitrate",
+        kind="bitrate",
+        group="outputs",
+        help="bits per second instead of a quality, for H.264, HEVC, AV1 and opaque VP9: 8M, 800k",
+        low=10_000,
+        metavar="RATE",
+    ),
+    Option(
         name="no_audio",
         kind="flag",
         group="outputs",

@@ -58,3 +58,23 @@ def test_a_help_text_may_hold_any_sign():
     parser = argparse.ArgumentParser()
     add_rows(parser, options_of("source"))
     assert parser.format_help()
+
+
+@pytest.fixture
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(exit_on_error=False)
+    add_rows(made, options_of("outputs"))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("8M", 8_000_000), ("800k", 800_000), ("1.5M", 1_500_000), ("96000", 96_000)]
+)
+def test_bitrates(parser, text, rate):
+    assert parser.parse_args(["--bitrate", text]).bitrate == rate
+
+
+@pytest.mark.parametrize("text", ["8m", "8 M", "8Mbit", "-8M", "", "fast", "1e6"])
+def test_no_bitrates(parser, text):
+    with pytest.raises(argparse.ArgumentError, match="is not a bitrate; use bits per second such as 8M"):
+        parser.parse_args([f"--bitrate={text}"])
