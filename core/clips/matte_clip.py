@@ -109,6 +109,7 @@ def matte_clip(
                 names = ", ".join(map(str, report.outputs))
                 raise StudioError(f"{error} The other files were written: {names}.") from error
         report.damage = list(reader.damage)
+        report.notes += dict.fromkeys(reader.notes)
     report.notes += dict.fromkeys(note for thread in job.writers for note in thread.writer.notes)
     if cuts := job.cuts:
         report.notes.append(f"scene cuts at frames {', '.join(map(str, cuts))}")

@@ -191,6 +191,9 @@ class ToRGB:
         Raises:
             StudioError: The colour matrix is not supported.
         """
+        if bit_depth > 8 and is_rgb(frame.format) and max(part.bits for part in frame.format.components) == 8:
+            # swscale would widen white to 65283
+            return widened(self(frame, tags, rotation, 8, mirrored, size))
         key = (frame.width, frame.height, frame.format.name, tags, rotation, bit_depth > 8, mirrored, size)
         if self._graph is None or key != self._key:
             self._graph = _build_graph(frame, _rgb_filters(frame.format, tags, rotation, bit_depth, mirrored, size))
@@ -199,6 +202,24 @@ class ToRGB:
         dtype = np.dtype("<u2") if bit_depth > 8 else np.dtype(np.uint8)
         # without line padding this is a view and costs nothing; the array keeps libav's buffer alive
         return np.ascontiguousarray(_plane_view(rgb, 0, dtype, 3)).reshape(rgb.height, rgb.width, 3)
+
+
+def widened(image: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 samples as uint16; white becomes white."""
+    return _rescale(image, 16)
+
+
+def alpha_of(frame: av.VideoFrame) -> np.ndarray | None:
+    """A frame's alpha [H, W], a view of uint8 or uint16 in the format's own depth; None if it has none."""
+    format = frame.format
+    for component in format.components:
+        if component.is_alpha:
+            wide = max(part.bits for part in format.components) > 8
+            dtype = np.dtype((">" if format.is_big_endian else "<") + "u2") if wide else np.dtype(np.uint8)
+            inside = [part for part in format.components if part.plane == component.plane]
+            place = 0 if format.name in ("argb", "abgr") else len(inside) - 1
+            return _plane_view(frame, component.plane, dtype, len(inside))[:, place :: len(inside)]
+    return None
 
 
 def _rgb_filters(

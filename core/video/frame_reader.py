@@ -67,6 +67,7 @@ class FrameReader:
     Attributes:
         info: The clip's properties (`ClipInfo`).
         damage: One line for each corrupt place found so far; reading continues after it.
+        notes: One line for everything found so far that the frames do not show as it is in the file.
         skip: Number of leading frames that are yielded with an empty image [0, 0, 3], several times faster than with
             their pixels. Set it before iterating.
 
@@ -83,6 +84,7 @@ class FrameReader:
 
     def __init__(self) -> None:
         self.damage: list[str] = []
+        self.notes: list[str] = []
         self.skip = 0
         self._to_rgb = ToRGB()
         self._frames: Iterator[SourceFrame] | None = None

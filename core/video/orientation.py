@@ -2,15 +2,13 @@
 
 import math
 from fractions import Fraction
-from pathlib import Path
 from typing import NamedTuple
 
 import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer, Type
-from PIL import Image
 
-_EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 # Decoders that name their side data (the colour profile). PyAV 14.2 to 19 frees that name twice, with the side data and
 # with the frame, which crashes the process.
 _NAMES_SIDE_DATA = {"png", "apng"}
@@ -26,7 +24,7 @@ class Orientation(NamedTuple):
 
 
 # value of the EXIF tag Orientation -> the correction
-_EXIF_TURNS = {
+EXIF_TURNS = {
     1: Orientation(0, False),
     2: Orientation(0, True),
     3: Orientation(180, False),
@@ -89,11 +87,8 @@ def _matrix_orientation(matrix: np.ndarray) -> Orientation:
     return Orientation(round(math.degrees(math.atan2(b, a)) / 90) * 90 % 360, mirrored)
 
 
-def picture_orientation(path: Path, frame: av.VideoFrame, codec: str) -> Orientation:
-    """The orientation in EXIF, which libav does not read from all formats, else that of the frame."""
-    try:
-        with Image.open(path) as image:
-            value = image.getexif().get(_EXIF_ORIENTATION)
-    except (OSError, SyntaxError, ValueError):  # a format or fault that libav handles and Pillow does not
-        value = None
-    return _EXIF_TURNS[value] if value in _EXIF_TURNS else display_orientation(frame, codec)
+def turned(image: np.ndarray, orientation: Orientation) -> np.ndarray:
+    """A stored picture [H, W, C] -> the upright one, contiguous."""
+    if orientation.mirrored:
+        image = image[:, ::-1]
+    return np.ascontiguousarray(np.rot90(image, -orientation.rotation // 90))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..errors import StudioError
 
-# formats that libav decodes to integer RGB or YUV, one picture a file; .gif and .apng may be animated: read as videos
+# .gif and .apng are clips as a rule, and never the pictures of a sequence
 _COMMON_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-_RARE_SUFFIXES = (".dpx", ".tga", ".ppm", ".pgm", ".pnm", ".pbm", ".jp2", ".jxl", ".avif")
-PICTURE_SUFFIXES = frozenset((*_COMMON_SUFFIXES, *_RARE_SUFFIXES))
+_PHONE_SUFFIXES = (".heic", ".heif", ".hif", ".avif")
+_RARE_SUFFIXES = (".jfif", ".jpe", ".dpx", ".tga", ".ppm", ".pgm", ".pnm", ".pbm", ".jp2", ".jxl")
+PICTURE_SUFFIXES = frozenset((*_COMMON_SUFFIXES, *_PHONE_SUFFIXES, *_RARE_SUFFIXES))
 # suffixes of files in a folder that count as clips
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv".split())  # noqa: SIM905
 _PATTERN = re.compile(r"%(0?)(\d*)d")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.video.color import ColorTags, FromRGB, ToRGB, is_gray, is_rgb, resolve_tags
+from rvm_studio.core.video.color import ColorTags, FromRGB, ToRGB, alpha_of, is_gray, is_rgb, resolve_tags, widened
 
 # matrix code -> (red, blue) weight of luma
 WEIGHTS = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
@@ -461,3 +461,35 @@ def test_one_converter_takes_changing_images():
         luma = exact_yuv(rgb / np.iinfo(image.dtype).max, 1, LIMITED, 8)[0]
         assert np.abs(plane_of(frame, 0) - luma).max() <= 1
         assert frame.pts is None
+
+
+@pytest.mark.parametrize("name", ["rgb24", "rgba", "gbrp", "gray"])
+def test_eight_bits_become_sixteen_without_loss(name: str):
+    """swscale would make 65283 of white in RGB."""
+    image = picture(4, np.uint8, 6, 10)
+    image[0, 0], image[0, 1] = 0, 255
+    image = image[..., :1] if name == "gray" else image[..., :3]
+    frame = FromRGB(name, BT709)(image)
+    found = ToRGB()(frame, resolve_tags(frame, 720), 90, bit_depth=16, mirrored=True)
+    assert np.array_equal(found, np.rot90(np.broadcast_to(image, (6, 10, 3))[:, ::-1], -1).astype(np.uint16) * 257)
+    assert np.array_equal(widened(image), image.astype(np.uint16) * 257)
+
+
+@pytest.mark.parametrize("name", ["rgba", "gbrap", "yuva444p", "ya8", "rgba64be", "gbrap10le", "yuva444p10le"])
+def test_alpha_of_a_frame(name: str):
+    format = av.VideoFormat(name)
+    frame = av.VideoFrame(10, 6, name)
+    for plane in frame.planes:
+        np.frombuffer(plane, np.uint8)[:] = 0
+    assert alpha_of(frame).max() == 0
+    component = next(part for part in format.components if part.is_alpha)
+    if name in ("gbrap", "yuva444p", "gbrap10le", "yuva444p10le"):
+        np.frombuffer(frame.planes[component.plane], np.uint8)[:] = 1
+        assert alpha_of(frame).min() == (1 if max(part.bits for part in format.components) == 8 else 257)
+    else:
+        samples = np.frombuffer(frame.planes[0], np.uint8).reshape(6, -1)
+        bytes_per_pixel = {"rgba": 4, "ya8": 2, "rgba64be": 8}[name]
+        samples[2, bytes_per_pixel * 3 - 1] = 5  # the last byte of the third pixel
+        assert alpha_of(frame)[2, 2] == 5
+    assert alpha_of(frame).shape == (6, 10)
+    assert alpha_of(av.VideoFrame(10, 6, "rgb24")) is None

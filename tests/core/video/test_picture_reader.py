@@ -10,6 +10,7 @@ from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video.frame_reader import Span
 from rvm_studio.core.video.picture_reader import PictureReader
 from rvm_studio.core.video.picture_sequence import Picture
+from rvm_studio.core.video.still_picture import DROPPED_ALPHA
 
 WHOLE = Span(0, None)
 
@@ -125,8 +126,22 @@ def test_the_depth_is_that_of_the_first_picture(tmp_path):
     assert clip.info.bit_depth == 16
     assert np.array_equal(first.image, np.repeat(deep[..., None], 3, 2))
     assert second.image.dtype == np.uint16
-    # swscale widens 8 bits by about 256, not 257: up to a step of 8 bits, and its own rounding, are lost
-    assert np.abs(second.image / 257 - pixels(0)).max() < 1 + 16 / 257
+    assert np.array_equal(second.image, pixels(0).astype(np.uint16) * 257)
+    assert clip.notes == []
+    first, second = (clip := reader(both[::-1]))
+    assert (clip.info.bit_depth, second.image.dtype) == (8, np.uint8)
+    assert np.array_equal(second.image, np.repeat(np.rint(deep / 257).astype(np.uint8)[..., None], 3, 2))
+    assert clip.notes == ["pictures of more than 8 bits were reduced to 8, which the first of the sequence has"]
+
+
+def test_what_differs_between_pictures_is_said_once(tmp_path, pictures):
+    alpha = np.full((6, 10, 1), 9, np.uint8)
+    for number in (60, 70):
+        Image.fromarray(np.dstack([pixels(0), alpha])).save(tmp_path / f"p{number}.png")
+        pictures.append(Picture(tmp_path / f"p{number}.png", number))
+    clip = reader(pictures)
+    assert len(list(clip)) == 7
+    assert clip.notes == [DROPPED_ALPHA]
 
 
 def test_a_name_with_a_percent_sign_is_no_pattern(tmp_path):

@@ -591,12 +591,12 @@ def test_still(tmp_path: Path, name: str, limit: int):
     assert_close(frames[0].image, image, limit)
 
 
-def test_jpeg_is_full_range_bt601(tmp_path: Path):
+def test_jpeg_is_decoded_as_full_range_bt601_and_is_srgb(tmp_path: Path):
     image = np.zeros((16, 48, 3), np.uint8)
     image[:, :16], image[:, 16:32], image[:, 32:] = (255, 255, 255), (200, 30, 60), (0, 0, 0)
     Image.fromarray(image).save(tmp_path / "j.jpg", quality=100, subsampling=0)
     reader, frames = read(tmp_path / "j.jpg")
-    assert (reader.info.tags.matrix, reader.info.tags.range) == (5, 2)
+    assert reader.info.tags == ColorTags(matrix=0, range=2, primaries=1, transfer=13)
     assert_close(frames[0].image, image, 3)
 
 
