@@ -20,26 +20,12 @@ import av
 import av.container
 import av.error
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from ..errors import StudioError
-from .color import (
-    MATRIX_RGB,
-    PRIMARIES_BT709,
-    RANGE_FULL,
-    TRANSFER_SRGB,
-    UNSPECIFIED,
-    ColorTags,
-    ToRGB,
-    alpha_of,
-    is_rgb,
-    resolve_tags,
-    widened,
-)
-from .color_spaces import ADOBE_GAMMA, ADOBE_RGB, PRIMARIES, convert_to_srgb, srgb_to_linear, to_bt709
+from .color import UNSPECIFIED, ColorTags, ToRGB, alpha_of, is_rgb, resolve_tags, widened
 from .container import known, open_to_read
 from .frame_reader import bit_depth_of
-from .icc_profile import Profile, UnusableProfileError
 from .orientation import EXIF_ORIENTATION, EXIF_TURNS, Orientation, turned
 from .picture_library import (
     PILLOW_ERRORS,
@@ -51,13 +37,19 @@ from .picture_library import (
     refuse_too_large,
 )
 from .png_header import PngHeader, read_png_header
+from .still_colors import (
+    SRGB,
+    array_in_srgb,
+    codes_of_a_still,
+    eight_bits_in_srgb,
+    exif_of,
+    tags_of,
+    without_adobe_rgb,
+    without_gamma,
+)
 
-SRGB = ColorTags(MATRIX_RGB, RANGE_FULL, PRIMARIES_BT709, TRANSFER_SRGB)
 _BY_LIBAV = {".dpx", ".jp2"}  # first, as Pillow cuts JPEG 2000 to 8 bits and knows no DPX
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
-_EXIF_IFD, _EXIF_COLOR_SPACE, _INTEROP_IFD = 0x8769, 0xA001, 0xA005
-_SAME_GAMMA, _SAME_PLACE = 0.01, 0.005  # differences that a PNG's rounding explains
-_USUAL_GAMMA = 1 / 2.2
 _SAME_SAMPLE = 1  # of 255: rounded or cut
 
 DROPPED_ALPHA = "the transparency of the input is not used: its colours were matted as if they were opaque"
@@ -166,7 +158,7 @@ def _cicp_of(context: av.VideoCodecContext) -> tuple[int, int] | None:
     if (primaries, transfer) == (UNSPECIFIED, UNSPECIFIED):
         return None
     is_rgb_coded = context.format is not None and is_rgb(context.format)
-    return (primaries, transfer) if is_rgb_coded else _of_a_still((primaries, transfer))
+    return (primaries, transfer) if is_rgb_coded else codes_of_a_still((primaries, transfer))
 
 
 def _from_pillow(image: Image.Image, png: PngHeader | None, cicp: tuple[int, int] | None) -> StillPicture:
@@ -225,49 +217,21 @@ def _finish(
     if not picture.image.size:
         if _is_transparent(image):
             notes.append(DROPPED_ALPHA)
-        picture.image = _eight_bits(image, notes, ignore_profile=not uses_profile)
+        picture.image = eight_bits_in_srgb(image, notes, ignore_profile=not uses_profile)
     elif uses_profile:
-        picture.image = _deep_to_srgb(picture.image, data, notes)
+        picture.image = array_in_srgb(picture.image, data, notes)
     if not uses_profile or (cicp is not None and not data):
         assert cicp is not None
-        picture.tags = _tags_of(cicp)
+        picture.tags = tags_of(cicp)
     elif png is not None and not png.has_profile and not png.is_srgb:
-        picture.image = _from_gamma(picture.image, png, notes)
-    if not data and _is_adobe_rgb(image):
-        notes.append("colours converted from Adobe RGB to sRGB")
-        curve = _positions(picture.image) ** ADOBE_GAMMA
-        picture.image = convert_to_srgb(picture.image, [curve], to_bt709(ADOBE_RGB))
-    turn = EXIF_TURNS.get(_exif(image).get(EXIF_ORIENTATION, 1), Orientation(0, False))
+        picture.image = without_gamma(picture.image, png, notes)
+    if not data:
+        picture.image = without_adobe_rgb(picture.image, image, notes)
+    turn = EXIF_TURNS.get(exif_of(image).get(EXIF_ORIENTATION, 1), Orientation(0, False))
     picture.image = turned(picture.image, turn)
     if turn.rotation in (90, 270):
         picture.aspect = 1 / picture.aspect
     return picture
-
-
-def _exif(image: Image.Image) -> Image.Exif:
-    try:
-        return image.getexif()
-    except PILLOW_ERRORS:
-        return Image.Exif()
-
-
-def _is_adobe_rgb(image: Image.Image) -> bool:
-    """Whether a camera says so in EXIF, as DCF prescribes, instead of by a profile."""
-    with contextlib.suppress(*PILLOW_ERRORS):
-        exif = _exif(image)
-        if exif and exif.get_ifd(_EXIF_IFD).get(_EXIF_COLOR_SPACE) == 65535:
-            return str(exif.get_ifd(_INTEROP_IFD).get(1, "")).strip("\0 ") == "R03"
-    return False
-
-
-def _tags_of(cicp: tuple[int, int]) -> ColorTags:
-    primaries, transfer = (UNSPECIFIED if code in (0, 3) else code for code in cicp)
-    return ColorTags(
-        MATRIX_RGB,
-        RANGE_FULL,
-        PRIMARIES_BT709 if primaries == UNSPECIFIED else primaries,
-        TRANSFER_SRGB if transfer == UNSPECIFIED else transfer,
-    )
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -279,81 +243,6 @@ def _is_transparent(image: Image.Image) -> bool:
     else:
         return False
     return int(alpha.getextrema()[0]) < 255  # pyright: ignore[reportArgumentType] - one channel, one pair
-
-
-def _eight_bits(image: Image.Image, notes: list[str], ignore_profile: bool) -> np.ndarray:
-    """[H, W, 3] uint8 in sRGB."""
-    base = image
-    if image.mode in ("1", "L", "LA", "La"):
-        base = image.convert("L")
-    elif image.mode not in ("RGB", "CMYK", "LAB"):
-        base = image.convert("RGB")
-    data = image.info.get("icc_profile")
-    if data and not ignore_profile:
-        try:
-            profile = Profile(data)
-            if base.mode == "L" and profile.mode == "RGB":
-                base = base.convert("RGB")
-            if profile.mode != base.mode:
-                raise UnusableProfileError(f"it is for {profile.mode or 'other'} pictures, this one is {base.mode}")
-            if not profile.is_srgb():
-                base = profile.convert(base)
-                notes.append(f"colours converted from {profile.name} to sRGB")
-        except UnusableProfileError as error:
-            notes.append(f"the colour profile was ignored: {error}")
-    if base.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        changed = ImageCms.profileToProfile(base, lab, srgb, outputMode="RGB")
-        assert changed is not None
-        base = changed
-    elif base.mode == "CMYK":
-        notes.append("CMYK without a usable profile: its colours are approximate")
-    # not the RGB picture of a grey one: repeating an array is faster
-    return np.array(base.convert("RGB"))
-
-
-def _deep_to_srgb(image: np.ndarray, data: bytes | None, notes: list[str]) -> np.ndarray:
-    """The colours of a picture that libav has decoded."""
-    if not data:
-        return image
-    try:
-        profile = Profile(data)
-        if profile.is_srgb():
-            return image
-        if image.dtype == np.uint8 and profile.mode == "RGB":
-            converted = np.array(profile.convert(Image.fromarray(image)))
-        else:
-            converted = profile.convert_deep(image)
-        notes.append(f"colours converted from {profile.name} to sRGB")
-    except UnusableProfileError as error:
-        notes.append(f"the colour profile was ignored: {error}")
-        return image
-    return converted
-
-
-def _positions(image: np.ndarray) -> np.ndarray:
-    """All sample values of a picture's type as 0..1."""
-    white = np.iinfo(image.dtype).max
-    return np.arange(white + 1) / white
-
-
-def _from_gamma(image: np.ndarray, png: PngHeader, notes: list[str]) -> np.ndarray:
-    """The colours of a PNG with gAMA and cHRM, in sRGB."""
-    bt709, space = PRIMARIES[PRIMARIES_BT709], png.chromaticities
-    if space is not None and np.abs(np.subtract(space, bt709)).max() < _SAME_PLACE:
-        space = None
-    if space is not None and min(min(place) for place in space) <= 0:
-        notes.append("the primaries in the file's cHRM make no sense and were ignored")
-        space = None
-    gamma = png.gamma if png.gamma and abs(png.gamma - _USUAL_GAMMA) >= _SAME_GAMMA else None
-    if space is None and gamma is None:
-        return image
-    x = _positions(image)
-    curve = srgb_to_linear(x) if gamma is None else x ** (1 / gamma)
-    said = [f"the gamma {gamma:g}"] if gamma else []
-    said += ["the primaries"] if space else []
-    notes.append(f"colours converted to sRGB from {' and '.join(said)} in the file (gAMA, cHRM)")
-    return convert_to_srgb(image, [curve], to_bt709(space or bt709))
 
 
 def _read_heif(path: Path) -> StillPicture:
@@ -368,17 +257,11 @@ def _read_heif(path: Path) -> StillPicture:
     if pixels.dtype == np.uint8:
         picture.bit_depth = 8
     if found.icc:
-        pixels = _deep_to_srgb(pixels, found.icc, picture.notes)
+        pixels = array_in_srgb(pixels, found.icc, picture.notes)
     elif found.cicp:
-        picture.tags = _tags_of(_of_a_still(found.cicp))
+        picture.tags = tags_of(codes_of_a_still(found.cicp))
     picture.image = pixels
     return picture
-
-
-def _of_a_still(cicp: tuple[int, int]) -> tuple[int, int]:
-    """The tags of a video standard in a still mean sRGB: encoders write them by habit."""
-    primaries, transfer = cicp
-    return (1 if primaries in (5, 6) else primaries), (TRANSFER_SRGB if transfer in (1, 6, 14, 15) else transfer)
 
 
 def _from_libav(path: Path, image: Image.Image | None) -> StillPicture:
@@ -418,7 +301,7 @@ def _of_frame(path: Path, frame: av.VideoFrame, stream: av.VideoStream, turn: bo
     if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max >> (8 * alpha.dtype.itemsize - depth):
         picture.notes.append(DROPPED_ALPHA)
     if cicp := _cicp_of(stream.codec_context):
-        picture.tags = _tags_of(cicp)
+        picture.tags = tags_of(cicp)
     if turn and frame.rotation:
         picture.image = turned(picture.image, Orientation(-round(frame.rotation / 90) * 90 % 360, False))
     return picture
