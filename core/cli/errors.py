@@ -34,18 +34,22 @@ def show_notes(quiet: bool) -> None:
     log.setLevel(logging.ERROR if quiet else logging.INFO)
 
 
+def failure_text(error: Exception) -> str:
+    """One line about an error. If RVM_DEBUG is set, its traceback is printed first."""
+    if os.environ.get("RVM_DEBUG"):
+        traceback.print_exception(error)
+    if isinstance(error, StudioError):
+        return error.worded("--")
+    return (
+        f"internal error ({type(error).__name__}: {error}). Please report it with the output of `rvm-studio info` "
+        "and of the same command with RVM_DEBUG=1 set."
+    )
+
+
 def report_failure(error: Exception, as_json: bool, source: str | None = None) -> None:
     """Prints one line about an error, and with `as_json` also an event on standard output. If RVM_DEBUG is set, the
     traceback is printed first."""
-    if isinstance(error, StudioError):
-        message = error.worded("--")
-    else:
-        message = (
-            f"internal error ({type(error).__name__}: {error}). Please report it with the output of `rvm-studio info` "
-            "and of the same command with RVM_DEBUG=1 set."
-        )
-    if os.environ.get("RVM_DEBUG"):
-        traceback.print_exception(error)
+    message = failure_text(error)
     print(f"rvm-studio: {message}", file=sys.stderr, flush=True)
     if as_json:
         print(json.dumps({"event": "error", "input": source, "message": message}), flush=True)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..clips.outputs import is_still
+from ..clips.spool import is_spooled
 from ..machine.given_path import given_path
 from ..machine.install_advice import shell_command
 from ..video.output_formats import FORMATS
@@ -13,10 +14,13 @@ _WRITES = ("-o", "--output", "--alpha", "--foreground")
 
 
 def missing_command(arguments: Sequence[str], commands: Collection[str]) -> str | None:
-    """A hint if the first word is a clip instead of a command, else None. Raises StudioError for a URL."""
+    """A hint if the first word is a clip instead of a command, else None. Raises StudioError for a URL that cannot be
+    matted."""
     word = next((text for text in arguments if not text.startswith("-")), None)
     if word is None or word in commands:
         return None
+    if word and is_spooled(word):
+        return f"{word!r} is not a command. To matte it: {matte_command(arguments)}"
     path = given_path(word)
     is_pattern = any(sign in word for sign in "*?%")
     if not (path.exists() or is_pattern or path.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES):

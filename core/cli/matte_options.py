@@ -4,10 +4,12 @@ import argparse
 from typing import Any
 
 from ..clips.option_form import SAME
-from ..clips.option_table import GROUPS, OPTIONS, option_of, options_of
+from ..clips.option_table import GROUPS, OPTIONS, options_of
+from ..clips.outputs import OutputPaths
+from .clip_work import ClipRequest
 from .option_parsing import add_rows
 
-_PLACED = ("output", "alpha", "foreground", "preview", "format", "start", "end")
+_PLACED = ("output", "alpha", "foreground", "preview", "format", "suffix", "start", "end")
 """Options that become files, or depend on the clip."""
 
 DESCRIPTION = """\
@@ -41,7 +43,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a video, a picture, an image sequence (folder, 'shots/*.png' or shot_%%05d.png), or a folder of videos",
+        help="a video, a picture, an image sequence (folder, 'shots/*.png' or shot_%%05d.png), a folder of videos, an "
+        "address (http or https), a pipe, or - for standard input",
     )
     for name, title in GROUPS.items():
         group = parser.add_argument_group(title)
@@ -50,8 +53,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             group.add_argument("-h", "--help", action="help", help="show this text")
 
 
-def keywords(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `rvm_studio.matte` is given for the options of its own, without the outputs, the network and times."""
+def request_for(arguments: argparse.Namespace, source: str, paths: OutputPaths) -> ClipRequest:
+    """The clip to matte, as the options say."""
+    settings, edges = keywords(arguments)
+    return ClipRequest(source, paths._asdict() | settings, edges, arguments.start, arguments.end)
+
+
+def keywords(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, float]]:
+    """The keywords of `rvm_studio.matte` and of EdgeOptions (only those that change something) for the options, without
+    outputs, network and times."""
     found: dict[str, Any] = {}
     edges: dict[str, Any] = {}
     for option in OPTIONS:
@@ -60,12 +70,11 @@ def keywords(arguments: argparse.Namespace) -> dict[str, Any]:
         value: Any = getattr(arguments, option.flag[2:].replace("-", "_"))
         if option.name == "no_audio":
             value = not value
-        elif option.name in ("background", "chunk") and not value:
-            value = option.python_default if option.python_default is not SAME else None
+        elif value is None and option.python_default is not SAME:
+            value = option.python_default
         room, _, name = option.keyword.rpartition(".")
-        (edges if room == "edges" else found)[name] = value
-    if any(value != option_of(name).default for name, value in edges.items()):
-        from ..pictures.edges import EdgeOptions  # which brings torch
-
-        found["edges"] = EdgeOptions(**edges)
-    return found
+        if room != "edges":
+            found[name] = value
+        elif value != option.default:
+            edges[name] = value
+    return found, edges

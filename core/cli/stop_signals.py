@@ -1,12 +1,37 @@
 """Handles Ctrl-C and SIGTERM between two frames, so that files can be finished."""
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_LOOK = 0.01  # seconds between two looks at the flag
+
+
+class _Flag(threading.Event):
+    """An event without a lock: a signal handler that sets it may have interrupted the very code that holds the lock
+    (`wait`, or an earlier signal's `set`), and would then wait for ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._raised = False
+
+    def is_set(self) -> bool:
+        return self._raised
+
+    def set(self) -> None:
+        self._raised = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._raised and (end is None or time.monotonic() < end):
+            time.sleep(_LOOK)
+        return self._raised
 
 
 @contextmanager
@@ -23,10 +48,11 @@ def stop_on_signal() -> Iterator[tuple[threading.Event, list[int]]]:
         >>> with core.stop_on_signal() as (stop, received):
         ...     stopped = stop.is_set()  # check this between two frames
     """
-    stop, received = threading.Event(), []
+    stop, received = _Flag(), []
+    signals_before = itertools.count()  # `next` cannot be interrupted half-way by another signal
 
     def on_signal(number: int, _frame: object) -> None:
-        if stop.is_set():
+        if next(signals_before):
             os._exit(128 + number)
         received.append(number)
         stop.set()

@@ -58,7 +58,7 @@ class Background:
             self._frames = frames
 
     def _open_file(self, text: str) -> None:
-        path = given_path(text)
+        path = given_path(text or "?")
         if not text or not path.exists():
             raise StudioError(
                 f"The background {text!r} is neither a colour nor a file. Use a name such as green, "

@@ -74,6 +74,7 @@ def matte_clip(
             source, options.frame_rate, start=options.start, duration=options.duration, hwaccel=options.hwaccel
         )
         tidy.enter_context(closing(reader))
+        report.kind = reader.info.kind
         session.fitting_ratio(reader.info.height, reader.info.width)
         renderer = FrameRenderer(reader.info, session, outputs, options, keeps_results=on_result is not None)
         tidy.callback(renderer.close)

@@ -2,9 +2,11 @@
 
 # T frames, H, W
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import StudioError
@@ -60,11 +62,14 @@ def matte(
     decontaminate: float = 1,
     resume: bool = False,
     hwaccel: str = "none",
+    cfr: Fraction | float | None = None,
+    deinterlace: str = "no",
 ) -> "ClipReport":
     """Mattes a clip into one or several files in one pass, as fast as the command line does. Memory does not grow with
     the clip's length.
 
-    source: a video, a picture, or an image sequence (a folder, "shots/*.png", "shot_%05d.png").
+    source: a video, a picture, or an image sequence (a folder, "shots/*.png", "shot_%05d.png"); or an http(s) address,
+        a pipe, or "-" for standard input, which are copied into a temporary file first.
     output: the file to write; its suffix chooses the format. With transparency: .mov, .webm, .mkv, .png, .apng, .webp;
         .mp4 shows the person over the background. Or several files; or a folder (any name without a suffix), in which
         the file is named after the source, with the suffix `format` (default: mov, of a picture png).
@@ -87,6 +92,8 @@ def matte(
     start, duration: seconds; the part of the clip that is matted. keep_audio: copy the sound. edges: an EdgeOptions,
         for all outputs. decontaminate: 1 takes the network's colours of the person, 0 the source's own.
     resume: continue what a stopped call left. hwaccel: decode on a device ("auto", "cuda", ...; experimental).
+    cfr: frames per second of a video's outputs, at equal distances; None: the times of the source. deinterlace: "frame"
+        or "field" for one frame from each interlaced frame or each field.
 
     Returns a ClipReport: outputs, frames, seconds, notes, damage, stopped. Raises StudioError, before anything is
     loaded where possible, for a source that cannot be read, outputs that cannot be written, settings that do not fit.
@@ -99,10 +106,14 @@ def matte(
     (12, ['cut.mov', 'alpha.mp4'])
     """
     from ..video.reader import check_source, given_rate
+    from .spool import is_spooled, spool_name, spooled
 
-    check_source(source)
-    paths = place_outputs(source, output, alpha, foreground, preview, format=format, codec=codec)
     rate = None if frame_rate is None else given_rate(frame_rate)
+    copied = is_spooled(source)
+    if not copied:
+        check_source(source)
+    name = spool_name(os.fspath(source)) if copied else source
+    paths = place_outputs(name, output, alpha, foreground, preview, format=format, codec=codec)
 
     from torch import Tensor
 
@@ -112,6 +123,7 @@ def matte(
     from .background import Background
     from .matte_clip import matte_clip
     from .options import ClipOptions
+    from .unused_settings import unused_settings
 
     over_background = background is not None
     if background is None:
@@ -134,6 +146,8 @@ def matte(
         decontaminate=decontaminate,
         resume=resume,
         hwaccel=hwaccel,
+        cfr=cfr,
+        deinterlace=deinterlace,
     )
     if isinstance(engine, str):
         choose_downsample_ratio(downsample_ratio, 1080, 1920)  # raises for an unusable one
@@ -148,4 +162,8 @@ def matte(
         engine, downsample_ratio=downsample_ratio, chunk=chunk, warm_up=warm_up, scene_cut=scene_cut
     )
     outputs = outputs_for(paths, over_background, codec)
-    return matte_clip(source, outputs, session, options, on_progress=progress, stopped=stopped)
+    with spooled(os.fspath(source)) if copied else contextlib.nullcontext(source) as path:
+        report = matte_clip(path, outputs, session, options, on_progress=progress, stopped=stopped)
+    report.source = Path(name)
+    report.notes += unused_settings(report.kind, outputs, options, over_background)
+    return report

@@ -146,6 +146,22 @@ OPTIONS = (
         nodes=Door(name="fps", default=25.0, low=0.01, high=1000.0, because="a widget always has a number"),
     ),
     Option(
+        name="cfr",
+        kind="rate",
+        group="source",
+        help="give a video a constant frame rate, such as 25 or 30000/1001 (default: every frame keeps its time)",
+        metavar="RATE",
+    ),
+    Option(
+        name="deinterlace",
+        kind="choice",
+        group="source",
+        help="interlaced videos: frame makes one frame of two fields, field one of each field, no (default) keeps "
+        "them as they are",
+        default="no",
+        choices=("no", "frame", "field"),
+    ),
+    Option(
         name="hwaccel",
         kind="choice",
         group="source",
@@ -154,6 +170,30 @@ OPTIONS = (
         default="none",
         choices=HWACCELS,
         metavar="DEVICE",
+    ),
+    Option(
+        name="suffix",
+        kind="text",
+        group="folders",
+        help="text after the name of every file in an output folder: _cut makes clip_cut.mov",
+        metavar="TEXT",
+        python=None,
+    ),
+    Option(
+        name="recursive",
+        kind="flag",
+        group="folders",
+        help="also the videos in the folders of a folder; the outputs lie in the same tree",
+        default=False,
+        python=None,
+    ),
+    Option(
+        name="photos",
+        kind="flag",
+        group="folders",
+        help="the pictures of a folder or pattern are unrelated: each is matted by itself, whatever its size",
+        default=False,
+        python=None,
     ),
     Option(
         name="grow",

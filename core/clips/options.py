@@ -71,7 +71,7 @@ class ClipReport:
 
     outputs: the files written (partial ones after a stop). frames: in each of them; an earlier run wrote the first
     `resumed`. notes: what a user should know. damage: places of the source that could not be read. resumable: the same
-    job can be resumed.
+    job can be resumed. kind: of the source, see ClipInfo.
     """
 
     source: Path
@@ -83,6 +83,7 @@ class ClipReport:
     stopped: bool = False
     resumed: int = 0
     resumable: bool = False
+    kind: str = ""
 
     @property
     def frames_per_second(self) -> float:

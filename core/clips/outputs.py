@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import StudioError
 from ..machine.given_path import given_path
-from ..video.output_formats import format_for
+from ..video.output_formats import FORMATS, format_for
 from ..video.picture_sequence import is_picture
 
 if TYPE_CHECKING:
     from .options import Output
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
+_SHEET = "_sheet"
+_NUMBER = re.compile(r"%0?\d*d")  # the place of a picture's number in the pattern of a sequence
 
 AnyPath = str | os.PathLike[str]
 
@@ -43,22 +45,36 @@ def place_outputs(
     format: str | None = None,
     several: bool = False,
     codec: str | None = None,
+    suffix: str = "",
+    below: AnyPath = "",
+    still: bool | None = None,
 ) -> OutputPaths:
     """The files to write for a source: the given names, or named after the source in a given folder (any name without a
     suffix is a folder). format: the suffix in a folder; None: mov, for a single picture png. several: there are several
-    sources, which cannot share a file name. codec: the one chosen for the first file.
+    sources, which cannot share a file name. codec: the one chosen for the first file. suffix: text after the name, in a
+    folder. below: the folder inside the given folder. still: whether the source is a single picture; None: as the file
+    says.
 
     Raises StudioError for names without a known format, a codec that the first file cannot hold, names that contradict
     each other, and if there is no output.
     """
-    still = is_still(source)
+    still = is_still(source) if still is None else still
     usual = "png" if still else "mp4"
     wanted = [] if output is None else [output] if isinstance(output, str | os.PathLike) else output
+    if any(sign in suffix for sign in "/\\%"):
+        raise StudioError(f"The suffix {suffix!r} cannot be part of a file name: leave out / \\ and %.")
+
+    def place(path: AnyPath, ending: str, kind: str) -> Path:
+        if not _is_folder(path):
+            return _file(path, several, suffix)
+        folder, name = given_path(path) / below, f"{_name_after(source)}{suffix}{ending}"
+        return _in_folder(folder, name, kind.lstrip("."), still or ending == _SHEET)
+
     paths = OutputPaths(
-        tuple(_place(path, source, several, "", format or ("png" if still else "mov")) for path in wanted),
-        _place(alpha, source, several, "_alpha", usual) if alpha else None,
-        _place(foreground, source, several, "_foreground", usual) if foreground else None,
-        _place(preview, source, several, "_sheet", "png") if preview else None,
+        tuple(place(path, "", format or ("png" if still else "mov")) for path in wanted),
+        place(alpha, "_alpha", usual) if alpha else None,
+        place(foreground, "_foreground", usual) if foreground else None,
+        place(preview, _SHEET, "png") if preview else None,
     )
     for path in paths.output:
         if format and path.suffix.lower() != f".{format.lower().lstrip('.')}":
@@ -99,19 +115,36 @@ def is_still(source: AnyPath) -> bool:
     return is_picture(Path(source)) and Path(source).is_file()
 
 
-def _place(wanted: AnyPath, source: AnyPath, several: bool, ending: str, suffix: str) -> Path:
-    """The file to write for a source: the given name, or a file named after the source in the given folder."""
+def _is_folder(wanted: AnyPath) -> bool:
     path = given_path(wanted)
-    if os.fspath(wanted).endswith(("/", "\\")) or path.is_dir() or not path.suffix:
-        clip = Path(source)
-        name = clip.resolve().name if clip.is_dir() else clip.stem
-        name = re.sub(r"%\d*d", "", name)  # in an output's name it would mean a sequence
-        if not clip.exists():  # a glob or pattern
-            name = re.sub(r"[*?\[\]]", "", name).strip(" _-.")
-        name = name or clip.parent.name or "matte"
-        return path / f"{name}{ending}.{suffix.lstrip('.')}"
+    if path.name.lower() in {row.suffix for row in FORMATS}:
+        raise StudioError(
+            f"The output {path} is a suffix without a name. Give a name such as cut{path.name}, or a folder and the "
+            f"format {path.name[1:]}."
+        )
+    return os.fspath(wanted).endswith(("/", "\\")) or path.is_dir() or not path.suffix
+
+
+def _file(wanted: AnyPath, several: bool, suffix: str) -> Path:
     if several:
         raise StudioError(
             f"Several inputs cannot all become {wanted}. Give a folder, and a format if it is not to be mov."
         )
-    return path
+    if suffix:
+        raise StudioError(f"The suffix {suffix!r} is for names in a folder, but {wanted} is a file: leave one out.")
+    return given_path(wanted)
+
+
+def _name_after(source: AnyPath) -> str:
+    clip = Path(source)
+    name = clip.resolve().name if clip.is_dir() else clip.stem
+    if not clip.exists():  # a glob or pattern
+        name = re.sub(r"[*?\[\]]", "", _NUMBER.sub("", name)).strip(" _-.")
+    return name or clip.parent.name or "matte"
+
+
+def _in_folder(folder: Path, name: str, kind: str, single: bool) -> Path:
+    """The file of this name. A % in it is a sign like any other."""
+    if kind.lower() == "png" and _NUMBER.search(name):  # would be taken for the pattern of a sequence
+        return folder / (f"{name.replace('%', '_')}.{kind}" if single else f"{name}/%05d.{kind}")
+    return folder / f"{name}.{kind}"

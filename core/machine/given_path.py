@@ -11,11 +11,17 @@ _CUT_URL = re.compile(r"(https?|ftps?|sftp|rtsp|rtmps?|s3|gs|file):[/\\]+")  # a
 
 
 def given_path(path: str | os.PathLike) -> Path:
-    """A user's input as a Path. Raises StudioError for a URL."""
+    """A user's input as a Path. Raises StudioError for a URL, and for nothing, which Path would take for the current
+    folder."""
     text = os.fspath(path)
+    if not text:
+        raise StudioError("A path is empty. Give the path of a file or folder; the current folder is `.`.")
     cut = _CUT_URL.match(text) if isinstance(path, Path) and not path.exists() else None
     if cut:
         text = f"{cut[1]}://{text[cut.end() :]}".replace("\\", "/")
     if _URL.match(text):
-        raise StudioError(f"{text} is a URL. URLs are not supported yet: download the file and give its path.")
+        raise StudioError(
+            f"{text} is a URL. Only the input of a clip may be one, and only http or https: download the file and give "
+            "its path."
+        )
     return Path(path)

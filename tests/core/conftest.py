@@ -139,6 +139,7 @@ def red_studio(studio, monkeypatch, red_engine):
     """As `studio`, with the engine whose matte is known instead of a network."""
     for module in (cli_matte, cli_demo):
         monkeypatch.setattr(module, "load_engine", lambda arguments: red_engine)
+    monkeypatch.setattr(cli_matte, "in_own_process", lambda jobs: False)  # test_clip_process.py does that
     return studio
 
 

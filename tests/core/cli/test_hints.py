@@ -86,9 +86,9 @@ def test_commands_are_never_clips(studio, monkeypatch):
 
 
 def test_a_url_without_the_command(studio):
-    assert the_line(studio("https://example.com/a.mp4")).startswith(
-        "rvm-studio: https://example.com/a.mp4 is a URL. URLs are not supported yet"
-    )
+    meant = "rvm-studio matte https://example.com/a.mp4 -o cut.mov"
+    assert f"is not a command. To matte it: {meant} (" in the_line(studio("https://example.com/a.mp4"))
+    assert "rtsp://camera/1 is a URL. Only the input of a clip may be one" in the_line(studio("rtsp://camera/1"))
 
 
 def test_as_one_types_it_on_windows(monkeypatch):

@@ -70,3 +70,18 @@ print(received)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "[15]\n")
+
+
+def test_a_signal_while_the_event_is_in_use_does_not_hang():
+    """Two signals right after each other reach the handler while it, or a wait, holds the lock of an ordinary event."""
+    code = """
+import os
+from rvm_studio.core.cli.stop_signals import stop_on_signal
+with stop_on_signal() as (stop, received):
+    with stop._cond:
+        os.kill(os.getpid(), 2)
+    stop.wait()
+    print(received)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "[2]\n")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rvm_studio.core import ClipOptions, EdgeOptions, StudioError, matte, open_reader
+from rvm_studio.core import ClipOptions, ClipReport, EdgeOptions, StudioError, matte, open_reader
 from rvm_studio.core.engines import loading as engine_loading
 
 
@@ -92,7 +92,12 @@ def test_progress_stop_and_resume(clip, red_engine):
 
 def test_the_clips_options_arrive(clip, red_engine, monkeypatch):
     seen = []
-    monkeypatch.setattr("rvm_studio.core.clips.matte_clip.matte_clip", lambda *given, **_: seen.append(given))
+
+    def matte_clip(*given, **_):
+        seen.append(given)
+        return ClipReport(given[0])
+
+    monkeypatch.setattr("rvm_studio.core.clips.matte_clip.matte_clip", matte_clip)
     given = {
         "premultiplied": True,
         "quality": 3.0,
@@ -107,6 +112,8 @@ def test_the_clips_options_arrive(clip, red_engine, monkeypatch):
         "decontaminate": 0.5,
         "resume": True,
         "hwaccel": "auto",
+        "cfr": Fraction(25),
+        "deinterlace": "field",
     }
     matte(clip, "cut.mov", preview="sheet.png", background="white", engine=red_engine, **given)
     matte(clip, "cut.mov", engine=red_engine, scene_cut=True, chunk=3, warm_up=2, downsample_ratio="portrait")
@@ -132,7 +139,7 @@ def test_every_option_of_a_clip_is_one_of_the_call():
     [
         (("gone.mp4", "cut.mov"), {}, "gone.mp4 does not exist"),
         (("text.mp4", "cut.mov"), {}, "text.mp4 cannot be opened as a video"),
-        (("https://example.com/a.mp4", "cut.mov"), {}, "https://example.com/a.mp4 is a URL"),
+        (("rtsp://example.com/a.mp4", "cut.mov"), {}, "rtsp://example.com/a.mp4 is a URL"),
         (("clip.mp4",), {}, "There is nothing to write"),
         (("clip.mp4", []), {}, "There is nothing to write"),
         (("clip.mp4", "cut.xyz"), {}, "'.xyz', which is not a known format"),

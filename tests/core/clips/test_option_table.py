@@ -69,11 +69,12 @@ def test_newcomers_see_at_most_ten_options_first():
 def test_the_defaults_give_pythons_defaults():
     parser = argparse.ArgumentParser(add_help=False)
     add_options(parser)
-    given = keywords(parser.parse_args(["clip.mp4"]))
+    given, edges = keywords(parser.parse_args(["clip.mp4"]))
     defaults = in_python()
     assert given == {name: defaults[name] for name in given}
-    given = keywords(parser.parse_args(["clip.mp4", "--shift=-2", "--no-audio", "--gamma", "2"]))
-    assert given["edges"] == core.EdgeOptions(grow=-2, gamma=2)
+    assert edges == {}
+    given, edges = keywords(parser.parse_args(["clip.mp4", "--shift=-2", "--no-audio", "--gamma", "2"]))
+    assert edges == {"grow": -2, "gamma": 2}
     assert given["keep_audio"] is False
 
 

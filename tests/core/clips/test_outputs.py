@@ -11,7 +11,15 @@ from rvm_studio.core.errors import StudioError
 def in_folder(tmp_path, monkeypatch):
     """With two clips, a picture, and two folders; names alone matter."""
     monkeypatch.chdir(tmp_path)
-    for name in ("clip.mp4", "take_%03d.mp4", "photo.PNG", "shots.v2/1.png", "there.mov/x"):
+    for name in (
+        "clip.mp4",
+        "take_%03d.mp4",
+        "50%done.mp4",
+        "50%done.jpg",
+        "photo.PNG",
+        "shots.v2/1.png",
+        "there.mov/x",
+    ):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
 
@@ -40,7 +48,15 @@ def in_folder(tmp_path, monkeypatch):
         ("shots.v2/a_[0-9].png", {"output": "new"}, "new/a_0-9.mov"),
         ("shots.v2/frame_%d.png", {"output": "new"}, "new/frame.mov"),
         ("*.png", {"output": "new"}, "new/matte.mov"),
-        ("take_%03d.mp4", {"output": "new"}, "new/take_.mov"),
+        # a % in the name of a file is a sign like any other, though it would mean a sequence in an output's name
+        ("take_%03d.mp4", {"output": "new"}, "new/take_%03d.mov"),
+        ("50%done.mp4", {"output": "new"}, "new/50%done.mov"),
+        ("50%done.mp4", {"output": "new", "format": "png"}, "new/50%done/%05d.png"),
+        ("50%done.jpg", {"output": "new"}, "new/50_done.png"),
+        ("50%done.jpg", {"alpha": "new"}, "new/50_done_alpha.png"),
+        ("clip.mp4", {"output": "new", "suffix": "_cut"}, "new/clip_cut.mov"),
+        ("clip.mp4", {"alpha": "new", "suffix": "-v2"}, "new/clip-v2_alpha.mp4"),
+        ("clip.mp4", {"output": "new", "below": "a/b"}, "new/a/b/clip.mov"),
     ],
 )
 def test_one_name(source, given, name):
@@ -58,6 +74,7 @@ def test_all_names():
     )
     assert list(paths.files()) == [*paths.output, paths.alpha, paths.foreground]
     assert place_outputs("photo.PNG", "new", preview="new").preview == Path("new/photo_sheet.png")
+    assert place_outputs("50%done.mp4", "new", preview="new").preview == Path("new/50_done_sheet.png")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +89,12 @@ def test_all_names():
         ({"output": ["cut.webm", "cut.mov"], "format": "webm"}, "cut.mov and the format webm contradict each other"),
         ({"output": "cut.mov", "preview": "sheet.mp4"}, "The contact sheet sheet.mp4 is a picture"),
         ({"output": "cut.mov", "several": True}, "Several inputs cannot all become cut.mov"),
+        ({"output": ""}, "A path is empty"),
+        ({"output": ".mov"}, "The output .mov is a suffix without a name. Give a name such as cut.mov, or a folder"),
+        ({"output": "x/.PNG"}, "is a suffix without a name. Give a name such as cut.PNG"),
+        ({"output": "cut.mov", "suffix": "_a"}, "The suffix '_a' is for names in a folder, but cut.mov is a file"),
+        ({"output": "new", "suffix": "a/b"}, "The suffix 'a/b' cannot be part of a file name"),
+        ({"output": "new", "suffix": "%d"}, "The suffix '%d' cannot be part of a file name"),
         ({"output": "new", "alpha": "a.mp4", "several": True}, "Several inputs cannot all become a.mp4"),
         ({"output": "new", "preview": "see.png", "several": True}, "Several inputs cannot all become see.png"),
     ],

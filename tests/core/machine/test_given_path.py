@@ -31,7 +31,15 @@ URL = "https://example.com/a/clip.mp4?part=1"
 def test_urls_are_named_whole(use):
     with pytest.raises(StudioError) as caught:
         use(URL)
-    assert str(caught.value) == f"{URL} is a URL. URLs are not supported yet: download the file and give its path."
+    assert str(caught.value) == (
+        f"{URL} is a URL. Only the input of a clip may be one, and only http or https: download the file and give its "
+        "path."
+    )
+
+
+def test_nothing_is_not_the_current_folder():
+    with pytest.raises(StudioError, match="A path is empty"):
+        given_path("")
 
 
 @pytest.mark.parametrize("url", [URL, "rtsp://camera/stream", "file:///tmp/clip.mp4"])
@@ -41,7 +49,7 @@ def test_also_those_that_a_path_has_cut(url):
     assert str(caught.value).startswith(f"{url.replace(':///', '://')} is a URL.")
 
 
-@pytest.mark.parametrize("text", ["clip.mp4", "a//b.mp4", "take:2.mp4", "take:/2.mp4", "C:/clips/a.mp4", "", "100%/x"])
+@pytest.mark.parametrize("text", ["clip.mp4", "a//b.mp4", "take:2.mp4", "take:/2.mp4", "C:/clips/a.mp4", "100%/x"])
 def test_paths_stay(text):
     assert given_path(text) == given_path(Path(text)) == Path(text)
 
