@@ -26,13 +26,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from installer import checkout  # noqa: E402
+from installer.checks import ON_ALL_CORES  # noqa: E402
 from installer.environment import venv_python  # noqa: E402
 
 EXTRAS = ("fast", "export", "train", "test")
 BUILD_TOOLS = ("setuptools",)
 FOREIGN = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")  # variables of the environment that this script runs in
 NOT_HERE = ("ruff", "basedpyright")  # lint and types are the same in every cell
-QUICK = ("-m", "not slow and not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "-q")
+QUICK = ("-m", "(not slow or versions) and not alone", *ON_ALL_CORES, "-q")
 
 
 def find_python(version: str) -> str | None:

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rvm_studio.installer.checks import ON_ALL_CORES
+
 ROOT = Path(__file__).resolve().parent.parent
 CORES = os.cpu_count() or 1
 NICENESS = 5  # of the tests, which gives them a third of a busy loop's share
@@ -48,7 +50,7 @@ def commands(arguments: list[str]) -> list[list[str]]:
     """The arguments of each call of pytest in one run."""
     if arguments:
         return [arguments]
-    return [["-m", "alone"], ["-m", "not alone", "-n", str(min(4, CORES)), "--dist", "loadfile"]]
+    return [["-m", "alone"], ["-m", "not alone", *ON_ALL_CORES]]
 
 
 @contextlib.contextmanager

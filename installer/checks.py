@@ -8,6 +8,9 @@ import subprocess
 from . import checkout
 from .environment import Target, environ_for
 
+# pytest's arguments for sharing the files out among the cores, in the order of tests/conftest.py.
+ON_ALL_CORES = ("-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder")
+
 
 def use_reference_data() -> None:
     """Uses the tests' reference data next to the checkout, unless the variables are set."""
@@ -25,8 +28,10 @@ def run_checks(target: Target, pytest_arguments: list) -> int:
     if pytest_arguments:
         tests = {"pytest": ["pytest", *pytest_arguments]}
     else:
-        together = ["-m", "not alone", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"]
-        tests = {"pytest, one by one": ["pytest", "-m", "alone"], "pytest": ["pytest", *together]}
+        tests = {
+            "pytest, one by one": ["pytest", "-m", "alone"],
+            "pytest": ["pytest", "-m", "not alone", *ON_ALL_CORES],
+        }
     checks = {
         "ruff check": ["ruff", "check", "."],
         "ruff format": ["ruff", "format", "--check", "."],

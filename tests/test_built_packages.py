@@ -194,6 +194,7 @@ def install(built, tmp_path_factory):
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist"])
 def test_installed_elsewhere_it_knows_its_version_and_the_fast_engine(built, install, kind):
     pytest.importorskip("openvino")
@@ -204,6 +205,7 @@ def test_installed_elsewhere_it_knows_its_version_and_the_fast_engine(built, ins
         assert "engine openvino on cpu" in said
 
 
+@pytest.mark.slow
 def test_installed_elsewhere_it_mattes_its_own_sample(install):
     """The clip and the starter weights come along, and the first line tells the engine."""
     pytest.importorskip("openvino")

@@ -38,6 +38,7 @@ def run(code, *arguments, isolated=False) -> str:
     return done.stdout.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("isolated", [False, True])
 def test_loads_from_a_checkout(reference_weights, isolated):
     module, *shape = run(MATTE, ROOT, reference_weights, isolated=isolated).split()
@@ -97,6 +98,7 @@ def test_it_takes_the_official_keywords(convert):
     assert {name: given[name].default for name in official} == official
 
 
+@pytest.mark.slow
 def test_videos(convert, network, capsys):
     report = convert(
         network,
@@ -125,6 +127,7 @@ def test_videos(convert, network, capsys):
     assert np.abs(frame[background].mean(0) - [120, 255, 155]).max() < 12  # the official green
 
 
+@pytest.mark.slow
 def test_transparency_and_what_is_there_is_replaced(convert, network, capsys):
     for _ in range(2):
         convert(network, "shots", output_composition="cut.mov", warm_up=0, quality=9)

@@ -11,14 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.mark.slow
-def test_every_process_gives_the_tests_the_same_names():
+def test_every_process_gives_the_tests_the_same_names(request):
     """pytest's processes share the tests out by their names: a time or a hash in one of them ends the whole run."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    first, second = (
-        subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        for seed in ("1", "2")
-    )
-    assert len(first) > 1000
-    assert [pair for pair in zip(first[:-1], second[:-1], strict=True) if pair[0] != pair[1]] == []
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    collected = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    assert {item.nodeid for item in request.session.items} <= set(collected.splitlines())

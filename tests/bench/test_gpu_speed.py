@@ -101,6 +101,7 @@ class AtOnce(Transfers):
         return super().download(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [1, 2])
 def test_there_and_back(gpu_speed, chunk):
     torch.manual_seed(0)

@@ -54,6 +54,7 @@ def file(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.slow
 def test_what_failed_and_how_often(file, tmp_path):
     done = repeat("--times", 3, "--loaded", 1, file, "-p", "no:cacheprovider", "-q")
     assert done.returncode == 1, done.stderr
@@ -69,6 +70,7 @@ def test_what_failed_and_how_often(file, tmp_path):
     assert loaded == min(19, usual + 5) or sys.platform == "win32"
 
 
+@pytest.mark.slow
 def test_nothing_failed(file):
     done = repeat("--times", 2, "--loaded", 0, file, "-p", "no:cacheprovider", "-q", "-k", "good")
     assert done.returncode == 0, done.stdout

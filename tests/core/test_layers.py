@@ -24,6 +24,7 @@ def test_every_room_has_its_layer():
     assert rooms - {"__init__"} == set(HEIGHT)
 
 
+@pytest.mark.slow
 def test_imports_go_down():
     assert [arrow for arrow in sorted(arrows()) if HEIGHT[arrow[0]] <= HEIGHT[arrow[1]]] == []
 

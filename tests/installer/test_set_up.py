@@ -55,7 +55,7 @@ def place(tmp_path) -> Place:
     return Place(tmp_path, checkout, python, packages)
 
 
-def stand_in_for_av(packages: Path) -> Path:
+def stand_in_for_av(packages: Path) -> None:
     """PyAV, but that it opens nothing: an import finds no fault with it."""
     real = Path(av.__file__)
     stand_in = packages / "av" / "__init__.py"
@@ -66,13 +66,12 @@ def stand_in_for_av(packages: Path) -> Path:
         "def open(*_, **__):\n    raise RuntimeError('a codec library is not what it should be')\n",
         encoding="utf-8",
     )
-    return stand_in.parent
 
 
 @pytest.mark.slow
 def test_what_does_not_matte_is_not_ready(place):
     """All packages are there and import; that is not enough."""
-    stand_in = stand_in_for_av(place.packages)
+    stand_in_for_av(place.packages)
     printed, errors, _ = place.run("broken.log", "--no-weights", "--demo", code=1)
     assert "[6/6] Check: matting two frames of the sample" in printed
     assert "Ready" not in printed
@@ -81,9 +80,6 @@ def test_what_does_not_matte_is_not_ready(place):
         "install.py: everything is installed, but decoding does not work: RuntimeError: a codec library is not what it "
         "should be"
     )
-    shutil.rmtree(stand_in)
-    printed, _, _ = place.run("whole.log")
-    assert "Ready" in printed
 
 
 @pytest.mark.slow
@@ -92,6 +88,7 @@ def test_a_real_environment_is_set_up_kept_and_repaired(place, tmp_path, monkeyp
     torch = metadata.version("torch")
     printed, _, pip = place.run("first.log")
     assert f"PyTorch {torch}" in printed
+    assert "Ready" in printed
     assert "Installing collected packages: rvm-studio\n" in pip
     assert "torch" not in pip.partition("Installing collected packages")[2]
     assert not list(packages.glob("torch*"))

@@ -127,6 +127,7 @@ def test_no_memory(script, monkeypatch):
     script.script_unload()
 
 
+@pytest.mark.slow
 def test_types(tmp_path):
     """pyright, with obspython as the stub declares it."""
     pytest.importorskip("basedpyright")

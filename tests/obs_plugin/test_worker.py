@@ -213,6 +213,7 @@ def session_alphas(network, pictures, edges=None, **settings) -> np.ndarray:
 # ---- mattes
 
 
+@pytest.mark.slow
 def test_mattes_are_a_sessions_own(worker, network):
     camera = Camera(worker.arena.slots[0])
     pictures = moving_pictures()
@@ -235,6 +236,7 @@ def test_tiny_pictures(worker, network, height, width):
     assert np.array_equal(camera.alphas_of(pictures), session_alphas(network, pictures, scene_cut=None))
 
 
+@pytest.mark.slow
 def test_several_filters_each_have_their_own_memory(worker, network):
     cameras = [Camera(slot, f"camera {slot.index}") for slot in worker.arena.slots]
     pictures = [moving_pictures(40 + 9 * i, 60, 4, seed=i) for i in range(SLOTS)]
@@ -246,6 +248,7 @@ def test_several_filters_each_have_their_own_memory(worker, network):
         assert np.array_equal(np.stack(alphas[i]), session_alphas(network, pictures[i]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "options"),
     [([(57, 90), (41, 60)], {}), ([(57, 90)] * 2, {"epoch": 2}), ([(57, 90)] * 2, {"after": 1.5})],
@@ -308,6 +311,7 @@ def test_wrong_settings_are_said_and_those_before_hold(worker, network):
 # ---- when pictures come faster than mattes
 
 
+@pytest.mark.slow
 def test_the_newest_picture_wins_and_filters_take_turns(start_worker):
     """While one picture is matted, several come from each filter."""
     worker = start_worker(held="matting")
@@ -402,6 +406,7 @@ def test_an_impossible_picture_is_said(worker):
 # ---- the process's life
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["at once", "loading", "idle", "matting"])
 def test_it_ends_with_its_input(start_worker, moment):
     """Also from the middle of work that would never end."""
@@ -420,6 +425,7 @@ def test_it_ends_with_its_input(start_worker, moment):
     assert worker.said() == ["", ""]
 
 
+@pytest.mark.slow
 def test_after_a_kill_a_new_one_goes_on_and_nothing_is_left(start_worker, network):
     shared_memory = Path("/dev/shm")
     before = sorted(shared_memory.iterdir()) if shared_memory.is_dir() else []
@@ -450,6 +456,7 @@ def test_it_leaves_when_another_has_taken_its_place(start_worker):
     assert "Another worker" in worker.said()[1]
 
 
+@pytest.mark.slow
 def test_missing_weights_do_not_end_it(start_worker, weights_file, tmp_path):
     worker = start_worker(RVM_WEIGHTS=str(tmp_path / "nowhere.pth"))
     camera = Camera(worker.arena.slots[0], "Desk")
@@ -515,6 +522,7 @@ def test_it_explains_itself():
     assert "rvm_obs.py starts it" in said
 
 
+@pytest.mark.slow
 def test_the_check(weights_file, tmp_path):
     code, found = run_worker("--check", RVM_WEIGHTS=str(weights_file), RVM_THREADS="1")
     assert code == 0

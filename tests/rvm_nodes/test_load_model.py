@@ -127,6 +127,7 @@ def test_precision_follows_comfyui_and_the_device(comfy, weights_file, monkeypat
         load(precision="fp16")
 
 
+@pytest.mark.slow
 def test_the_engine_is_chosen_as_on_the_command_line(comfy, weights_file, network, frames, caplog):
     """But for the precision, which ComfyUI decides: fp32 on a CPU."""
     caplog.set_level("INFO")

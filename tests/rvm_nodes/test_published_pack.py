@@ -64,6 +64,7 @@ for module in pkgutil.walk_packages([folder], name + "."):
 """
 
 
+@pytest.mark.slow
 def test_the_pack_needs_nothing_that_was_left_out(pack):
     command = [sys.executable, "-B", "-P" if sys.version_info >= (3, 11) else "-I", "-c", EVERY_MODULE, str(pack)]
     answer = subprocess.run(command, cwd=pack.parent, capture_output=True, text=True)

@@ -266,6 +266,7 @@ main(sys.argv[2:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("picture", "clips"), [(0, 0), (13, 1), (24, 2)])
 def test_killed_at_any_moment_and_gone_on_with(tmp_path, picture, clips):
     """While it writes that picture, of twelve in a clip."""

@@ -239,6 +239,7 @@ def test_training_that_broke_down_stops(tmp_path, small_preset, monkeypatch):
     assert checkpoints(tmp_path / "run") == []
 
 
+@pytest.mark.slow
 def test_stopping_and_resuming_in_one_process(tmp_path, small_preset):
     run = small_run(tmp_path / "run", small_preset)
     run.stopping = lambda: run.state.step == 2

@@ -93,6 +93,7 @@ def test_without_segmentation_data_its_pass_is_left_out(small_preset, tmp_path):
     assert data.parts(1) == ["low", "segmentation/image"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_workers_change_nothing(data, workers):
     sharing = share(4)

@@ -31,6 +31,7 @@ def test_a_seed_is_a_network():
     assert not same_parameters(one, start_network("mobilenetv3", 4, None)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "make", "entry"),
     [

@@ -90,6 +90,7 @@ def test_the_golden_step(golden, reference, filled_state_dict, recomputed):
     assert compared > 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["mobilenetv3", "resnet50"])
 def test_recomputation_changes_neither_gradients_nor_statistics(variant):
     """Twice in a row, so that statistics counted twice would show in the second forward too."""
@@ -139,6 +140,8 @@ def test_recomputation_keeps_less_memory():
     assert saved(network) < 0.5 * whole
 
 
+@pytest.mark.slow
+@pytest.mark.versions
 def test_a_step_trains_exactly_the_groups_of_its_stage(network):
     """Stage 1 leaves the refiner; a matting pass leaves the segmentation head and the other way round."""
     before = state_of(network)

@@ -84,6 +84,7 @@ def network():
     return MattingNetwork()
 
 
+@pytest.mark.slow
 def test_the_same_numbers_twice(network):
     first, again = run(network, clips=1), run(network, clips=1)
     assert first.low == again.low
@@ -123,6 +124,7 @@ def test_modes_and_random_states_are_as_before(network, fails):
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", [1, 2**20])
 def test_numbers_are_those_of_core_metrics(monkeypatch, pixels):
     """On the same samples, each clip at once, whatever the chunks of the validation."""

@@ -13,6 +13,7 @@ def no_models(monkeypatch, tmp_path):
     monkeypatch.delenv("RVM_WEIGHTS", raising=False)
 
 
+@pytest.mark.slow
 def test_without_weights_the_bundled_ones_do(studio):
     code, out, err = studio("check", "--device", "cpu", "--engine", "eager")
     assert code == 0
@@ -22,6 +23,7 @@ def test_without_weights_the_bundled_ones_do(studio):
     assert "downloaded" not in err
 
 
+@pytest.mark.slow
 def test_the_weights_that_matte_would_take(studio, reference_weights, monkeypatch, tmp_path):
     arguments = ("check", "--json", "--device", "cpu", "--engine", "eager")
     monkeypatch.setenv("RVM_WEIGHTS", str(reference_weights))

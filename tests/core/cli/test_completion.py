@@ -35,6 +35,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     return [word.strip() for word in done.stdout.split("\n") if word.strip()]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("bash") is None or sys.platform == "win32", reason="needs bash")
 def test_bash_completes(tmp_path):
     (tmp_path / "clip.mp4").touch()

@@ -4,6 +4,7 @@
 
 import threading
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from rvm_studio.core.video.reader import open_reader
 from rvm_studio.core.weights.network_weights import load_network
 
 FRAMES = 96
+COMPARED = 40  # of them, the first; the plain network is slow
 
 
 def test_the_sample_is_small():
@@ -34,7 +36,7 @@ def plain_alpha(weights: Path) -> np.ndarray:
     rec, alpha = None, []
     with open_reader(cli_demo.SAMPLE) as reader, torch.inference_mode():
         ratio = choose_downsample_ratio("auto", reader.info.height, reader.info.width)
-        for frame in reader:
+        for frame in islice(reader, COMPARED):
             src = torch.from_numpy(frame.image).permute(2, 0, 1)[None].float() / 255
             _, pha, rec = network(src, rec, ratio)
             alpha.append(pha[0, 0].numpy())
@@ -66,7 +68,8 @@ def test_the_demo_with_the_real_network(studio, reference_weights, tmp_path, mon
     assert sorted(folder.iterdir()) == sorted(printed)
 
     ours, plain = prores_alpha(folder / "matte.mov"), plain_alpha(reference_weights)
-    assert ours.shape == plain.shape == (FRAMES, 360, 640)
+    assert ours.shape == (FRAMES, 360, 640)
+    ours = ours[:COMPARED]
     both, either = (ours > 0.5) & (plain > 0.5), (ours > 0.5) | (plain > 0.5)
     iou = both.sum() / either.sum()
     each = both.sum((1, 2)) / either.sum((1, 2))
@@ -80,7 +83,7 @@ def test_the_demo_with_the_real_network(studio, reference_weights, tmp_path, mon
     with open_reader(folder / "green.mp4") as reader:
         green = [frame.image for frame in reader]
     assert len(green) == FRAMES
-    for number in (0, FRAMES // 2, FRAMES - 1):
+    for number in (0, COMPARED // 2, COMPARED - 1):
         behind = plain[number] < 0.01
         assert np.abs(green[number][behind].mean(0) - [0, 177, 64]).max() < 3
     with Image.open(folder / "contact_sheet.png") as sheet:

@@ -103,6 +103,7 @@ def test_the_network_mattes_com(studio, monkeypatch, red_engine):
     assert (rows["a"][1], rows["b"][1], rows["mean of 2 clips"][1]) == ("0.00", "200.00", "100.00")
 
 
+@pytest.mark.slow
 def test_real_weights_equal_what_matte_writes_and_eval_compares(studio, reference, reference_weights, tmp_path):
     """Both ways to the same figures: eval TRUE, and matte into pictures with eval PRED TRUE."""
     portrait = Image.open(reference / "sample_person.png").convert("RGB").resize((96, 96))

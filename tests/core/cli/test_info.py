@@ -19,6 +19,7 @@ def no_models(monkeypatch, tmp_path):
     monkeypatch.delenv("RVM_WEIGHTS", raising=False)
 
 
+@pytest.mark.slow
 def test_versions_devices_formats_and_weights(studio, tmp_path):
     code, out, err = studio("info")
     assert (code, err) == (0, "")
@@ -35,6 +36,7 @@ def test_versions_devices_formats_and_weights(studio, tmp_path):
     assert "RVM_WEIGHTS" not in out
 
 
+@pytest.mark.slow
 def test_weights_that_are_there(studio, tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "rvm_resnet50.safetensors").touch()
@@ -64,6 +66,7 @@ def test_works_is_said_only_of_what_was_tried(studio, monkeypatch):
     assert "  cuda: unavailable: RuntimeError: it is broken\n" in out
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_missing_is_reported(studio, monkeypatch):
     (mp4,) = (row for row in output_formats.FORMATS if row.suffix == ".mp4")
     encodings = {content: dataclasses.replace(e, codec="no_such_codec") for content, e in mp4.encodings.items()}

@@ -64,6 +64,7 @@ def test_list(models, capsys):
     assert f"installed: {models / 'rvm_mobilenetv3.safetensors'}" in mobile
 
 
+@pytest.mark.slow
 def test_fetch_takes_the_default_the_named_or_all(models, mirror, capsys):
     mobile, resnet = models / "rvm_mobilenetv3.safetensors", models / "rvm_resnet50.safetensors"
     assert _run("fetch", "--mirror", mirror.as_uri()) == 0

@@ -698,6 +698,7 @@ def real_engine(request):
     return build(MattingNetwork().eval(), choose(torch.device("cpu"), *request.param))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind", "first", "second"),
     [

@@ -108,6 +108,7 @@ def test_openvino_that_is_missing_or_broken(monkeypatch):
         openvino_problem.cache_clear()
 
 
+@pytest.mark.slow
 def test_importing_the_engines_brings_neither_openvino_nor_numba():
     code = "import sys, rvm_studio.core.engines; print('openvino' in sys.modules, 'numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -85,6 +85,7 @@ def assert_as_eager(engine, network, ratio, foreground, chunks, height, width):
     assert expected.pha.std() > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foreground", [True, False])
 @pytest.mark.parametrize("refiner", ["deep_guided_filter", "fast_guided_filter"])
 @pytest.mark.parametrize(("height", "width", "ratio"), [(61, 93, 0.375), (48, 64, 1)])
@@ -113,6 +114,7 @@ class Recorded:
         return self.compute(*given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [None, Recorded])
 def test_any_number_of_sizes_the_last_few_kept(networks, engine_of, compiler, record, monkeypatch):
     """What is not kept is gone."""

@@ -118,6 +118,8 @@ def assert_close(output, expected, tolerance, states=1e-4):
         assert (r - expected_r).abs().max() < states
 
 
+@pytest.mark.slow
+@pytest.mark.versions
 @pytest.mark.parametrize("name", EXACT)
 @pytest.mark.parametrize("case", GOLDEN + GOLDEN_RESNET)
 def test_golden_vectors(name, case, golden, networks, engine_of):
@@ -150,6 +152,7 @@ def eager_on_portrait(portrait, networks):
     return get
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refiner", ["fast_guided_filter", "deep_guided_filter"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5])
 @pytest.mark.parametrize("name", EXACT)
@@ -168,6 +171,8 @@ def test_portrait_over_frames(name, ratio, refiner, portrait, networks, engine_o
     assert 0.1 < expected.pha.mean() < 0.9
 
 
+@pytest.mark.slow
+@pytest.mark.versions
 @pytest.mark.parametrize(("height", "width"), [(65, 101), (1, 40), (33, 2)])
 @pytest.mark.parametrize("name", EXACT)
 def test_odd_sizes(name, height, width, networks, engine_of, eager_of):
@@ -179,6 +184,7 @@ def test_odd_sizes(name, height, width, networks, engine_of, eager_of):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["folded", "openvino fp32"])
 def test_sizes_may_change_from_stream_to_stream(name, networks, engine_of, eager_of):
     network = networks()
@@ -190,6 +196,7 @@ def test_sizes_may_change_from_stream_to_stream(name, networks, engine_of, eager
             assert_close(output, eager.run(noise(1, height, width), None, 0.5, foreground=foreground), 2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["folded", "openvino fp32"])
 def test_any_chunks_give_one_result(name, portrait, networks, engine_of):
     engine = engine_of(name, networks(refiner="deep_guided_filter"))
@@ -205,6 +212,7 @@ def test_any_chunks_give_one_result(name, portrait, networks, engine_of):
         assert all((a - b).abs().max() < 1e-5 for a, b in zip(rec, whole.rec, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["eager", *EXACT[::2]])
 @pytest.mark.parametrize("first", ["eager", *EXACT[::2]])
 def test_states_pass_from_any_engine_to_any_other(first, second, portrait, networks, engine_of, eager_of):
@@ -243,6 +251,7 @@ def test_number_formats(name, dtype, out, portrait, networks, engine_of, eager_o
             assert output.fgr is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refiner", ["fast_guided_filter", "deep_guided_filter"])
 @pytest.mark.parametrize("name", COARSE)
 def test_bf16_is_close_on_the_portrait(name, refiner, portrait, networks, engine_of, eager_on_portrait):

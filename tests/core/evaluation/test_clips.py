@@ -155,6 +155,7 @@ def test_a_network_that_gives_no_numbers(tmp_path, red_engine):
         score_clip(find_clips(tmp_path)[0], session=MattingSession(Broken()))
 
 
+@pytest.mark.slow
 def test_frames_that_were_read_are_let_go(tmp_path, monkeypatch):
     """Whether or not Python's own collector comes by: it counts objects, not the megabytes of theirs."""
     monkeypatch.setitem(evaluation._CHUNK_PIXELS, "cpu", 1)

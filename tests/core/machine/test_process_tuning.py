@@ -15,6 +15,7 @@ def test_elsewhere_it_does_nothing(monkeypatch):
     assert process_tuning.keep_freed_memory() is False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="needs Linux with glibc")
 def test_freed_memory_stays_in_the_process():
     """Page faults of writing a fresh 40 MB buffer 60 times: every page each time, or only until the heap has room."""
@@ -32,6 +33,7 @@ def test_freed_memory_stays_in_the_process():
     assert faults[True] * 4 < faults[False]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs Linux with glibc")
 def test_holes_are_given_back():
     """Of 64 buffers every other one is freed: the holes stay resident until they are given back."""

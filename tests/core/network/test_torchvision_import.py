@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 from rvm_studio.core.network.torchvision_import import models
@@ -23,12 +25,16 @@ print(av.logging.get_level())
 """
 
 
+@pytest.mark.slow
+@pytest.mark.versions
 def test_libav_stays_silent():
     """Older releases have its messages go through Python, which may wait for the one who waits for it."""
     done = subprocess.run([sys.executable, "-c", SILENCE], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "None"
 
 
+@pytest.mark.slow
+@pytest.mark.versions
 def test_the_compiler_is_left_out_and_works_later():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["False", "2.0", "True", "True"]

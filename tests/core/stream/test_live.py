@@ -313,6 +313,7 @@ def test_streams_share_an_engine_that_is_loaded_aside(engines, file, network, pi
     assert np.array_equal(last.alpha, expected[-1, 0].numpy())
 
 
+@pytest.mark.slow
 def test_an_engine_is_chosen_as_on_the_command_line(file, network, pictures):
     engines = SharedEngines("cpu")
     engine = wait_for(lambda: engines.get(str(file)))

@@ -141,6 +141,8 @@ def test_a_picture_with_a_profile_is_read(profiled: Path):
     assert ran(READ, profiled) == "1 24 32 3"
 
 
+@pytest.mark.slow
+@pytest.mark.versions
 def test_a_video_of_pictures_with_a_profile_is_read(profiled: Path, tmp_path: Path):
     path = tmp_path / "video.mov"
     with av.open(str(path), "w") as container:

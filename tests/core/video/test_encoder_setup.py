@@ -80,6 +80,7 @@ print("ended")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["abandoned", "dropped"])
 def test_a_writer_ends_while_its_encoder_works(tmp_path, how):
     """The encoder's threads need Python's lock to let go of a picture: who waits for them must not hold it."""

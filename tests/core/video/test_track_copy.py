@@ -336,6 +336,7 @@ def test_of_a_trimmed_clip_re_encoded_sound_stays_in_time(tmp_path):
     assert found == pytest.approx(list(map(float, clicks)), abs=0.003)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["in.mp4", "in.mkv", "in.ts"])
 def test_far_into_a_clip_the_same_packets_are_found_by_searching(tmp_path, name, monkeypatch):
     source = make_source(tmp_path / name, seconds=30)
@@ -347,6 +348,7 @@ def test_far_into_a_clip_the_same_packets_are_found_by_searching(tmp_path, name,
     assert 46 <= len(found) <= 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("early", [0, 8])
 def test_sound_that_lies_before_its_picture_is_found(tmp_path, early):
     """In this file sound comes up to 8 seconds before the picture of its time, as from a writer that waits for its

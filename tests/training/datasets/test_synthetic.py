@@ -49,6 +49,7 @@ def test_an_address_is_a_sample():
     assert not torch.equal(first["bgr"], SyntheticMatting(3, 2, 40, split="valid")[2, 5]["bgr"])
 
 
+@pytest.mark.slow
 def test_another_process_renders_the_same():
     code = (
         "import torch; torch.set_num_threads(1);"
@@ -131,6 +132,7 @@ def test_time_runs_backwards():
     assert not np.allclose(head[0][4], head[1][4])
 
 
+@pytest.mark.slow
 def test_motion_blur_is_the_mean_of_the_shutters_time(monkeypatch):
     """A person that waves: with the shutter's parts rendered one by one, alpha is their mean."""
     from rvm_studio.training.datasets.synthesis import scene as module
@@ -155,6 +157,7 @@ def _moves(scene, height: int) -> float:
     return fastest
 
 
+@pytest.mark.slow
 def test_segmentation_masks_are_where_the_persons_are():
     data = SyntheticSegmentation(4, 1, 64)
     shares = [(data[k]["seg"] > 0).float().mean().item() for k in range(40)]
@@ -175,6 +178,7 @@ def test_there_is_no_end():
     assert data.check().usable
 
 
+@pytest.mark.slow
 def test_all_of_a_scene_is_rendered_where_it_is_asked_for(monkeypatch):
     """On torch's device without memory any tensor left on the CPU is an error."""
     from rvm_studio.training.datasets.synthesis import scene as module

@@ -82,6 +82,7 @@ def test_reduce(backend, height, width, ratio, dtype, interleaved):
     assert (small - expected).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", DTYPES)
 @pytest.mark.parametrize("interleaved", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)

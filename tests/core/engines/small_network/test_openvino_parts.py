@@ -50,6 +50,7 @@ def test_the_second_start_converts_nothing(parts, network, folder, monkeypatch):
     assert (matte(parts, network) - first).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_another_network_or_version_is_made_anew(parts, network, folder, monkeypatch):
     matte(parts, network)
     other = MattingNetwork(refiner="fast_guided_filter").eval()
@@ -96,6 +97,7 @@ def test_a_changed_source_is_made_anew(parts, monkeypatch):
         assert environment() != before, f"{changed} is changed"
 
 
+@pytest.mark.slow
 def test_what_is_broken_repairs_itself(parts, network, folder, caplog):
     first = matte(parts, network)
     files = sorted(folder.iterdir())
@@ -124,6 +126,7 @@ def test_an_artefact_that_is_damaged_counts_as_none(folder, caplog, spoil):
     assert "is damaged; compiling again" in caplog.text
 
 
+@pytest.mark.slow
 def test_one_engine_from_several_threads(parts, network):
     engine = SplitEngine(parts.OpenVINOParts(network), "test")
     expected = engine.run(FRAMES, None, 0.5).pha
@@ -140,6 +143,7 @@ def test_one_engine_from_several_threads(parts, network):
     assert all(torch.equal(result, expected) for result in results)
 
 
+@pytest.mark.slow
 def test_the_thread_count_is_respected(parts, network):
     before = torch.get_num_threads()
     engine = SplitEngine(parts.OpenVINOParts(network), "test")
@@ -153,6 +157,7 @@ def test_the_thread_count_is_respected(parts, network):
     assert counts == {1, 2}
 
 
+@pytest.mark.slow
 def test_two_sizes_in_turn_are_compiled_once_each(parts, monkeypatch):
     """With the deep refiner each takes two parts: a preview beside the clip must not compile at every frame."""
     torch.manual_seed(0)
