@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READ_BY_ALL = (ROOT / "install.py", ROOT / "installer" / "__init__.py")
 OLD = ("2.7", "3.6", "3.7", "3.8", "3.9")
 NEEDED = (
-    r"^install\.py: RVM Studio needs Python 3\.10 to 3\.13, but this is {} \(.+\)\. Get a suitable Python from "
+    r"^install\.py: RVM Studio needs Python 3\.10 to 3\.14, but this is {} \(.+\)\. Get a suitable Python from "
     r"https://\S+ and run "
 )
 

@@ -134,12 +134,12 @@ def test_the_answer_counts(large_plan, monkeypatch, answer, goes_on):
 
 def test_a_python_of_tomorrow_is_a_note(theirs, monkeypatch):
     monkeypatch.setattr(environment, "choose_target", lambda venv: theirs)
-    monkeypatch.setattr(environment, "identify", lambda python: {"version": [3, 14, 1]})
+    monkeypatch.setattr(environment, "identify", lambda python: {"version": [3, 15, 1]})
     warnings = []
     program.choose_python(program.parse([]), warnings)
     assert warnings == [
-        "Python 3.14.1 is newer than the versions that RVM Studio is tested with (Python 3.10 to 3.13)."
+        "Python 3.15.1 is newer than the versions that RVM Studio is tested with (Python 3.10 to 3.14)."
     ]
     monkeypatch.setattr(environment, "identify", lambda python: {"version": [3, 9, 18]})
-    with pytest.raises(console.InstallError, match=r"needs Python 3\.10 to 3\.13, but the active environment has "):
+    with pytest.raises(console.InstallError, match=r"needs Python 3\.10 to 3\.14, but the active environment has "):
         program.choose_python(program.parse([]), warnings)
