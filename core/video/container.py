@@ -12,10 +12,15 @@ import av
 import av.container
 import av.error
 from av.codec.hwaccel import HWAccel
-from av.stream import Disposition
 
 from ..errors import StudioError
 from ..machine.libav_log import silence_libav
+from .codec_names import codec_name
+
+# libav's dispositions
+_DEFAULT, _ATTACHED_PICTURE, _TIMED_THUMBNAILS, _DEPENDENT, _STILL = 0x1, 0x400, 0x800, 0x80000, 0x100000
+_PICTURE_CODECS = {"mjpeg", "png", "bmp", "gif"}
+_NO_MOVIE = _ATTACHED_PICTURE | _TIMED_THUMBNAILS | _DEPENDENT | _STILL
 
 _INDEXED = {"mov", "mp4", "matroska", "webm"}  # containers that know where their key frames are
 
@@ -105,6 +110,8 @@ def open_container(path: Path) -> av.container.InputContainer:
         container = open_to_read(path)
     except av.error.FFmpegError as error:
         size = path.stat().st_size
+        if not size:
+            raise StudioError(f"{path} is empty (0 bytes). Expected a complete video file: copy it again.") from error
         raise StudioError(
             f"{path} cannot be opened as a video ({error.strerror}; {size} bytes). Expected a complete video file such "
             "as .mp4, .mov, .mkv or .webm: check whether it plays elsewhere."
@@ -120,10 +127,38 @@ def is_indexed(container: av.container.InputContainer) -> bool:
     return not _INDEXED.isdisjoint(container.format.name.split(","))
 
 
+def picture_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """The stream that a player would show: the default one, else the largest. Covers, thumbnails, stills and the parts
+    of other streams never count. None if there is no such stream."""
+    streams = [s for s in container.streams.video if not _flags(s) & _NO_MOVIE]
+    movies = [s for s in streams if s.codec_context is None or s.codec_context.name not in _PICTURE_CODECS]
+    largest = max(map(_area, movies), default=0)
+    streams = [s for s in streams if s in movies or _area(s) >= largest]  # pictures beside a larger movie: its preview
+    chosen = [s for s in streams if _flags(s) & _DEFAULT] or streams
+    return max(chosen, key=_area, default=None)  # the first of the largest
+
+
+def _flags(stream: av.VideoStream) -> int:
+    return int(getattr(stream.disposition, "value", stream.disposition))  # an enum in older PyAV
+
+
+def _area(stream: av.VideoStream) -> int:
+    context = stream.codec_context
+    return 0 if context is None else context.width * context.height
+
+
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The first video stream that is not cover art. Raises StudioError if there is none."""
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # cover art of an audio file
-            return stream
-    kinds = {"cover art" if stream.type == "video" else stream.type for stream in container.streams} or {"nothing"}
-    raise StudioError(f"{path} contains no video, only {', '.join(sorted(kinds))}. Expected a file with a video track.")
+    """The stream of the picture. Raises StudioError if there is none, or libav cannot decode it."""
+    stream = picture_stream(container)
+    if stream is None:
+        kinds = {"cover art" if s.type == "video" else s.type for s in container.streams} or {"nothing"}
+        raise StudioError(
+            f"{path} contains no video, only {', '.join(sorted(kinds))}. Expected a file with a video track."
+        )
+    if stream.codec_context is None:
+        name = codec_name(path, container.format.name, "video")
+        raise StudioError(
+            f"The video of {path} has the codec {name}, which this libav cannot decode. Expected one such as "
+            "H.264, HEVC, VP9, AV1 or ProRes: convert it with the program that made it."
+        )
+    return stream

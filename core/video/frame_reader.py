@@ -26,8 +26,8 @@ class ClipInfo(PictureSpec):
         path: The file, or the folder or pattern of an image sequence.
         kind: "video", "sequence" or "still".
         frame_count: Exact for sequences and stills, an estimate for videos, None if unknown.
-        begins: The file's time at pts 0, in seconds: 0 unless the clip is trimmed.
-        ends: The requested end of a trimmed clip as the file's time, in seconds.
+        begins: The clip's time at pts 0, in seconds: 0 unless the clip is trimmed.
+        ends: The requested end of a trimmed clip as the clip's time, in seconds.
 
     Example:
         >>> import rvm_studio

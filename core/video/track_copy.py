@@ -2,9 +2,9 @@
 
 The source is opened a second time, and its audio packets are copied bit for bit while the video is written. Where the
 output's container cannot hold a codec (AAC in WebM, PCM in MP4), that track alone is re-encoded, and a note says so.
-From a trimmed clip, all packets that overlap it are copied: times stay exact, and the cut is accurate to one packet
-(about 20 ms). Subtitles, data tracks, attachments and timecode tracks are not copied. Chapters are copied where PyAV
-gives access to them (18 does, 14.2 does not).
+Their times are those of the clip's timeline, as the picture's are. From a trimmed clip, all packets that overlap it are
+copied: times stay exact, and the cut is accurate to one packet (about 20 ms). Subtitles, data tracks and attachments
+are not copied. Chapters are copied where PyAV gives access to them (18 does, 14.2 does not).
 """
 
 import errno
@@ -20,8 +20,9 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from ..errors import StudioError
-from .container import is_indexed, open_to_read, texts
+from .container import is_indexed, known, open_to_read, picture_stream, texts
 from .output_formats import OutputFormat
+from .timeline import Timeline
 
 # Tags that describe the source file rather than its content: the output gets its own. A timecode tag makes libav's MOV
 # muxer add a track, which fails for frame rates that it does not know.
@@ -35,6 +36,7 @@ _MAX_READ_ERRORS = 100  # in a row; then the rest of the source is given up
 _OPUS_RATE = 48000
 USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _MAX_TIMESCALE = 2**31 - 1
+_LEAST_GAP = Fraction(1, 200)  # seconds without sound that are more than rounding
 _SEEK_EARLY = 10  # seconds: audio may be stored that far before the picture of the same time
 
 
@@ -74,15 +76,35 @@ class _EncodedTrack:
         assert isinstance(stream, AudioStream)
         stream.codec_context.layout = layout
         self.output = stream
+        self._end: Fraction | None = None  # of the sound so far, in seconds
 
     def packets(self, packet: av.Packet) -> list[av.Packet]:
         return self._encode(self._source.decode(packet))
 
     def flush(self) -> list[av.Packet]:
-        return self._encode([*self._source.decode(None), None])
+        return [*self._encode(self._source.decode(None)), *self.output.encode(None)]
 
-    def _encode(self, frames: Sequence[av.AudioFrame | None]) -> list[av.Packet]:
-        return [packet for frame in frames for packet in self.output.encode(frame)]
+    def _encode(self, frames: Sequence[av.AudioFrame]) -> list[av.Packet]:
+        whole = [part for frame in frames for part in (*self._silence_before(frame), frame)]
+        return [packet for frame in whole for packet in self.output.encode(frame)]
+
+    def _silence_before(self, frame: av.AudioFrame) -> Iterator[av.AudioFrame]:
+        """What fills a gap in the source: encoders put frame behind frame, so that later sound would come too early."""
+        unit = known(frame.time_base)
+        if frame.pts is None or unit is None:
+            return
+        begin = frame.pts * unit
+        gap = Fraction(0) if self._end is None else begin - self._end
+        while gap > _LEAST_GAP:
+            count = round(min(gap, Fraction(1)) * frame.sample_rate)
+            silence = av.AudioFrame(frame.format.name, frame.layout.name, count)
+            for plane in silence.planes:
+                plane.update((b"\x80" if frame.format.name.startswith("u8") else b"\0") * plane.buffer_size)
+            silence.sample_rate, silence.time_base = frame.sample_rate, frame.time_base
+            silence.pts = round((begin - gap) / unit)
+            yield silence
+            gap -= Fraction(count, frame.sample_rate)
+        self._end = begin + Fraction(frame.samples, frame.sample_rate)
 
 
 def _encodes(codec: str, rate: int, layout: str) -> bool:
@@ -103,7 +125,7 @@ class TrackCopy:
 
     Order of calls: construct, `add_to` once before the container's header is written, `copy_until` with increasing
     times between the video packets, `finish`, `close`. `notes` gets one line for everything that is not copied
-    unchanged. begins, ends: the part of the source to copy, in seconds of its time; `begins` becomes 0 in the output.
+    unchanged. begins, ends: the part of the source to copy, in seconds of the clip; `begins` becomes 0 in the output.
     audio: whether to copy the audio.
     """
 
@@ -127,6 +149,7 @@ class TrackCopy:
             raise StudioError(
                 f"The audio of {source} cannot be read ({error}): check the file, or omit the audio."
             ) from error
+        self._timeline = Timeline(self._source, picture_stream(self._source))
         self._inputs: list[AudioStream] = []
         if format.carries_audio and audio:
             self._inputs = [s for s in self._source.streams.audio if s.codec_context is not None]
@@ -188,8 +211,9 @@ class TrackCopy:
         for chapter in self._source.chapters():
             unit = chapter["time_base"]
             assert unit
-            begin = max(chapter["start"] * unit, self._begins)
-            end = chapter["end"] * unit if self._ends is None else min(chapter["end"] * unit, self._ends)
+            begin, end = (chapter[side] * unit - self._timeline.zero for side in ("start", "end"))
+            begin = max(begin, self._begins)
+            end = end if self._ends is None else min(end, self._ends)
             if begin < end:
                 start, end = (round((time - self._begins) / unit) for time in (begin, end))
                 chapters.append({**chapter, "start": start, "end": end, "metadata": texts(chapter["metadata"])})
@@ -200,13 +224,14 @@ class TrackCopy:
         errors = 0
         running = {stream.index for stream in self._inputs}  # not yet past the end
         if running and self._begins > _SEEK_EARLY and is_indexed(self._source):
-            self._source.seek(int((self._begins - _SEEK_EARLY) * av.time_base))
+            early = self._timeline.file_time(self._begins - _SEEK_EARLY)
+            self._source.seek(int(early * av.time_base))
         while running and errors < _MAX_READ_ERRORS:
             try:
-                for packet in self._source.demux(self._inputs):
-                    if packet.size and (packet.is_corrupt or packet.dts is None or packet.pts is None):
+                for packet in self._timed():
+                    if self._timeline.is_damaged(packet) or packet.dts is None or packet.pts is None:
                         self._damaged += 1
-                    elif packet.size:
+                    elif packet.stream.index in running:
                         errors = 0
                         time = _seconds(packet)
                         if self._ends is not None and time >= self._ends:
@@ -221,6 +246,14 @@ class TrackCopy:
             except FFmpegError:
                 errors += 1
                 self._damaged += 1
+
+    def _timed(self) -> Iterator[av.Packet]:
+        """The audio packets with the clip's times."""
+        indices = {stream.index for stream in self._inputs}
+        for given in self._source.demux(self._timeline.sound_streams):
+            for packet in self._timeline.packets(given):
+                if packet.size and packet.stream.index in indices:
+                    yield packet
 
     def move(self, seconds: Fraction) -> None:
         """Delays all audio by `seconds`. Call it before the first `copy_until`."""

@@ -63,7 +63,7 @@ class FrameWriter:
         premultiplied: Whether the colours are premultiplied. This only labels them; pixels are written unchanged. PNG,
             APNG and WebP are straight by definition and cannot be labelled.
         copy_from: File from which audio, chapters and metadata are copied.
-        copy_span: The (start, end) of the part of `copy_from` to copy, in seconds of its time; end None: all. The start
+        copy_span: The (start, end) of the part of `copy_from` to copy, in seconds of the clip; end None: all. The start
             becomes 0 in the output.
         copy_audio: Whether to copy the audio of `copy_from`.
         quality: crf for H.264, HEVC, AV1 and VP9 (0: lossless), quantiser for ProRes; None: the format's default. Not

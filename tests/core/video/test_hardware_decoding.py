@@ -11,8 +11,7 @@ import av.error
 import numpy as np
 import pytest
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.video import hardware_decoding
-from rvm_studio.core.video import reader as video_reader
+from rvm_studio.core.video import hardware_decoding, video_reader, video_track
 from rvm_studio.core.video.hardware_decoding import FORMATS, HWACCELS, DeviceTrouble, open_on_device
 from rvm_studio.core.video.reader import open_reader
 
@@ -84,8 +83,9 @@ class DeviceContainer(Wrapped):
         streams = [DeviceStream(self.device, stream) for stream in self.inner.streams.video]
         return type("Streams", (), {"video": streams, "audio": self.inner.streams.audio})()
 
-    def demux(self, stream) -> Iterator[av.Packet]:
-        return self.inner.demux(stream.inner)
+    def demux(self, streams) -> Iterator[av.Packet]:
+        given = streams if isinstance(streams, list) else [streams]
+        return self.inner.demux([getattr(stream, "inner", stream) for stream in given])
 
     def seek(self, tick, stream):
         self.inner.seek(tick, stream=stream.inner)
@@ -209,14 +209,14 @@ def test_within_a_part_of_a_clip(tmp_path, plug_in, name, at):
 def test_software_begins_at_a_key_frame_before_the_breakdown(tmp_path, plug_in, monkeypatch):
     clip = write_clip(tmp_path / "o.mp4", frames=60)
     plug_in(fails_at=47)
-    decoded, decode = [], video_reader._VideoReader._decode
+    decoded, decode = [], video_reader.VideoReader._decode
 
     def counted(reader):
         for frame in decode(reader):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(video_reader._VideoReader, "_decode", counted)
+    monkeypatch.setattr(video_reader.VideoReader, "_decode", counted)
     _, frames = read(clip, "cuda")
     assert len(frames) == 60
     assert len(decoded) <= 1 + 13 + 10  # the first, for comparison; those from there on; from a key frame 10 before
@@ -251,7 +251,7 @@ def test_a_frame_that_is_not_what_it_should_be(tmp_path, plug_in, caplog, fault,
 @pytest.mark.parametrize("where", [0.3, 0.6, 0.9])
 def test_a_damaged_file_is_read_as_in_software(tmp_path, plug_in, monkeypatch, where):
     # with frame threads libav itself mends a damaged picture now in one way, now in another
-    monkeypatch.setattr(video_reader, "_MAX_DECODER_THREADS", 1)
+    monkeypatch.setattr(video_track, "MAX_DECODER_THREADS", 1)
     clip = write_clip(tmp_path / "o.ts", frames=60)
     content = bytearray(clip.read_bytes())
     middle = int(len(content) * where)
@@ -264,7 +264,7 @@ def test_a_damaged_file_is_read_as_in_software(tmp_path, plug_in, monkeypatch, w
 
 
 def test_a_file_that_is_cut_off(tmp_path, plug_in, monkeypatch):
-    monkeypatch.setattr(video_reader, "_MAX_DECODER_THREADS", 1)
+    monkeypatch.setattr(video_track, "MAX_DECODER_THREADS", 1)
     clip = write_clip(tmp_path / "o.mkv", frames=60)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     plug_in()

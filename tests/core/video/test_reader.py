@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video import container as video_container
-from rvm_studio.core.video import reader as video_reader
+from rvm_studio.core.video import video_reader
 from rvm_studio.core.video.color import ColorTags, FromRGB
 from rvm_studio.core.video.orientation import display_orientation
 from rvm_studio.core.video.picture_sequence import find_pictures
@@ -244,13 +244,13 @@ class StubFrames:
     """Changes what the decoder gives: what no muxer here would write."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, change):
-        original = video_reader._VideoReader._decode
+        original = video_reader.VideoReader._decode
 
         def changed(reader):
             for index, frame in enumerate(original(reader)):
                 yield change(index, frame)
 
-        monkeypatch.setattr(video_reader._VideoReader, "_decode", changed)
+        monkeypatch.setattr(video_reader.VideoReader, "_decode", changed)
 
 
 def test_missing_times_follow_the_frame_rate(clip: Path, monkeypatch: pytest.MonkeyPatch):
@@ -290,7 +290,10 @@ def test_size_change_is_scaled_and_noted(clip: Path, monkeypatch: pytest.MonkeyP
     StubFrames(monkeypatch, change)
     reader, frames = read(clip)
     assert {frame.image.shape for frame in frames} == {(64, 96, 3)}
-    assert reader.damage == ["from 1.60 s on the frames are 48x32 instead of 96x64; they are scaled to the first size"]
+    assert reader.damage == []
+    assert reader.notes == [
+        "the size of the frames changes (96x64 from 0.00 s on, 48x32 from 1.60 s on); all are fitted into 96x64"
+    ]
     assert_close(frames[50].image[8:-8, 8:-8], chart(index=50)[8:-8, 8:-8], 4)
 
 
@@ -362,14 +365,14 @@ def test_a_search_that_misses_the_key_frame_is_not_trusted(tmp_path: Path, name:
 def test_a_part_is_not_decoded_from_the_beginning(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch):
     path = write_clip(tmp_path / name, [chart(index=i) for i in range(60)], options={"g": "10", "bf": "0"})
     decoded = []
-    decode = video_reader._VideoReader._decode
+    decode = video_reader.VideoReader._decode
 
     def counted(reader):
         for frame in decode(reader):
             decoded.append(frame.pts)
             yield frame
 
-    monkeypatch.setattr(video_reader._VideoReader, "_decode", counted)
+    monkeypatch.setattr(video_reader.VideoReader, "_decode", counted)
     _, part = read_part(path, Fraction(47, 25), Fraction(5, 25))
     assert len(part) == 5
     assert len(decoded) <= 14  # from a key frame at most 10 before
@@ -389,18 +392,20 @@ def test_the_ends_of_a_part_are_rounded_down_to_the_clock(clip: Path):
 
 
 def test_a_clock_that_does_not_begin_at_zero(tmp_path: Path):
-    """As in most transport streams: the span is on that clock, and the part begins at 0."""
+    """As in most transport streams: the clip begins at 0, and so does the clock of its parts."""
     times = [1400 + 40 * i for i in range(20)]
     path = write_clip(tmp_path / "late.ts", [chart(index=i) for i in range(20)], pix_fmt="yuv420p", times=times)
+    with av.open(str(path)) as container:
+        assert container.start_time > av.time_base
     reader, whole = read(path)
-    first = whole[0].pts * reader.info.time_base
-    assert first > 1
-    part_reader, part = read_part(path, 0, first + Fraction(5, 25))
+    assert [frame.pts * reader.info.time_base for frame in whole] == [Fraction(i, 25) for i in range(20)]
+    part_reader, part = read_part(path, Fraction(2, 25), Fraction(5, 25))
     assert [frame.pts * reader.info.time_base for frame in part] == [Fraction(i, 25) for i in range(5)]
-    assert part_reader.info.begins == first
+    assert np.array_equal(part[0].image, whole[2].image)
+    assert part_reader.info.begins == Fraction(2, 25)
     assert abs(part_reader.info.frame_count - 5) <= 1
-    with pytest.raises(StudioError, match=r"no frame that can be decoded between 0 s and 0\.5 s"):
-        open_reader(path, duration=0.5)
+    with pytest.raises(StudioError, match=r"no frame that can be decoded between 1\.5 s and its end"):
+        open_reader(path, start=1.5)
 
 
 def test_a_part_of_a_sequence(tmp_path: Path):
@@ -556,7 +561,7 @@ def test_cover_art_is_no_video(tmp_path: Path):
 
 
 def test_video_without_frames(clip: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(video_reader._VideoReader, "_decode", lambda reader: iter(()))
+    monkeypatch.setattr(video_reader.VideoReader, "_decode", lambda reader: iter(()))
     with pytest.raises(StudioError, match="has no frame"):
         open_reader(clip)
 

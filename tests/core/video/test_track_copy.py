@@ -462,21 +462,25 @@ def test_sound_that_cannot_be_decoded_is_counted(tmp_path):
 @pytest.mark.parametrize("suffix", [".mov", ".mkv", ".mp4"])
 def test_transport_streams(tmp_path, suffix):
     """Their AAC has headers of its own in every packet, which these containers do not want."""
-    source = make_source(tmp_path / "in.ts")
+    source = make_source(tmp_path / "in.ts", output_ts_offset="36000")
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
-        first = round(stream.start_time * stream.time_base / TIME_BASE)
+        zero = min(s.start_time * s.time_base for s in container.streams)
+        first = round((stream.start_time * stream.time_base - zero) / TIME_BASE)
+    assert zero > 35999
     writer = convert(source, tmp_path / f"out{suffix}", first)
-    assert click_times(writer.path) == pytest.approx(click_times(source), abs=0.002)
+    assert click_times(writer.path) == pytest.approx([t - float(zero) for t in click_times(source)], abs=0.002)
 
 
-def test_times_that_run_backwards_are_left_out(tmp_path):
-    data = make_source(tmp_path / "in.ts").read_bytes()
+def test_the_sound_of_joined_recordings_goes_on(tmp_path):
+    data = make_source(tmp_path / "in.ts", seconds=0.95).read_bytes()
     (tmp_path / "twice.ts").write_bytes(data + data)  # as cameras do that split and join files
-    writer = convert(tmp_path / "twice.ts", tmp_path / "out.mov", 42000)
-    missing = len(packets(tmp_path / "twice.ts")) - len(packets(writer.path))
-    assert writer.notes == [f"{missing} damaged audio packets were skipped"]
-    assert digests(writer.path)[:40] == digests(convert(tmp_path / "in.ts", tmp_path / "one.mov", 42000).path)[:40]
+    writer = convert(tmp_path / "twice.ts", tmp_path / "out.mov")
+    assert writer.notes == []
+    single = click_times(convert(tmp_path / "in.ts", tmp_path / "one.mov").path)
+    # the second picture follows the first at the distance of a frame
+    length = FRAMES * 1001 / 30000
+    assert click_times(writer.path) == pytest.approx([*single, *(t + length for t in single)], abs=0.003)
 
 
 def test_a_source_that_cannot_be_opened(tmp_path):
