@@ -49,8 +49,10 @@ if TYPE_CHECKING:
     from .network import MattingNetwork, MattingOutput, Rec, SegmentationOutput, small_size
     from .pictures.alpha_ops import checkerboard, composite, gaussian_blur
     from .pictures.contact_sheet import GREEN
+    from .pictures.cube_lut import cube_view
     from .pictures.edges import EdgeOptions
     from .pictures.pixel_format import frames_from_pictures, pictures_from_frames, quantise, to_float
+    from .pictures.view import View, hdr_view
     from .stream.downsample_ratio import choose_downsample_ratio
     from .stream.live import RETRY as DOWNLOAD_RETRY
     from .stream.live import LiveMatte, LiveSettings, LiveStream, SharedEngines, weights_are_here
@@ -106,6 +108,8 @@ _NAMES = {
     ".machine.whole_file": "whole_file:atomic_file",
     # pixels
     ".pictures.pixel_format": "frames_from_pictures pictures_from_frames quantise to_float",
+    ".pictures.view": "View hdr_view",
+    ".pictures.cube_lut": "cube_view",
     ".pictures.alpha_ops": "checkerboard composite gaussian_blur",
     ".clips.batches": "composite_pictures decontaminate_pictures matte_pictures refine_masks",
     # streams
@@ -196,6 +200,7 @@ __all__ = [
     "StudioError",
     "ToRGB",
     "Transfers",
+    "View",
     "at_least",
     "atomic_file",
     "bf16_works",
@@ -211,6 +216,7 @@ __all__ = [
     "composite",
     "composite_pictures",
     "cover",
+    "cube_view",
     "decontaminate_pictures",
     "describe_device",
     "display_orientation",
@@ -220,6 +226,7 @@ __all__ = [
     "format_for",
     "frames_from_pictures",
     "gaussian_blur",
+    "hdr_view",
     "installer_command",
     "is_picture",
     "known",

@@ -20,6 +20,7 @@ from ..stream.session import MattingSession, Stopped
 from ..video.partial_output import NotResumable
 from ..video.reader import ClipInfo, FrameReader, SourceFrame, open_reader
 from ..video.writer import WriterThread
+from .clip_view import view_of
 from .job import ClipJob, bytes_of, queue_length, refuse_overlap
 from .options import ClipOptions, ClipReport, Output
 from .renderer import FrameRenderer
@@ -76,6 +77,8 @@ def matte_clip(
         tidy.enter_context(closing(reader))
         report.kind = reader.info.kind
         session.fitting_ratio(reader.info.height, reader.info.width)
+        tidy.callback(setattr, session, "view", session.view)
+        session.view = view_of(reader.info.tags, options.view_lut) or session.view
         renderer = FrameRenderer(reader.info, session, outputs, options, keeps_results=on_result is not None)
         tidy.callback(renderer.close)
         job = ClipJob(source, outputs, session, options, reader.info, report)

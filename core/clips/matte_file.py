@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import StudioError
+from ..machine.given_path import given_path
 from .outputs import AnyPath, outputs_for, place_outputs
 
 # Imports happen when they are needed: PyTorch, which takes seconds, only after the paths have been checked.
@@ -42,6 +43,7 @@ def matte(
     variant: str = "mobilenetv3",
     weights: AnyPath | None = None,
     device: "str | torch.device" = "auto",
+    view_lut: AnyPath | None = None,
     engine: "str | Engine" = "auto",
     precision: "str | torch.dtype" = "auto",
     threads: int | None = None,
@@ -91,6 +93,8 @@ def matte(
         replace files that exist. frame_rate: of image sequences (25).
     start, duration: seconds; the part of the clip that is matted. keep_audio: copy the sound. edges: an EdgeOptions,
         for all outputs. decontaminate: 1 takes the network's colours of the person, 0 the source's own.
+    view_lut: a .cube file (from the clip's log profile to Rec. 709) through which the network sees the clip; the
+        outputs keep the clip's own values. HDR (PQ, HLG) needs none: the network sees it tone-mapped.
     resume: continue what a stopped call left. hwaccel: decode on a device ("auto", "cuda", ...; experimental).
     cfr: frames per second of a video's outputs, at equal distances; None: the times of the source. deinterlace: "frame"
         or "field" for one frame from each interlaced frame or each field.
@@ -136,6 +140,7 @@ def matte(
         quality=quality,
         codec=codec,
         bitrate=bitrate,
+        view_lut=None if view_lut is None else given_path(view_lut),
         overwrite=overwrite,
         preview=paths.preview,
         frame_rate=rate,

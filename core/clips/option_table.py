@@ -162,6 +162,14 @@ OPTIONS = (
         choices=("no", "frame", "field"),
     ),
     Option(
+        name="view_lut",
+        kind="file",
+        group="matting",
+        help="a .cube LUT from a log profile to Rec. 709: the network sees the clip through it; the outputs keep the "
+        "clip's own values",
+        metavar="FILE.cube",
+    ),
+    Option(
         name="hwaccel",
         kind="choice",
         group="source",

@@ -40,7 +40,8 @@ class ClipOptions:
     network's foreground colours, 0 the source's own, which contain the old background at soft edges; values between
     are a mix. resume: continue a stopped run of the same job, see matte_clip. hwaccel: see open_reader. cfr: frames
     per second of a video's outputs, at equal distances; None: the times of the source. deinterlace: "no"; "frame" or
-    "field" for one frame from each interlaced frame or each field.
+    "field" for one frame from each interlaced frame or each field. view_lut: a .cube file through which the network
+    sees the clip, for log profiles; the outputs keep the clip's values (HDR clips are tone-mapped without one).
     """
 
     background: str | Tensor = "#00b140"  # the green of green screens
@@ -48,6 +49,7 @@ class ClipOptions:
     quality: float | None = None
     codec: str | None = None
     bitrate: int | None = None
+    view_lut: Path | None = None
     overwrite: bool = False
     preview: Path | None = None
     frame_rate: Fraction | None = None

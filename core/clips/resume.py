@@ -163,6 +163,7 @@ def describe(
         "the downsample ratio": session.fitting_ratio(height, width),
         "the warm-up": session.warm_up,
         "the scene cuts' threshold": session.scene_cut,
+        "the network's LUT": options.view_lut and _file(options.view_lut),
         "the chunk": session.chunk_for(height, width),
         "the state before": _state(session.state),
         "the kinds of output": [output.kind for output in outputs],

@@ -24,6 +24,7 @@ from torch import Tensor
 from ..machine.device import DTYPE_NAMES, is_out_of_memory
 from ..network import MattingNetwork, Rec, small_size
 from ..network.guided_filter import DeepGuidedFilterRefiner
+from ..pictures.view import View
 from .eager import EagerEngine
 from .engine import Engine, EngineOutput, Wanted
 from .full_size import FullSizePass, full_size_gpu
@@ -124,7 +125,9 @@ class GraphEngine(Engine):
                 rec = first_states(self.network, *small_size(H, W, downsample_ratio))
             order = torch.channels_last  # of the first states too: compiled and recorded computations expect one order
             given = [frames, *(r.to(self.device, self.dtype, memory_format=order) for r in rec)]
-            pha, r1, r2, r3, r4, *fgr = self._recorded((downsample_ratio, wanted.out, wanted.foreground), given)(given)
+            pha, r1, r2, r3, r4, *fgr = self._recorded(
+                (downsample_ratio, wanted.out, wanted.foreground, wanted.view), given
+            )(given)
         return EngineOutput(fgr[0] if wanted.foreground else None, pha, (r1, r2, r3, r4))
 
     def _current_device(self) -> AbstractContextManager:
@@ -141,7 +144,7 @@ class GraphEngine(Engine):
         self.transfers.pace()
         return frames
 
-    def _recorded(self, how: tuple[float, torch.dtype, bool], given: Sequence[Tensor]) -> Recorded:
+    def _recorded(self, how: tuple[float, torch.dtype, bool, View | None], given: Sequence[Tensor]) -> Recorded:
         """The graph for this size, recorded when first needed; the plain computation if recording fails."""
         frames = given[0]
         key = (*how, frames.shape, frames.stride(), frames.dtype)
@@ -177,14 +180,16 @@ class GraphEngine(Engine):
     def _is_rest(self, key: tuple, count: int) -> bool:
         """Whether a chunk is shorter than earlier ones, such as the last one of a clip, and has not been seen before:
         compiling for it would take far longer than running it uncompiled."""
-        kind = (*key[:3], key[3][1:], key[5])
+        kind = (*key[:4], key[4][1:], key[6])
         longest = self._longest[kind] = max(count, self._longest.get(kind, 0))
         if count == longest or key in self._rests:
             return False
         self._rests.add(key)
         return True
 
-    def _computation(self, downsample_ratio: float, out: torch.dtype, foreground: bool, compiles: bool) -> Compute:
+    def _computation(
+        self, downsample_ratio: float, out: torch.dtype, foreground: bool, view: View | None, compiles: bool
+    ) -> Compute:
         """frames, r1..r4 -> [pha, r1..r4, and with `foreground` fgr], all on the device."""
         refiner = None if downsample_ratio == 1 else self.network.refiner
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
@@ -212,7 +217,10 @@ class GraphEngine(Engine):
 
         def compute(frames: Tensor, *rec: Tensor) -> list[Tensor]:
             small = self._kernels.reduce(frames, downsample_ratio)
-            matte, *rest = network(small, *rec)
+            seen = small if view is None else view(small)
+            matte, *rest = network(seen, *rec)
+            if view is not None and matte.shape[1] == 4:
+                matte = torch.cat([view.residual_of_source(matte[:, :3].float(), seen), matte[:, 3:].float()], 1)
             hid = [rest.pop(0)] if learned else []
             (maps,) = solve(small, matte, *hid)
             fgr, pha = self._kernels.apply(maps, frames, out, foreground)

@@ -39,7 +39,7 @@ class EagerEngine(Engine):
 
     def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
         src = to_float(frames, self.device, self.dtype)[None]
-        output = self._network(src, rec, downsample_ratio)
+        output = self._network(src, rec, downsample_ratio, wanted.view)
         fgr = quantise(output.fgr[0], wanted.out) if wanted.foreground else None
         return EngineOutput(fgr, quantise(output.pha[0], wanted.out), output.rec)
 
@@ -63,6 +63,6 @@ class SegmentationEngine(EagerEngine):
 
     def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
         src = to_float(frames, self.device, self.dtype)[None]
-        output = self._network.segment(src, rec, downsample_ratio)
+        output = self._network.segment(src, rec, downsample_ratio, wanted.view)
         logits = F.interpolate(output.seg[0].float(), frames.shape[-2:], mode="bilinear", align_corners=False)
         return EngineOutput(None, quantise(logits.sigmoid(), wanted.out), output.rec)

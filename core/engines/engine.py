@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..network import MattingNetwork, Rec
+from ..pictures.view import View
 
 if TYPE_CHECKING:
     from .transfers import Transfers
@@ -28,12 +29,13 @@ class Wanted(NamedTuple):
     """Which results a run returns.
 
     out: their dtype: float32, uint8 or uint16. foreground: whether fgr is among them. drawing: a finished picture
-    besides, of engines that draw.
+    besides, of engines that draw. view: how the network sees the frames; None: as they are.
     """
 
     out: torch.dtype = torch.float32
     foreground: bool = True
     drawing: Drawing | None = None
+    view: View | None = None
 
 
 class EngineOutput(NamedTuple):
@@ -78,17 +80,18 @@ class Engine:
         out: torch.dtype = torch.float32,
         foreground: bool = True,
         drawing: Drawing | None = None,
+        view: View | None = None,
     ) -> EngineOutput:
         """Mattes frames that follow each other.
 
         frames: [T, 3, H, W], T > 0, uint8 / uint16 / float 0..1 on any device, in any memory order.
         rec: the state after the frame before; None: the stream begins. It is left unchanged.
-        out, foreground, drawing: see Wanted. A picture is the same with `foreground` and without.
+        out, foreground, drawing, view: see Wanted. A picture is the same with `foreground` and without.
 
         Results are on the engine's device, but for those of `transfers`."""
         assert len(frames), "at least one frame"
         assert drawing is None or self.draws, f"{self.name} does not draw"
-        return self._run(frames, rec, downsample_ratio, Wanted(out, foreground, drawing))
+        return self._run(frames, rec, downsample_ratio, Wanted(out, foreground, drawing, view))
 
     def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
         raise NotImplementedError

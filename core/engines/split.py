@@ -28,7 +28,8 @@ class Parts(Protocol):
 
 class SplitEngine(Engine):
     """Runs a network cut at its refiner. States are float32 whatever precision the parts compute in, so they pass from
-    any engine to any other. name: how the small network runs, in words."""
+    any engine to any other. A view changes what the parts are given; the refiner keeps the source's values. name: how
+    the small network runs, in words."""
 
     device = torch.device("cpu")
     dtype = torch.float32
@@ -48,7 +49,7 @@ class SplitEngine(Engine):
         return compiled_kernels() is not None
 
     def _run(self, frames: Tensor, rec: Rec | None, downsample_ratio: float, wanted: Wanted) -> EngineOutput:
-        out, foreground, drawing = wanted
+        out, foreground, drawing, view = wanted
         colors = foreground or drawing is not None
         network = self.parts.network
         refiner = None if downsample_ratio == 1 else network.refiner
@@ -58,7 +59,10 @@ class SplitEngine(Engine):
         r1, r2, r3, r4 = (r.to("cpu", torch.float32) for r in rec)
         learned = isinstance(refiner, DeepGuidedFilterRefiner)
         # The learned filter needs all channels, whatever is wanted.
-        matte, hid, rec = self.parts.run(small, (r1, r2, r3, r4), colors or learned, learned)
+        seen = small if view is None else view(small)
+        matte, hid, rec = self.parts.run(seen, (r1, r2, r3, r4), colors or learned, learned)
+        if view is not None and matte.shape[1] == 4:
+            matte = torch.cat([view.residual_of_source(matte[:, :3], seen), matte[:, 3:]], 1)
         slope = None if hid is None else lambda statistics: self.parts.slope(statistics, hid, colors)
         solved = coefficients(refiner, small, matte, slope)
         if drawing is not None:

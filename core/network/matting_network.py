@@ -3,7 +3,7 @@
 # B batch, T frames, N = B*T, C channels, H, W full size, h, w small size
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +16,14 @@ from .recurrent_decoder import Projection, Rec, RecurrentDecoder
 ENCODERS = {"mobilenetv3": MobileNetV3Encoder, "resnet50": ResNet50Encoder}
 POOLED_CHANNELS = {"mobilenetv3": 128, "resnet50": 256}
 DECODER_CHANNELS = {"mobilenetv3": (80, 40, 32, 16), "resnet50": (128, 64, 32, 16)}
+
+
+class View(Protocol):
+    """How the network sees a small picture, see core.pictures.view."""
+
+    def __call__(self, small: Tensor) -> Tensor: ...
+
+    def residual_of_source(self, residual: Tensor, seen: Tensor) -> Tensor: ...
 
 
 class MattingOutput(NamedTuple):
@@ -124,7 +132,9 @@ class MattingNetwork(nn.Module):
         """False if the loaded weights had no segmentation head, so that `segment` would return noise."""
         self.refiner = REFINERS[refiner]()
 
-    def forward(self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0) -> MattingOutput:
+    def forward(
+        self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0, view: View | None = None
+    ) -> MattingOutput:
         """Mattes T frames of B streams.
 
         Args:
@@ -132,24 +142,31 @@ class MattingNetwork(nn.Module):
             rec: The state that the previous call returned for the same size and ratio; None at the start of a stream.
             downsample_ratio: 0 < ratio <= 1. Below 1, the network runs at floor(H*ratio) x floor(W*ratio), and the
                 refiner upsamples the result to the full size.
+            view: How the backbone and decoder see the small picture; None: as it is.
 
         Returns:
             Foreground, alpha and the state after the last frame.
         """
         frames, batch = self._flatten(src, rec, downsample_ratio)
         small = self.reduce(frames, downsample_ratio)
-        hid, rec = self._hidden(small, rec, batch)
+        seen = small if view is None else view(small)
+        hid, rec = self._hidden(seen, rec, batch)
         fgr, pha = self.project_mat(hid).split([3, 1], 1)
+        if view is not None:
+            fgr = view.residual_of_source(fgr, seen)
         if downsample_ratio != 1:
             fgr, pha = self.refiner(frames, small, fgr, pha, hid)
         fgr = (fgr + frames).clamp(0, 1)  # the network predicts the residual of the foreground
         pha = pha.clamp(0, 1)
         return MattingOutput(self._restore(fgr, src), self._restore(pha, src), rec)
 
-    def segment(self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0) -> SegmentationOutput:
+    def segment(
+        self, src: Tensor, rec: Rec | None = None, downsample_ratio: float = 1.0, view: View | None = None
+    ) -> SegmentationOutput:
         """Like `forward`, with the segmentation head: raw logits at the small size, without the refiner."""
         frames, batch = self._flatten(src, rec, downsample_ratio)
-        hid, rec = self._hidden(self.reduce(frames, downsample_ratio), rec, batch)
+        small = self.reduce(frames, downsample_ratio)
+        hid, rec = self._hidden(small if view is None else view(small), rec, batch)
         return SegmentationOutput(self._restore(self.project_seg(hid), src), rec)
 
     @staticmethod

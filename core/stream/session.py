@@ -17,6 +17,7 @@ from ..errors import StudioError
 from ..machine.device import DTYPE_NAMES, choose_device, choose_dtype, is_out_of_memory, release_cached_memory
 from ..network import MattingNetwork, Rec
 from ..pictures.pixel_format import frames_from_pictures
+from ..pictures.view import View
 from .downsample_ratio import choose_downsample_ratio
 from .scene_cut import SceneCutDetector
 
@@ -81,6 +82,7 @@ class MattingSession:
         state is reset at each detected cut.
     on_size_change: what happens when the frame size changes: "error", or "reset" (restart, with a warning in the log).
     stopped: called before every run of the engine, warm-ups included; when it returns True, Stopped is raised.
+    view: how the network sees the frames, such as hdr_view for HDR; None: as they are. Results keep the frames' values.
 
     Raises StudioError for unusable settings.
 
@@ -106,6 +108,7 @@ class MattingSession:
         scene_cut: bool | float | None = None,
         on_size_change: Literal["error", "reset"] = "error",
         stopped: Callable[[], bool] = lambda: False,
+        view: View | None = None,
     ):
         if chunk != "auto" and (not isinstance(chunk, int) or chunk < 1):
             raise StudioError(f"The chunk is {chunk} frames; it must be a whole number from 1 on (or auto).")
@@ -120,6 +123,7 @@ class MattingSession:
         self.warm_up = warm_up
         self.on_size_change = on_size_change
         self.stopped = stopped
+        self.view = view
         self.cuts: list[int] = []
         """Numbers (from the session's first frame) of the frames that began a new scene."""
         self._chunk = None if chunk == "auto" else chunk
@@ -317,7 +321,9 @@ class MattingSession:
                 raise Stopped
             part = frames[: self.chunk_for(*frames.shape[-2:])]
             try:
-                return self.engine.run(part, rec, ratio, out=out, foreground=foreground, drawing=drawing)
+                return self.engine.run(
+                    part, rec, ratio, out=out, foreground=foreground, drawing=drawing, view=self.view
+                )
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise

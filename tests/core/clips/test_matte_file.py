@@ -103,6 +103,7 @@ def test_the_clips_options_arrive(clip, red_engine, monkeypatch):
         "quality": 3.0,
         "codec": "prores-hq",
         "bitrate": 8_000_000,
+        "view_lut": Path("log.cube"),
         "overwrite": True,
         "frame_rate": 29.97,
         "start": 0.5,
