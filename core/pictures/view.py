@@ -43,7 +43,7 @@ class View:
         >>> from rvm_studio import core
         >>> view = core.hdr_view(16)  # PQ
         >>> [round(x, 2) for x in view(torch.full((1, 3, 1, 1), 0.58)).flatten().tolist()]
-        [0.89, 0.89, 0.89]
+        [0.9, 0.9, 0.9]
     """
 
     def __init__(self, mapping: Callable[[Tensor], Tensor], name: str):
