@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import StudioError
 from ..machine.given_path import given_path
+from ..video.animation_times import is_single_picture
 from ..video.output_formats import FORMATS, format_for
-from ..video.picture_sequence import is_picture
 
 if TYPE_CHECKING:
     from .options import Output
@@ -112,7 +112,7 @@ def is_composite(path: Path, over_background: bool, codec: str | None = None) ->
 
 def is_still(source: AnyPath) -> bool:
     """Whether the source is a single picture."""
-    return is_picture(Path(source)) and Path(source).is_file()
+    return is_single_picture(Path(source))
 
 
 def _is_folder(wanted: AnyPath) -> bool:

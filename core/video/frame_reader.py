@@ -24,7 +24,7 @@ class ClipInfo(PictureSpec):
 
     Attributes:
         path: The file, or the folder or pattern of an image sequence.
-        kind: "video", "sequence" or "still".
+        kind: "video", "animation" (GIF, PNG, WebP, AVIF), "sequence" or "still".
         frame_count: Exact for sequences and stills, an estimate for videos, None if unknown.
         begins: The clip's time at pts 0, in seconds: 0 unless the clip is trimmed.
         ends: The requested end of a trimmed clip as the clip's time, in seconds.

@@ -1,6 +1,6 @@
 """Frames of a video, a picture sequence or a still: upright full-range RGB with the file's own timestamps.
 
-libav decodes everything; color.py converts the pixels. Interlaced frames and HDR signals (PQ, HLG) are passed through
+libav decodes videos, Pillow most pictures; color.py converts the pixels. Interlaced frames and HDR signals (PQ, HLG) are passed through
 unchanged, with their tags in `ClipInfo.tags`. Only the decoder's own few frames are held in memory.
 """
 
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from ..errors import StudioError
 from ..machine.given_path import given_path
+from .animation_reader import AnimationReader
+from .animation_times import is_animation, is_single_picture
 from .container import open_container, video_stream
 from .frame_reader import ClipInfo, FrameReader, SourceFrame, Span
 from .hardware_decoding import HWACCELS
 from .picture_reader import PictureReader
-from .picture_sequence import Picture, find_pictures, is_picture
+from .picture_sequence import Picture, find_pictures
 from .video_reader import VideoReader
 from .video_track import DEFAULT_FRAME_RATE
 
@@ -67,7 +69,9 @@ def open_reader(
     if pictures is not None:
         return PictureReader(path, "sequence", pictures, rate, span)
     _refuse_missing(path)
-    if is_picture(path):
+    if is_animation(path):
+        return AnimationReader(path, span)
+    if is_single_picture(path):
         return PictureReader(path, "still", [Picture(path, 0)], rate, span)
     return VideoReader(path, span, hwaccel)
 
@@ -88,7 +92,7 @@ def check_source(path: str | os.PathLike[str]) -> None:
     path = given_path(path)
     if find_pictures(path) is None:
         _refuse_missing(path)
-        if not is_picture(path):
+        if not (is_single_picture(path) or is_animation(path)):
             with open_container(path) as container:
                 video_stream(container, path)
 

@@ -83,7 +83,7 @@ def read_picture(path: Path) -> StillPicture:
     if image is None:
         return _from_libav(path, None)
     with image:
-        avif = _AvifFacts(path, image.size) if kind == "avif" else None
+        avif = AvifFacts(path, image.size) if kind == "avif" else None
         cicp = avif.cicp if avif else png.cicp if png else None
         deep = by_libav or _is_cut_to_8_bits(image) or (avif is not None and avif.is_deep_and_whole)
         if deep:
@@ -137,18 +137,18 @@ def _refuse_other_picture(picture: StillPicture, image: Image.Image) -> None:
         raise UnreadablePictureError("libav reads another picture than Pillow")
 
 
-class _AvifFacts:
+class AvifFacts:
     """What libav says about an AVIF of this (width, height): its H.273 primaries and transfer, and whether it has more
     than 8 bits, which Pillow would cut, and is no grid of tiles, of which libav sees the first only."""
 
     def __init__(self, path: Path, size: tuple[int, int]) -> None:
         self.cicp: tuple[int, int] | None = None
-        self.is_deep_and_whole = False
+        self.is_deep = self.is_deep_and_whole = False
         with contextlib.suppress(av.error.FFmpegError, IndexError), open_to_read(path) as container:
             context = container.streams.video[0].codec_context
             self.cicp = _cicp_of(context)
-            deep = context.format is not None and max(part.bits for part in context.format.components) > 8
-            self.is_deep_and_whole = deep and sorted((context.width, context.height)) == sorted(size)
+            self.is_deep = context.format is not None and max(part.bits for part in context.format.components) > 8
+            self.is_deep_and_whole = self.is_deep and sorted((context.width, context.height)) == sorted(size)
 
 
 def _cicp_of(context: av.VideoCodecContext) -> tuple[int, int] | None:
@@ -215,7 +215,7 @@ def _finish(
     if count > 1 and image.format != "AVIF":
         notes.append(f"only the first of the {count} pictures in the file is used")
     if not picture.image.size:
-        if _is_transparent(image):
+        if is_transparent(image):
             notes.append(DROPPED_ALPHA)
         picture.image = eight_bits_in_srgb(image, notes, ignore_profile=not uses_profile)
     elif uses_profile:
@@ -234,7 +234,7 @@ def _finish(
     return picture
 
 
-def _is_transparent(image: Image.Image) -> bool:
+def is_transparent(image: Image.Image) -> bool:
     """Whether a pixel is not opaque."""
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         alpha = image.getchannel(len(image.getbands()) - 1)
