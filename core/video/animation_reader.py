@@ -7,7 +7,7 @@ held in memory.
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import reduce
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import gcd, lcm
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from PIL import Image
 
 from ..errors import StudioError
 from .animation_times import frame_delays
+from .frame_clock import clock_for
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span
 from .picture_library import PILLOW_ERRORS, UnreadablePictureError, open_with_pillow, reason
 from .png_header import read_png_header
 from .still_colors import SRGB, eight_bits_in_srgb
 from .still_picture import DROPPED_ALPHA, AvifFacts, is_transparent
+
+_ROUNDED = {".gif": Fraction(1, 100), ".webp": Fraction(1, 1000)}
 
 
 class AnimationReader(FrameReader):
@@ -29,8 +32,7 @@ class AnimationReader(FrameReader):
     def __init__(self, path: Path, span: Span) -> None:
         super().__init__()
         delays = frame_delays(path)
-        step = _common_step(delays)
-        times = [round(time / step) for time in accumulate(delays, initial=Fraction(0))]
+        step, rate, times = _clock(path, delays)
         first_tick, end_tick = span.ticks(step)
         length = times[-1]
         kept = [
@@ -56,7 +58,7 @@ class AnimationReader(FrameReader):
             kind="animation",
             height=image.height,
             width=image.width,
-            frame_rate=len(delays) / sum(delays, Fraction(0)),
+            frame_rate=rate,
             time_base=step,
             frame_count=len(kept),
             tags=SRGB,
@@ -121,6 +123,22 @@ def _opened(path: Path) -> Image.Image:
         )
         raise StudioError(f"{path} cannot be read as an animated picture ({why}). {newer}")
     return image
+
+
+def _clock(path: Path, delays: list[Fraction]) -> tuple[Fraction, Fraction, list[int]]:
+    """(time base, frames per second, when each frame begins and the last one ends).
+
+    A constant rate in a GIF's hundredths or a WebP's thousandths of a second becomes exact again."""
+    rate = len(delays) / sum(delays, Fraction(0))
+    unit = _ROUNDED.get(path.suffix.lower())
+    if unit is not None and len(set(delays)) > 1:
+        times = [round(time / unit) for time in accumulate(delays, initial=Fraction(0))]
+        clock = clock_for(times, unit, None, default=rate)
+        exact = [clock.tick(time) for time in times]
+        if clock.is_constant and all(after - before == exact[1] for before, after in pairwise(exact)):
+            return 1 / clock.rate, clock.rate, list(range(len(times)))
+    step = _common_step(delays)
+    return step, rate, [round(time / step) for time in accumulate(delays, initial=Fraction(0))]
 
 
 def _common_step(delays: list[Fraction]) -> Fraction:

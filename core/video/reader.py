@@ -1,7 +1,7 @@
 """Frames of a video, a picture sequence or a still: upright full-range RGB with the file's own timestamps.
 
-libav decodes videos, Pillow most pictures; color.py converts the pixels. Interlaced frames and HDR signals (PQ, HLG) are passed through
-unchanged, with their tags in `ClipInfo.tags`. Only the decoder's own few frames are held in memory.
+libav decodes videos, Pillow most pictures; color.py converts the pixels. Interlaced frames and HDR signals (PQ, HLG)
+are passed through unchanged, with their tags in `ClipInfo.tags`. Only the decoder's own few frames are held in memory.
 """
 
 import os

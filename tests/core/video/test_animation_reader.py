@@ -49,6 +49,26 @@ def test_a_constant_rate(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("kind", "delays", "rate"),
+    [
+        ("webp", [42, 42, 41, 42, 42, 41], Fraction(24)),
+        ("webp", [33, 34, 33, 33, 34, 33], Fraction(30)),
+        ("gif", [30, 40, 30, 30, 40, 30], Fraction(30)),
+        ("webp", [33, 34, 33, 60, 34, 33], None),
+        ("gif", [30, 30, 30, 30, 60, 30], None),
+    ],
+)
+def test_a_constant_rate_in_rounded_times(tmp_path, kind, delays, rate):
+    frames = [*FRAMES, FRAMES[0]]
+    with open_reader(animation(tmp_path / f"a.{kind}", frames, delays)) as reader:
+        pts = [frame.pts for frame in reader]
+        if rate is None:
+            assert [time * reader.info.time_base for time in pts] == [Fraction(sum(delays[:n]), 1000) for n in range(6)]
+        else:
+            assert (reader.info.frame_rate, reader.info.time_base, pts) == (rate, 1 / rate, [0, 1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(
     ("start", "duration", "numbers", "pts"),
     [(0.04, None, [1, 2, 3, 4], [0, 1, 3, 4]), (0.08, 0.1, [2, 3], [0, 2]), (0, 0.05, [0, 1], [0, 1])],
 )
