@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from glob import glob
 from pathlib import Path
 from typing import NamedTuple
@@ -44,11 +44,7 @@ def find_sources(arguments: argparse.Namespace) -> tuple[list[Source], int]:
     """The clips that the inputs denote, and the number of unreadable inputs, which are reported here. Raises
     StudioError if there is no output, or an option has nothing to apply to.
     """
-    if not (arguments.output or arguments.alpha or arguments.foreground):
-        raise StudioError(
-            "nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE). Did you mean "
-            f"`{matte_command(arguments.inputs)}`?"
-        )
+    refuse_no_output(arguments)
     sources, failed = [], 0
     inputs = list(dict.fromkeys(arguments.inputs))
     if arguments.recursive and not any(Path(text).is_dir() for text in inputs):
@@ -64,6 +60,14 @@ def find_sources(arguments: argparse.Namespace) -> tuple[list[Source], int]:
             continue
         sources += found
     return list(dict.fromkeys(sources)), failed
+
+
+def refuse_no_output(arguments: argparse.Namespace) -> None:
+    """Raises StudioError if nothing is to be written."""
+    if arguments.output or arguments.alpha or arguments.foreground:
+        return
+    meant = f" Did you mean `{matte_command(arguments.inputs)}`?" if arguments.inputs else ""
+    raise StudioError(f"nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE).{meant}")
 
 
 def _check(text: str, alone: bool) -> None:
@@ -108,16 +112,20 @@ def _expand(text: str, arguments: argparse.Namespace) -> list[Source]:
     if not wanted:
         return [Source(text)]
     root = path if path.is_dir() else None
-    return [Source(str(file), _within(file, root)) for file in wanted]
+    return [Source(str(file), within(file, root)) for file in wanted]
+
+
+def is_wanted(photos: bool) -> Callable[[Path], bool]:
+    """Whether a path is that of a video (a picture) that is matted by itself."""
+    if photos:
+        return lambda path: is_whole_name(path.name) and is_picture(path)
+    return lambda path: is_whole_name(path.name) and path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _wanted(found: Iterable[Path], photos: bool) -> tuple[list[Path], int]:
     """The videos (pictures) in order, and the number of the pictures (videos) beside them."""
-    found = [path for path in found if is_whole_name(path.name)]
-    pictures = [path for path in found if is_picture(path)]
-    videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
-    wanted, others = (pictures, videos) if photos else (videos, pictures)
-    return sorted(wanted, key=str), len(others)
+    found = list(found)
+    return sorted(filter(is_wanted(photos), found), key=str), sum(map(is_wanted(not photos), found))
 
 
 def is_whole_name(name: str) -> bool:
@@ -146,7 +154,8 @@ def outputs_of(arguments: argparse.Namespace) -> list[Path]:
     return [path if path.is_dir() or not path.suffix else path.parent for path in map(Path, filter(None, given))]
 
 
-def _within(file: Path, root: Path | None) -> str:
+def within(file: Path, root: Path | None) -> str:
+    """The folder of a file below `root`; "" if it lies there, or there is no root."""
     inside = "" if root is None else file.relative_to(root).parent.as_posix()
     return "" if inside == "." else inside
 

@@ -7,27 +7,34 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..clips.outputs import OutputPaths, is_composite, place_outputs
+from ..clips.programs import format_for_program
 from ..clips.spool import spooled
 from ..errors import StudioError
+from ..machine.given_path import given_path
 from ..machine.process_tuning import loading
+from . import watch
 from .clip_process import NoEngineError, WorkElsewhere
 from .clip_work import WorkHere, load_all, network_of
 from .errors import report_failure
-from .inputs import Source, find_sources
+from .inputs import Source, find_sources, is_wanted, outputs_of, refuse_no_output, within
 from .matte_options import DESCRIPTION, EPILOG, add_options, request_for
 from .model_options import load_engine
 from .progress import make_progress
 from .stop_signals import stop_on_signal
+from .watch import FolderWatch
 
 if TYPE_CHECKING:
     from ..clips.options import ClipReport
 
     Work = WorkHere | WorkElsewhere
+
+STOPPED = -1  # instead of an exit code
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +51,7 @@ def add_parser(subparsers) -> None:
         add_help=False,  # it is in the last group
     )
     add_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, misused=parser.error)
 
 
 class Job(NamedTuple):
@@ -56,6 +63,10 @@ class Job(NamedTuple):
 
 def run(arguments: argparse.Namespace) -> int:
     """Mattes every input; continues after one that fails."""
+    if arguments.watch:
+        return run_watch(arguments)
+    if not arguments.inputs:
+        arguments.misused("the following arguments are required: INPUT")
     with loading():
         # missing inputs are reported before anything is loaded, which takes seconds
         sources, failed = find_sources(arguments)
@@ -68,10 +79,10 @@ def run(arguments: argparse.Namespace) -> int:
     return code or (1 if failed else 0)
 
 
-def start_work(arguments: argparse.Namespace, jobs: list[Job]) -> "Work":
-    """What mattes the clips: a batch in a process of its own, a single clip here."""
+def start_work(arguments: argparse.Namespace, jobs: list[Job] | None) -> "Work":
+    """What mattes the clips: a batch in a process of its own, a single clip here. jobs: None if they come later."""
     load = functools.partial(load_engine, network_of(arguments))
-    if in_own_process(jobs):
+    if jobs is None or in_own_process(jobs):
         return WorkElsewhere(load, arguments.background)
     return WorkHere(load_all(load, arguments.background))
 
@@ -88,21 +99,65 @@ def matte_all(jobs: list[Job], work: "Work", arguments: argparse.Namespace) -> i
         for job in jobs:
             if stop.is_set():  # between two clips
                 return 128 + received[0]
-            try:
-                report = matte_one(job, work, arguments, stop)
-            except (BrokenPipeError, NoEngineError):
-                raise
-            except Exception as error:
-                if stop.is_set() and job.source.spooled:  # what had come of it by then is not a clip
-                    return 128 + received[0]
-                report_failure(error, arguments.json, job.source.text)
-                exit_code = 1
-                continue
-            if report.damage:
-                exit_code = 1
-            if report.stopped:
+            exit_code = attempt(job, work, arguments, stop) or exit_code
+            if exit_code == STOPPED:
                 return 128 + received[0]
     return exit_code
+
+
+def attempt(job: Job, work: "Work", arguments: argparse.Namespace, stop: threading.Event) -> int:
+    """Mattes one clip and reports what goes wrong. Returns 0; 1 if it failed or is damaged; STOPPED if a signal ended
+    it. Raises NoEngineError."""
+    try:
+        report = matte_one(job, work, arguments, stop)
+    except (BrokenPipeError, NoEngineError):
+        raise
+    except Exception as error:
+        if stop.is_set() and job.source.spooled:  # what had come of it by then is not a clip
+            return STOPPED
+        report_failure(error, arguments.json, job.source.text)
+        return 1
+    return STOPPED if report.stopped else 1 if report.damage else 0
+
+
+def run_watch(arguments: argparse.Namespace) -> int:
+    """Mattes the clips of a folder and those that come, until a signal."""
+    refuse_no_output(arguments)
+    if arguments.inputs:
+        raise StudioError("--watch takes the place of INPUT: leave one of them out.")
+    folder = given_path(arguments.watch)
+    if not folder.is_dir():
+        raise StudioError(f"The folder to watch, {folder}, does not exist.")
+    if any(path.resolve() == folder.resolve() for path in outputs_of(arguments)):
+        raise StudioError(
+            "The outputs would lie in the watched folder, where they would count as new clips: give another folder, "
+            f"such as {folder / 'cut'}."
+        )
+    place(arguments, Source("clip"), several=True)  # raises if the outputs are not folders
+    found = FolderWatch(folder, is_wanted(arguments.photos), arguments.recursive, outputs_of(arguments))
+    with contextlib.closing(start_work(arguments, None)) as work, stop_on_signal() as (stop, received):
+        log.info("%s is watched for new %s until Ctrl-C", folder, "pictures" if arguments.photos else "videos")
+        while not stop.is_set():
+            for path in found.look(time.monotonic()):
+                source = Source(str(path), within(path, folder))
+                if stop.is_set() or is_done(job := Job(source, place(arguments, source, several=True)), arguments):
+                    continue
+                attempt(job, work, arguments, stop)
+            stop.wait(watch.LOOK)
+    return 128 + received[0]
+
+
+def is_done(job: Job, arguments: argparse.Namespace) -> bool:
+    """Whether a watched clip is skipped because its outputs are there, which a note says."""
+    if arguments.overwrite or not all(path.exists() or pictures_of(path).is_dir() for path in job.paths.files()):
+        return False
+    log.warning("%s is skipped: its output exists already (--overwrite replaces it)", job.source.text)
+    return True
+
+
+def pictures_of(path: Path) -> Path:
+    """The folder of the pictures, if an output is a sequence of pictures."""
+    return path.parent if "%" in path.name else path.with_suffix("")
 
 
 def plan(arguments: argparse.Namespace, sources: list[Source], several: bool) -> list[Job]:
@@ -139,7 +194,7 @@ def place(arguments: argparse.Namespace, source: Source, several: bool) -> Outpu
         arguments.alpha,
         arguments.foreground,
         arguments.preview,
-        format=arguments.format,
+        format=format_for_program(getattr(arguments, "for"), arguments.format, source.is_still),
         several=several,
         suffix=arguments.suffix or "",
         below=source.within,

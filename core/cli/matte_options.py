@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds all options in groups, the most used ones first."""
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*",
         metavar="INPUT",
         help="a video, a picture, an image sequence (folder, 'shots/*.png' or shot_%%05d.png), a folder of videos, an "
         "address (http or https), a pipe, or - for standard input",

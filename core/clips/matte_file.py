@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ..errors import StudioError
 from ..machine.given_path import given_path
-from .outputs import AnyPath, outputs_for, place_outputs
+from .outputs import AnyPath, is_still, outputs_for, place_outputs
 
 # Imports happen when they are needed: PyTorch, which takes seconds, only after the paths have been checked.
 
@@ -35,6 +35,7 @@ def matte(
     foreground: AnyPath | None = None,
     preview: AnyPath | None = None,
     format: str | None = None,
+    program: str | None = None,
     background: "AnyPath | Tensor | None" = None,
     downsample_ratio: str | float = "auto",
     warm_up: int = WARM_UP,
@@ -75,6 +76,8 @@ def matte(
     output: the file to write; its suffix chooses the format. With transparency: .mov, .webm, .mkv, .png, .apng, .webp;
         .mp4 shows the person over the background. Or several files; or a folder (any name without a suffix), in which
         the file is named after the source, with the suffix `format` (default: mov, of a picture png).
+    program: "premiere", "resolve", "fcp", "ae", "web" or "obs": the format, frame rate and alpha that it wants, where
+        no other argument says it; a note of the report says what was chosen.
     alpha, foreground: also write the alpha (grey), the person's colours (over black). preview: also draw a contact
         sheet (.png, .jpg).
     background: a colour ("white", "#00b140"), a picture, a video, "blur", or frames [T, 3, H, W], float 0..1 or uint8:
@@ -110,6 +113,7 @@ def matte(
     (12, ['cut.mov', 'alpha.mp4'])
     """
     from ..video.reader import check_source, given_rate
+    from .programs import fit_to_program, format_for_program
     from .spool import is_spooled, spool_name, spooled
 
     rate = None if frame_rate is None else given_rate(frame_rate)
@@ -117,6 +121,7 @@ def matte(
     if not copied:
         check_source(source)
     name = spool_name(os.fspath(source)) if copied else source
+    format = format_for_program(program, format, still=is_still(name))
     paths = place_outputs(name, output, alpha, foreground, preview, format=format, codec=codec)
 
     from torch import Tensor
@@ -168,7 +173,11 @@ def matte(
     )
     outputs = outputs_for(paths, over_background, codec)
     with spooled(os.fspath(source)) if copied else contextlib.nullcontext(source) as path:
+        asked, chosen = options, ""
+        if program is not None:
+            options, chosen = fit_to_program(program, path, outputs, options)
         report = matte_clip(path, outputs, session, options, on_progress=progress, stopped=stopped)
     report.source = Path(name)
-    report.notes += unused_settings(report.kind, outputs, options, over_background)
+    report.notes = [*filter(None, [chosen]), *report.notes]
+    report.notes += unused_settings(report.kind, outputs, asked, over_background)
     return report

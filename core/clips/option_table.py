@@ -7,6 +7,7 @@ their own forms, as their hosts demand, and tests compare these with the table. 
 from ..video.hardware_decoding import HWACCELS
 from .matte_file import WARM_UP
 from .option_form import Door, Option, markdown
+from .programs import PROGRAMS
 
 GROUPS = {
     "first": "most used",
@@ -45,6 +46,16 @@ OPTIONS = (
         help="format if OUTPUT is a folder: mov (default), png (of pictures), webm and so on",
         metavar="SUFFIX",
         nodes=Door(name="format", default="ProRes 4444", because="nodes name formats, not suffixes"),
+    ),
+    Option(
+        name="program",
+        kind="choice",
+        group="first",
+        help="write what a program wants: format, frame rate and alpha for premiere, resolve, fcp (Final Cut Pro), ae "
+        "(After Effects), web (browsers) or obs; a line says what was chosen",
+        choices=tuple(PROGRAMS),
+        metavar="PROGRAM",
+        command="--for",
     ),
     Option(
         name="alpha",
@@ -193,6 +204,15 @@ OPTIONS = (
         group="folders",
         help="also the videos in the folders of a folder; the outputs lie in the same tree",
         default=False,
+        python=None,
+    ),
+    Option(
+        name="watch",
+        kind="folder",
+        group="folders",
+        help="instead of INPUT: matte the clips of this folder, and every new one when it is complete, until Ctrl-C; "
+        "those with an output are skipped",
+        metavar="FOLDER",
         python=None,
     ),
     Option(
