@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import StudioError
 from ..machine.given_path import given_path
-from ..video.animation_times import is_single_picture
 from ..video.output_formats import FORMATS, format_for
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ def is_composite(path: Path, over_background: bool, codec: str | None = None) ->
 
 def is_still(source: AnyPath) -> bool:
     """Whether the source is a single picture."""
+    from ..video.animation_times import is_single_picture  # which brings PyAV
+
     return is_single_picture(Path(source))
 
 
