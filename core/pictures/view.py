@@ -49,7 +49,7 @@ class View:
     def __init__(self, mapping: Callable[[Tensor], Tensor], name: str):
         self.name = name
         self._mapping = mapping
-        self._curves: dict[torch.device, Tensor] = {}
+        self._inverses: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, small: Tensor) -> Tensor:
         """[N, 3, h, w] floats, 0..1 -> the same shape, type and memory order, 0..1."""
@@ -74,20 +74,25 @@ class View:
 
     def _unseen(self, values: Tensor) -> Tensor:
         """Values that are seen -> the greys of the source that look so."""
-        curve = self._curve(values.device)
+        levels, steps = self._inverse(values.device)
         inside = values.clamp(0, 1)  # the filter that follows needs what is beyond, too
-        above = torch.searchsorted(curve, inside.contiguous()).clamp(1, len(curve) - 1)
-        low, high = curve[above - 1], curve[above]
-        part = ((inside - low) / (high - low)).clamp(0, 1)
-        return (above - 1 + part) / (len(curve) - 1) + values - inside
+        place = inside * (len(levels) - 1)
+        below = place.int()
+        return levels[below] + steps[below] * (place - below) + (values - inside)
 
-    def _curve(self, device: torch.device) -> Tensor:
-        """[_CURVE_STEPS], strictly ascending: how the greys 0..1 are seen."""
-        if device not in self._curves:
-            greys = torch.linspace(0, 1, _CURVE_STEPS)
-            seen = self(greys.view(1, 1, 1, -1).expand(1, 3, 1, -1)).mean(1).flatten()
-            self._curves[device] = (seen.cummax(0).values + greys * 1e-4).to(device)
-        return self._curves[device]
+    def _inverse(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Levels [_CURVE_STEPS] of the source that are seen as 0..1, and the step to the next one of each."""
+        if device not in self._inverses:
+            greys = torch.linspace(0, 1, 4 * _CURVE_STEPS, dtype=torch.float64)
+            seen = self(greys.float().view(1, 1, 1, -1).expand(1, 3, 1, -1)).double().mean(1).flatten()
+            curve = seen.cummax(0).values + greys * 1e-4  # strictly ascending
+            wanted = torch.linspace(0, 1, _CURVE_STEPS, dtype=torch.float64)
+            above = torch.searchsorted(curve, wanted).clamp(1, len(curve) - 1)
+            low, high = curve[above - 1], curve[above]
+            levels = (above - 1 + ((wanted - low) / (high - low)).clamp(0, 1)) / (len(curve) - 1)
+            steps = torch.cat([levels.diff(), levels.new_zeros(1)])
+            self._inverses[device] = levels.float().to(device), steps.float().to(device)
+        return self._inverses[device]
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from .encodings import Content, Encoding, Quality
 
 Codec = Mapping[Content, Encoding]
 
+_PRORES_PROFILES = ("Proxy", "LT", "Standard", "HQ", "4444", "XQ")
 _DNXHR_SMALLEST = (120, 256)
 _SVT_SMALLEST = (64, 64)
 
@@ -28,7 +29,14 @@ def prores(profile: int, pixel_format: str, default_quality: float | None = 2) -
     options = {"profile": f"{profile}", "vendor": "apl0"}
     if pixel_format.startswith("yuva"):
         options["alpha_bits"] = "16"
-    return Encoding("prores_ks", ((10, pixel_format),), options, "quantiser", default_quality)
+    return Encoding(
+        "prores_ks",
+        ((10, pixel_format),),
+        options,
+        "quantiser",
+        default_quality,
+        profile=_PRORES_PROFILES[profile],
+    )
 
 
 def _prores_422(profile: int, default_quality: float | None) -> Codec:
@@ -47,6 +55,7 @@ def _dnxhr(profile: str, bits: int, pixel_format: str) -> Codec:
         ((bits, pixel_format),),
         {"profile": f"dnxhr_{profile}"},
         fixed="has a fixed rate",
+        profile=f"DNXHR {profile.upper()}",
         smallest=_DNXHR_SMALLEST,
     )
     return {"rgb": encoding, "gray": encoding}

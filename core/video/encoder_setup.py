@@ -16,6 +16,8 @@ from .picture_spec import PictureSpec
 _WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files; their YUV is written as BT.709
 _MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture per thread
 _FRAME_THREADS = 1 << 12  # AV_CODEC_CAP_FRAME_THREADS
+# FFmpeg 7.0 gives the option "profile" to the wrong one of two
+_PROFILES_IGNORED = "PyAV 14 cannot choose a profile; install av 15 or newer" if av.__version__ < "15" else ""
 _ALONE = {"prores_ks", "dnxhd", "ffv1", "png"}  # codecs whose frames do not depend on earlier ones
 
 
@@ -91,17 +93,27 @@ class EncoderSetup:
         context.open()
         return context
 
+    def profile_of(self, context: VideoCodecContext) -> str | None:
+        """The profile that an opened context has."""
+        return context.profile
+
     def problem(self) -> str | None:
         """Why the encoder cannot be opened with these settings; None if it can."""
         height, width = self._encoding.smallest
         if self._spec.height < height or self._spec.width < width:
             return f"pictures must be at least {width}x{height}"
         try:
-            drain(self.context())
+            context = self.context()
         except (ValueError, OSError, FFmpegError) as error:  # ValueError: UnknownCodecError
+            if self._encoding.profile and _PROFILES_IGNORED:
+                return _PROFILES_IGNORED
             if isinstance(error, ValueError) and not isinstance(error, FFmpegError):
                 return "this PyAV is built without it"
             return getattr(error, "strerror", None) or str(error)
+        found = self.profile_of(context)
+        drain(context)
+        if self._encoding.profile and found != self._encoding.profile:
+            return _PROFILES_IGNORED or f"the encoder opened with the profile {found}"
         return None
 
 

@@ -27,6 +27,7 @@ class Encoding:
     even_size: bool = False  # the codec refuses odd sizes, so frames are padded
     fixed: str = "is lossless"  # why there is no quality, in words
     takes_bitrate: bool = False
+    profile: str = ""  # as the opened encoder names it; checked where a codec was chosen
     smallest: tuple[int, int] = (1, 1)  # (h, w) that the encoder accepts
     stand_in: "Encoding | None" = None  # used where libav lacks this encoder, or the encoder does not open
 
