@@ -45,6 +45,7 @@ def matte(
     weights: AnyPath | None = None,
     device: "str | torch.device" = "auto",
     view_lut: AnyPath | None = None,
+    max_size: int | None = None,
     engine: "str | Engine" = "auto",
     precision: "str | torch.dtype" = "auto",
     threads: int | None = None,
@@ -96,6 +97,7 @@ def matte(
         replace files that exist. frame_rate: of image sequences (25).
     start, duration: seconds; the part of the clip that is matted. keep_audio: copy the sound. edges: an EdgeOptions,
         for all outputs. decontaminate: 1 takes the network's colours of the person, 0 the source's own.
+    max_size: frames that are larger are reduced first, so that their longest side has this many pixels; outputs, too.
     view_lut: a .cube file (from the clip's log profile to Rec. 709) through which the network sees the clip; the
         outputs keep the clip's own values. HDR (PQ, HLG) needs none: the network sees it tone-mapped.
     resume: continue what a stopped call left. hwaccel: decode on a device ("auto", "cuda", ...; experimental).
@@ -113,6 +115,7 @@ def matte(
     (12, ['cut.mov', 'alpha.mp4'])
     """
     from ..video.reader import check_source, given_rate
+    from ..video.reduced_size import checked_max_size
     from .programs import fit_to_program, format_for_program
     from .spool import is_spooled, spool_name, spooled
 
@@ -146,6 +149,7 @@ def matte(
         codec=codec,
         bitrate=bitrate,
         view_lut=None if view_lut is None else given_path(view_lut),
+        max_size=checked_max_size(max_size),
         overwrite=overwrite,
         preview=paths.preview,
         frame_rate=rate,

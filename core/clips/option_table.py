@@ -157,6 +157,15 @@ OPTIONS = (
         nodes=Door(name="fps", default=25.0, low=0.01, high=1000.0, because="a widget always has a number"),
     ),
     Option(
+        name="max_size",
+        kind="count",
+        group="source",
+        help="reduce larger frames before matting, so that their longest side has this many pixels: 1920 makes 1080p "
+        "of 4K, in the outputs too",
+        low=16,
+        metavar="PIXELS",
+    ),
+    Option(
         name="cfr",
         kind="rate",
         group="source",

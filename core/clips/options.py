@@ -42,6 +42,7 @@ class ClipOptions:
     per second of a video's outputs, at equal distances; None: the times of the source. deinterlace: "no"; "frame" or
     "field" for one frame from each interlaced frame or each field. view_lut: a .cube file through which the network
     sees the clip, for log profiles; the outputs keep the clip's values (HDR clips are tone-mapped without one).
+    max_size: see open_reader.
     """
 
     background: str | Tensor = "#00b140"  # the green of green screens
@@ -50,6 +51,7 @@ class ClipOptions:
     codec: str | None = None
     bitrate: int | None = None
     view_lut: Path | None = None
+    max_size: int | None = None
     overwrite: bool = False
     preview: Path | None = None
     frame_rate: Fraction | None = None

@@ -20,6 +20,7 @@ from .frame_clock import clock_for
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span
 from .picture_library import PILLOW_ERRORS, UnreadablePictureError, open_with_pillow, reason
 from .png_header import read_png_header
+from .reduced_size import reduced_picture, reduced_size
 from .still_colors import SRGB, eight_bits_in_srgb
 from .still_picture import DROPPED_ALPHA, AvifFacts, is_transparent
 
@@ -29,8 +30,9 @@ _ROUNDED = {".gif": Fraction(1, 100), ".webp": Fraction(1, 1000)}
 class AnimationReader(FrameReader):
     """Reads an animation. What cannot be decoded ends it, and is reported in `damage`."""
 
-    def __init__(self, path: Path, span: Span) -> None:
+    def __init__(self, path: Path, span: Span, max_size: int | None = None) -> None:
         super().__init__()
+        self._max_size = max_size
         delays = frame_delays(path)
         step, rate, times = _clock(path, delays)
         first_tick, end_tick = span.ticks(step)
@@ -53,11 +55,12 @@ class AnimationReader(FrameReader):
         self._image = image
         if (header and header.deep_color) or (image.format == "AVIF" and AvifFacts(path, image.size).is_deep):
             self.notes.append("the frames' 16 bits were reduced to 8")
+        height, width = reduced_size(image.height, image.width, max_size)
         self.info = ClipInfo(
             path=path,
             kind="animation",
-            height=image.height,
-            width=image.width,
+            height=height,
+            width=width,
             frame_rate=rate,
             time_base=step,
             frame_count=len(kept),
@@ -98,7 +101,7 @@ class AnimationReader(FrameReader):
         notes: list[str] = []
         pixels = eight_bits_in_srgb(self._image, notes, ignore_profile=False)
         self.notes += [note for note in notes if note not in self.notes]
-        return pixels
+        return reduced_picture(pixels, self._max_size, self._to_rgb)
 
     def _convert(self, first: tuple[int, np.ndarray], shown: Iterator[tuple[int, np.ndarray]]) -> Iterator[SourceFrame]:
         item: tuple[int, np.ndarray] | None = first

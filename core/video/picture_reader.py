@@ -1,6 +1,7 @@
 """Reads a still or an image sequence as frames."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +10,7 @@ from ..errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span
 from .picture_library import UnreadablePictureError
 from .picture_sequence import Picture
+from .reduced_size import reduced_picture
 from .still_picture import StillPicture, deepened, read_picture
 
 
@@ -23,8 +25,11 @@ class PictureReader(FrameReader):
     pts. The first one decides on size and depth.
     """
 
-    def __init__(self, path: Path, kind: str, pictures: list[Picture], rate: Fraction, span: Span) -> None:
+    def __init__(
+        self, path: Path, kind: str, pictures: list[Picture], rate: Fraction, span: Span, max_size: int | None = None
+    ) -> None:
         super().__init__()
+        self._max_size = max_size
         first_tick, end_tick = span.ticks(1 / rate)
         total = len(pictures)
         pictures = pictures[first_tick:end_tick]
@@ -65,7 +70,8 @@ class PictureReader(FrameReader):
             if pixels.damage:
                 self.damage.append(f"picture {picture.path.name} is damaged ({pixels.damage})")
             self._note(*pixels.notes)
-            yield _Decoded(place, picture, pixels)
+            image = reduced_picture(pixels.image, self._max_size, self._to_rgb)
+            yield _Decoded(place, picture, replace(pixels, image=image))
 
     def _note(self, *notes: str) -> None:
         self.notes += [note for note in notes if note not in self.notes]

@@ -17,6 +17,7 @@ from .frame_reader import ClipInfo, FrameReader, SourceFrame, Span
 from .hardware_decoding import HWACCELS
 from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures
+from .reduced_size import checked_max_size
 from .video_reader import VideoReader
 from .video_track import DEFAULT_FRAME_RATE
 
@@ -30,6 +31,7 @@ def open_reader(
     start: Fraction | float = 0,
     duration: Fraction | float | None = None,
     hwaccel: str = "none",
+    max_size: int | None = None,
 ) -> FrameReader:
     """Opens a video, a picture or an image sequence for reading. Decodes the first frame.
 
@@ -45,6 +47,7 @@ def open_reader(
         duration: Length of the part to read, in seconds; None or 0: to the end.
         hwaccel: Decode on a device: "none", "auto", "cuda", "videotoolbox", "d3d11va" or "vaapi". Falls back to
             software.
+        max_size: Reduce larger frames so that their longest side has this many pixels; None: as they are.
 
     Returns:
         A reader, to be closed or used as a context manager.
@@ -65,15 +68,16 @@ def open_reader(
     span = Span(start, duration or None)
     if hwaccel not in HWACCELS:
         raise StudioError(f"Unknown decoder {hwaccel!r}. Use {', '.join(HWACCELS)}.")
+    checked_max_size(max_size)
     pictures = find_pictures(path)
     if pictures is not None:
-        return PictureReader(path, "sequence", pictures, rate, span)
+        return PictureReader(path, "sequence", pictures, rate, span, max_size)
     _refuse_missing(path)
     if is_animation(path):
-        return AnimationReader(path, span)
+        return AnimationReader(path, span, max_size)
     if is_single_picture(path):
-        return PictureReader(path, "still", [Picture(path, 0)], rate, span)
-    return VideoReader(path, span, hwaccel)
+        return PictureReader(path, "still", [Picture(path, 0)], rate, span, max_size)
+    return VideoReader(path, span, hwaccel, max_size)
 
 
 def check_source(path: str | os.PathLike[str]) -> None:

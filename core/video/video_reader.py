@@ -23,6 +23,7 @@ from .container import known, open_to_read, texts
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
 from .hardware_decoding import DeviceTrouble
 from .orientation import display_orientation, upright
+from .reduced_size import reduced_size
 from .timeline import Timeline
 from .video_track import DEFAULT_FRAME_RATE, VideoTrack
 
@@ -41,8 +42,9 @@ class TimedFrame(NamedTuple):
 class VideoReader(FrameReader):
     """Reads a video; see `open_reader`, which makes it."""
 
-    def __init__(self, path: Path, span: Span, hwaccel: str = "none") -> None:
+    def __init__(self, path: Path, span: Span, hwaccel: str = "none", max_size: int | None = None) -> None:
         super().__init__()
+        self._max_size = max_size
         self._path = path
         self._span = span
         self._track = VideoTrack(path, self.damage)
@@ -90,7 +92,8 @@ class VideoReader(FrameReader):
         frame, stream, clock = first.frame, self._track.stream, self._clock
         self._orientation = display_orientation(frame, stream.codec_context.name)
         self._first_size = frame.height, frame.width
-        self._stored_size = max([self._first_size, *sorted(self._sizes)], key=lambda size: size[0] * size[1])
+        self._largest_size = max([self._first_size, *sorted(self._sizes)], key=lambda size: size[0] * size[1])
+        self._stored_size = reduced_size(*self._largest_size, self._max_size)
         seconds, self._declared_by_all = self._declared()
         self._declared_seconds = seconds
         count = frames or stream.frames or (round(seconds * clock.rate) if seconds else 0)
@@ -268,7 +271,8 @@ class VideoReader(FrameReader):
         """Upright [H, W, 3] of the clip's size and depth; a frame of another shape is centred on black."""
         stored = frame.height, frame.width
         turn = self._orientation
-        size = None if stored == self._stored_size else _size_within(stored, self._stored_size)
+        size = self._stored_size if stored == self._largest_size else _size_within(stored, self._stored_size)
+        size = None if size == stored else size
         picture = self._to_rgb(frame, self._tags(frame), turn.rotation, self.info.bit_depth, turn.mirrored, size)
         if picture.shape[:2] == (self.info.height, self.info.width):
             return picture
