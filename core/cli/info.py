@@ -93,6 +93,10 @@ def _formats() -> Iterator[str]:
             encoders = sorted({e.codec for e in row.encodings.values()})
             state = _tried(functools.partial(write_and_read, row, Path(folder)))
             yield f"{row.suffix:<6} {row.name} ({', '.join(encoders)}): {state}"
+        for codec in dict.fromkeys(name for row in FORMATS for name in row.choices):
+            rows = [row for row in FORMATS if codec in row.choices]
+            state = _tried(functools.partial(write_and_read, rows[0], Path(folder), codec))
+            yield f"--codec {codec} ({', '.join(row.suffix for row in rows)}): {state}"
     read = [name for name in ("h264", "hevc", "av1", "vp9", "prores", "mjpeg") if _has_decoder(name)]
     libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
     yield f"decoders: {', '.join(read)} and others (libavcodec {libavcodec}; not tried)"

@@ -74,22 +74,27 @@ def run_engine(choice: "Choice") -> None:
     _run(build(load_network(STARTER_PATH), choice), [picture] * FRAMES)
 
 
-def write_and_read(row: "OutputFormat", folder: Path) -> None:
-    """Encodes a few tiny frames in this format in a folder and reads them back. Raises the error if it fails."""
+def write_and_read(row: "OutputFormat", folder: Path, codec: str | None = None) -> None:
+    """Encodes a few tiny frames in this format (in this codec instead of its own) in a folder and reads them back.
+    Raises the error if it fails; for a hardware encoder also if software would take its place."""
     import numpy as np
 
     from ..video.color import ColorTags
     from ..video.picture_spec import PictureSpec
     from ..video.writer import FrameWriter
 
-    content = "rgba" if row.carries_alpha else "rgb"
+    content = "rgba" if row.holds("rgba", codec) else "rgb"
     path = folder / f"check{row.suffix}"
-    size, one, levels = 64, Fraction(1, 25), (60, 180)
-    spec = PictureSpec(height=size, width=size, frame_rate=1 / one, time_base=one, tags=ColorTags(1, 1, 1, 1))
-    writer = FrameWriter(path, spec, content=content)
+    one, levels = Fraction(1, 25), (60, 180)
+    height, width = (64, 64) if codec is None else (128, 256)  # DNxHR's smallest is 120 by 256
+    spec = PictureSpec(height=height, width=width, frame_rate=1 / one, time_base=one, tags=ColorTags(1, 1, 1, 1))
+    writer = FrameWriter(path, spec, content=content, codec=codec, overwrite=True)
+    if writer.replaced:
+        writer.abandon(keep=False)
+        raise StudioError(writer.replaced)
 
     def picture(level: int) -> np.ndarray:
-        image = np.full((size, size, len(content)), 255, np.uint8)  # opaque
+        image = np.full((height, width, len(content)), 255, np.uint8)  # opaque
         image[..., :3] = level
         return image
 

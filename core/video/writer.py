@@ -79,6 +79,7 @@ class FrameWriter:
 
     Attributes:
         notes: One line for everything that differs between the source and the output.
+        replaced: Why a software encoder replaces the chosen one; empty if none does.
         resumable: Whether a later run can resume what `abandon` leaves, with the same result.
 
     Raises:
@@ -118,6 +119,7 @@ class FrameWriter:
     ) -> None:
         self.path = Path(path)
         self.notes: list[str] = []
+        self.replaced = ""
         self._shape = (spec.height, spec.width, _CHANNELS[content])
         self._frames = resumed.frames if resumed else 0
         self._first_pts = resumed.first_pts if resumed else 0
@@ -191,6 +193,7 @@ class FrameWriter:
             setup = set_up(encoding)
             problem = setup.problem()
         if first is not None:
+            self.replaced = first
             self.notes.append(f"{codec} does not work here ({first}): encoded with {encoding.codec} instead")
         return encoding, setup
 

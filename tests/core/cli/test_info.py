@@ -78,6 +78,7 @@ def test_an_encoder_that_is_missing_is_reported(studio, monkeypatch):
     assert re.search(r"^  \.mp4   MP4 \(no_such_codec\): unavailable: .*no_such_codec", out, re.MULTILINE)
     assert "decoders: h264, hevc, vp9, " in out
     assert ".mov   ProRes (prores_ks): works\n" in out
+    assert "  --codec hevc (.mov, .mkv, .mp4): works\n" in out
 
 
 def test_decoders_are_really_asked_for():

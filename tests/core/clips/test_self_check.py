@@ -10,6 +10,7 @@ from rvm_studio.core.engines import build, choose
 from rvm_studio.core.video import hardware_decoding
 from rvm_studio.core.video import reader as video_reader
 from rvm_studio.core.video import writer as video_writer
+from rvm_studio.core.video.encoder_setup import EncoderSetup
 from rvm_studio.core.video.output_formats import FORMATS
 from rvm_studio.core.weights.network_weights import STARTER_PATH, load_network
 
@@ -81,6 +82,21 @@ def test_a_network_that_cannot_be_loaded():
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.suffix)
 def test_a_format_is_written_and_read(row, tmp_path):
     self_check.write_and_read(row, tmp_path)
+
+
+@pytest.mark.parametrize("codec", ["prores-4444", "h264", "hevc"])
+def test_another_codec_is_written_and_read(codec, tmp_path):
+    row = next(row for row in FORMATS if codec in row.choices)
+    self_check.write_and_read(row, tmp_path, codec)
+    self_check.write_and_read(row, tmp_path, codec)  # again in the same folder
+
+
+def test_hardware_that_software_replaces_does_not_work(tmp_path, monkeypatch):
+    (mp4,) = (row for row in FORMATS if row.suffix == ".mp4")
+    monkeypatch.setattr(EncoderSetup, "problem", lambda self: "no device" if "nvenc" in self.codec else None)
+    with pytest.raises(self_check.StudioError, match="^no device$"):
+        self_check.write_and_read(mp4, tmp_path, "hevc-nvenc")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.suffix)
