@@ -94,7 +94,7 @@ def test_another_codec_is_written_and_read(codec, tmp_path):
 def test_hardware_that_software_replaces_does_not_work(tmp_path, monkeypatch):
     (mp4,) = (row for row in FORMATS if row.suffix == ".mp4")
     monkeypatch.setattr(EncoderSetup, "problem", lambda self: "no device" if "nvenc" in self.codec else None)
-    with pytest.raises(self_check.StudioError, match="^no device$"):
+    with pytest.raises(self_check.StudioError, match=r"^no device$"):
         self_check.write_and_read(mp4, tmp_path, "hevc-nvenc")
     assert not list(tmp_path.iterdir())
 
