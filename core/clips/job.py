@@ -229,7 +229,7 @@ def refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions
             what = next((said for other, said in taken.items() if other.exists() and path.samefile(other)), None)
         if what is not None:
             raise StudioError(f"The output {path} is {what}. Choose another name; the input is never overwritten.")
-        is_sequence = path.suffix.lower() == ".png" and path != options.preview
+        is_sequence = path != options.preview and not format_for(path).container
         if is_sequence and (place.parent if "%" in path.name else place.with_suffix("")) in folders:
             raise StudioError(f"The output {path} would lie among the pictures of the input. Choose another folder.")
         taken[place] = "already the name of another output"

@@ -7,9 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-import av.error
-
-from .container import known, open_to_read
 from .picture_sequence import is_picture
 from .png_header import read_png_header
 
@@ -57,6 +54,10 @@ def frame_delays(path: Path) -> list[Fraction]:
 
 def _avif(path: Path) -> list[Fraction]:
     """The durations of a sequence's frames; beside it, libav sees the file's still as a stream of one frame."""
+    import av.error  # not for the other kinds, and so not for the command line's help
+
+    from .container import known, open_to_read
+
     try:
         with open_to_read(path) as container:
             stream = max(container.streams.video, key=lambda stream: stream.frames, default=None)

@@ -11,14 +11,15 @@ from av.video.codeccontext import VideoCodecContext
 from ..machine.libav_log import silence_libav
 from .color import MATRIX_BT709, RANGE_LIMITED, FromRGB
 from .encodings import Encoding
+from .exr_encoder import ExrEncoder
 from .picture_spec import PictureSpec
 
 _WRITABLE_MATRICES = (1, 5, 6, 9)  # others (0 RGB, 4, 7 ...) are rare in files; their YUV is written as BT.709
-_MAX_PNG_THREADS = 4  # libav's PNG encoder holds one picture per thread
+_MAX_PICTURE_THREADS = 4  # libav's PNG and TIFF encoders hold one picture per thread
 _FRAME_THREADS = 1 << 12  # AV_CODEC_CAP_FRAME_THREADS
 # FFmpeg 7.0 gives the option "profile" to the wrong one of two
 _PROFILES_IGNORED = "PyAV 14 cannot choose a profile; install av 15 or newer" if av.__version__ < "15" else ""
-_ALONE = {"prores_ks", "dnxhd", "ffv1", "png"}  # codecs whose frames do not depend on earlier ones
+_ALONE = {"prores_ks", "dnxhd", "ffv1", "png", "tiff", "exr"}  # codecs whose frames do not depend on earlier ones
 
 
 class EncoderSetup:
@@ -49,8 +50,8 @@ class EncoderSetup:
         lossless_vp9 = self.codec == "libvpx-vp9" and options.get("lossless") == "1"
         self.frames_stand_alone = self.codec in _ALONE or lossless_vp9
         self._threads = threads or 0
-        if encoding.codec == "png":
-            self._threads = min(threads or os.cpu_count() or 1, _MAX_PNG_THREADS)
+        if encoding.codec in ("png", "tiff"):
+            self._threads = min(threads or os.cpu_count() or 1, _MAX_PICTURE_THREADS)
 
     @classmethod
     def of(
@@ -85,6 +86,12 @@ class EncoderSetup:
         if self._encoding.codec_tag:
             context.codec_tag = self._encoding.codec_tag
 
+    def picture_encoder(self, premultiplied: bool = False) -> VideoCodecContext | ExrEncoder:
+        """What encodes pictures for files of their own. premultiplied: how the frames are, of use for EXR only."""
+        if self.codec == "exr":
+            return ExrEncoder(self._spec, self.pixel_format, premultiplied)
+        return self.context()
+
     def context(self) -> VideoCodecContext:
         """A context without a container, opened."""
         context = av.CodecContext.create(self.codec, "w")
@@ -103,7 +110,7 @@ class EncoderSetup:
         if self._spec.height < height or self._spec.width < width:
             return f"pictures must be at least {width}x{height}"
         try:
-            context = self.context()
+            context = self.picture_encoder()
         except (ValueError, OSError, FFmpegError) as error:  # ValueError: UnknownCodecError
             if self._encoding.profile and _PROFILES_IGNORED:
                 return _PROFILES_IGNORED
@@ -129,13 +136,13 @@ def set_decoding_times(packets: list[av.Packet]) -> None:
         packet.dts = at - delay
 
 
-def drain(context: VideoCodecContext | None) -> None:
+def drain(context: VideoCodecContext | ExrEncoder | None) -> None:
     """Takes the remaining packets out of an unfinished encoder before it is freed, to prevent a deadlock.
 
     PyAV holds Python's lock while it frees an encoder, which waits for the encoder's threads. A thread that works on a
     frame in numpy memory needs the lock to release it. A drained encoder holds no frames. Only libav's own frame
     threads hold frames; other encoders are not drained, as encoding their delayed frames would take long.
     """
-    if context is not None and context.is_open and int(context.codec.capabilities) & _FRAME_THREADS:
+    if isinstance(context, VideoCodecContext) and context.is_open and int(context.codec.capabilities) & _FRAME_THREADS:
         with contextlib.suppress(OSError, FFmpegError):  # drained already, or broken
             context.encode(None)

@@ -27,7 +27,7 @@ class OutputFormat:
     Example:
         >>> from rvm_studio import core
         >>> [row.suffix for row in core.OUTPUT_FORMATS if row.carries_alpha]
-        ['.mov', '.webm', '.mkv', '.png', '.apng', '.webp']
+        ['.mov', '.webm', '.mkv', '.png', '.tif', '.tiff', '.exr', '.apng', '.webp']
     """
 
     name: str  # as shown to users
@@ -120,8 +120,8 @@ def _row(
         container,
         carries_alpha="rgba" in encodings,
         carries_audio=bool(audio_fallback),
-        carries_pixel_shape=suffix in (".mov", ".mp4", ".png", ".apng"),
-        carries_comment=suffix not in (".png", ".apng", ".webp"),
+        carries_pixel_shape=suffix in (".mov", ".mp4", ".png", ".apng", ".exr"),
+        carries_comment=suffix not in (".png", ".tif", ".tiff", ".apng", ".webp"),
         held_in_memory=suffix == ".webp",
         encodings=MappingProxyType(encodings),
         hdr_encodings=MappingProxyType(hdr_encodings or {}),
@@ -140,6 +140,20 @@ def _ffv1(*pixel_formats: tuple[int, str]) -> Encoding:
 
 def _png(*pixel_formats: tuple[int, str], codec: str = "png") -> Encoding:
     return Encoding(codec, pixel_formats, {"compression_level": "1", "pred": "mixed"}, thread_type="FRAME")
+
+
+def _tiff(suffix: str) -> OutputFormat:
+    encodings: dict[Content, Encoding] = {
+        "rgba": _picture("tiff", (8, "rgba"), (16, "rgba64le")),
+        "rgb": _picture("tiff", (8, "rgb24"), (16, "rgb48le")),
+        "gray": _picture("tiff", (8, "gray"), (16, "gray16le")),
+    }
+    return _row("TIFF", suffix, "", encodings, codec="tiff")
+
+
+def _picture(codec: str, *pixel_formats: tuple[int, str]) -> Encoding:
+    options = {"compression_algo": "lzw"} if codec == "tiff" else {}
+    return Encoding(codec, pixel_formats, options, thread_type="FRAME")
 
 
 def _webp() -> Encoding:
@@ -203,6 +217,18 @@ FORMATS = (
             "rgba": _png((8, "rgba"), (16, "rgba64be")),
             "rgb": _png((8, "rgb24"), (16, "rgb48be")),
             "gray": _png((8, "gray"), (16, "gray16be")),
+        },
+    ),
+    _tiff(".tif"),
+    _tiff(".tiff"),
+    _row(
+        "OpenEXR",
+        ".exr",
+        "",
+        {
+            "rgba": _picture("exr", (16, "rgba64le")),  # what ExrEncoder takes
+            "rgb": _picture("exr", (16, "rgb48le")),
+            "gray": _picture("exr", (16, "gray16le")),
         },
     ),
     _row(

@@ -72,8 +72,12 @@ def partial_path(path: Path) -> Path:
 
 
 def pattern_of(path: Path) -> Path:
-    """The pattern of a sequence: a plain matte.png stands for matte/%05d.png."""
-    return path if NUMBER.search(path.name) else path.with_suffix("") / f"%05d{path.suffix}"
+    """The pattern of a sequence: a plain matte.png stands for matte/%05d.png, matte.exr for matte/matte.%04d.exr, as
+    compositing programs name theirs."""
+    if NUMBER.search(path.name):
+        return path
+    name = f"{path.stem}.%04d" if path.suffix.lower() == ".exr" else "%05d"
+    return path.with_suffix("") / f"{name}{path.suffix}"
 
 
 def numbered(pattern: str, number: int) -> str:

@@ -12,15 +12,22 @@ from av.error import FFmpegError
 from ..errors import StudioError
 from ..machine.whole_file import sync_file, whole_file
 from .encoder_setup import EncoderSetup, drain
+from .exr_encoder import ExrEncoder
 from .partial_output import NUMBER, NotResumable, Written, existing_output_error, numbered, partial_path, pattern_of
 
 
 class PictureFiles:
-    """Writes numbered PNG files in a `.partial` folder, or one picture (%05d in its name becomes the frame's
-    number)."""
+    """Writes numbered PNG, TIFF or EXR files in a `.partial` folder, or one picture (%05d in its name becomes the
+    frame's number)."""
 
     def __init__(
-        self, path: Path, setup: EncoderSetup, overwrite: bool, single: bool, resumed: Written | None = None
+        self,
+        path: Path,
+        setup: EncoderSetup,
+        overwrite: bool,
+        single: bool,
+        resumed: Written | None = None,
+        premultiplied: bool = False,
     ) -> None:
         self.complete = True
         self._single = single
@@ -33,7 +40,7 @@ class PictureFiles:
             self._old = list(self._matches(folder).values())
         if self._old and not overwrite:
             raise existing_output_error(self._old[0])
-        self._context = setup.context()
+        self._context = setup.picture_encoder(premultiplied)
         self._partial = folder if single else partial_path(path)
         self._partial.mkdir(parents=True, exist_ok=True)
         self._expected = resumed
@@ -79,9 +86,12 @@ class PictureFiles:
             if self._target.exists() and not self._overwrite:
                 raise existing_output_error(self._target)
         self._numbers.append(number)
-        self._save(self._context.encode(frame))
+        if isinstance(self._context, ExrEncoder):
+            self._save(self._context.encode(frame, number))
+        else:
+            self._save(self._context.encode(frame))
 
-    def _save(self, packets: list[av.Packet]) -> None:
+    def _save(self, packets: list[av.Packet] | list[bytes]) -> None:
         for packet in packets:
             path = self._name(self._numbers.pop(0))
             with whole_file(path) as temporary:

@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import StudioError
 from ..machine.free_memory import free_memory
+from ..machine.install_advice import pip_command
 
 # what Pillow raises for files that it does not know, and for broken ones
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, MemoryError)
@@ -98,7 +99,7 @@ class HeifPicture:
         except ImportError as error:
             raise StudioError(
                 f"{path} is a HEIC picture, for which the package pillow-heif is needed. Install it with "
-                "`pip install pillow-heif`, or save the picture as JPEG."
+                f"`{pip_command('pillow-heif')}`, or save the picture as JPEG."
             ) from error
         try:
             file = pillow_heif.open_heif(path, convert_hdr_to_8bit=False)

@@ -11,7 +11,7 @@ from ..errors import StudioError
 # .gif and .apng are clips as a rule, and never the pictures of a sequence
 _COMMON_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _PHONE_SUFFIXES = (".heic", ".heif", ".hif", ".avif")
-_RARE_SUFFIXES = (".jfif", ".jpe", ".dpx", ".tga", ".ppm", ".pgm", ".pnm", ".pbm", ".jp2", ".jxl")
+_RARE_SUFFIXES = (".jfif", ".jpe", ".exr", ".dpx", ".tga", ".ppm", ".pgm", ".pnm", ".pbm", ".jp2", ".jxl")
 PICTURE_SUFFIXES = frozenset((*_COMMON_SUFFIXES, *_PHONE_SUFFIXES, *_RARE_SUFFIXES))
 # suffixes of files in a folder that count as clips
 VIDEO_SUFFIXES = frozenset(".mp4 .mov .m4v .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .wmv .flv .3gp .mxf .ogv".split())  # noqa: SIM905

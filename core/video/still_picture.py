@@ -2,7 +2,7 @@
 
 Pillow decodes, and pillow-heif for HEIC, because they know what libav does not: grids of tiles, colour profiles, CMYK,
 EXIF. libav decodes where Pillow would lose something: colours of 16 bits in PNG, TIFF and PPM, AVIF above 8 bits, JPEG
-2000, DPX. Side data of libav's frames is never read here (see orientation.py).
+2000, DPX. OpenEXR is read by its own library. Side data of libav's frames is never read here (see orientation.py).
 
 Colours: a picture that says nothing is sRGB. Colours of another ICC profile, and of PNG's gAMA and cHRM, are converted
 to sRGB. What a file says by H.273 codes (cICP, nclx: P3, PQ and HLG, for example) is carried over as tags.
@@ -23,8 +23,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import StudioError
+from ..machine.install_advice import pip_command
 from .color import UNSPECIFIED, ColorTags, ToRGB, alpha_of, is_rgb, resolve_tags, widened
 from .container import known, open_to_read
+from .exr_picture import EXR, read_light, shown
 from .frame_reader import bit_depth_of
 from .orientation import EXIF_ORIENTATION, EXIF_TURNS, Orientation, turned
 from .picture_library import (
@@ -75,6 +77,8 @@ def read_picture(path: Path) -> StillPicture:
         kind = iso_kind(path)
         if kind == "heif":
             return _read_heif(path)
+        if path.suffix.lower() == EXR:
+            return _read_exr(path)
         png = read_png_header(path)
         by_libav = path.suffix.lower() in _BY_LIBAV or (png is not None and png.deep_color)
         image = open_with_pillow(path)
@@ -275,7 +279,7 @@ def _from_libav(path: Path, image: Image.Image | None) -> StillPicture:
             if image is None and iso_kind(path) == "avif" and _has_tiles(container):
                 raise StudioError(
                     f"{path} is an AVIF picture of several tiles, for which Pillow 11.3 or newer is needed. Update it "
-                    "with `pip install -U pillow`, or save the picture in another format."
+                    f"with `{pip_command('--upgrade', 'pillow')}`, or save the picture in another format."
                 )
             refuse_too_large(path, stream.codec_context.width, stream.codec_context.height)
             frame = next(container.decode(stream), None)
@@ -284,6 +288,16 @@ def _from_libav(path: Path, image: Image.Image | None) -> StillPicture:
             return _of_frame(path, frame, stream, image is None)
     except av.error.FFmpegError as error:
         raise UnreadablePictureError(error.strerror or str(error)) from error
+
+
+def _read_exr(path: Path) -> StillPicture:
+    found = read_light(path)
+    notes = found.notes
+    if found.alpha is not None and found.alpha.min() < 1:
+        notes.append(DROPPED_ALPHA)
+    if found.rgb.max() > 1 or found.rgb.min() < 0:
+        notes.append("light above 1 or below 0 is cut off, except in the colours of an .exr cut-out")
+    return StillPicture(shown(found.rgb), 16, aspect=Fraction(found.aspect).limit_denominator(1000), notes=notes)
 
 
 def _has_tiles(container: av.container.InputContainer) -> bool:

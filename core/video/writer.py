@@ -37,6 +37,8 @@ from .color import FromRGB
 from .container_file import ContainerFile
 from .encoder_setup import EncoderSetup
 from .encodings import Content, Encoding
+from .exr_encoder import FIRST_NUMBER
+from .exr_picture import EXR
 from .output_formats import HDR_TRANSFERS, OutputFormat, format_for
 from .partial_output import OutputFile, Written, partial_path
 from .picture_files import PictureFiles
@@ -54,8 +56,9 @@ class FrameWriter:
     MOV, WebM and MKV state in their `comment` whether the alpha is straight or premultiplied.
 
     Args:
-        path: The output; its suffix selects the format. For PNG, `folder/name_%05d.png` is a sequence, and a plain
-            `matte.png` stands for `matte/%05d.png` (see `single`). An animated `.webp` is held in memory until the end.
+        path: The output; its suffix selects the format. For PNG, TIFF and EXR, `folder/name_%05d.png` is a sequence,
+            and a plain `matte.png` stands for `matte/%05d.png` (see `single`). An animated `.webp` is held in memory
+            until the end.
         spec: What the frames have in common, such as the ClipInfo of the source. Its time base is the unit of `pts`. Of
             its colour tags, limited-range YUV keeps the matrix (BT.601, 709, 2020), and all formats keep primaries and
             transfer. Its bit depth is the source's; the property `bit_depth` is the one that `write` expects.
@@ -145,6 +148,9 @@ class FrameWriter:
 
         if spec.sample_aspect_ratio != 1 and not format.carries_pixel_shape:
             self.notes.append(f"{format.suffix} cannot store the pixel aspect ratio {spec.sample_aspect_ratio}")
+        is_exr = format.suffix == EXR
+        clip_kind = getattr(spec, "kind", "video")
+        self._first_number = FIRST_NUMBER if is_exr and clip_kind not in ("sequence", "still") else 0
         if premultiplied and content == "rgba" and not format.carries_comment:
             self.notes.append(
                 f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
@@ -165,7 +171,7 @@ class FrameWriter:
                     alpha = "premultiplied" if premultiplied else "straight"
                 self._file: OutputFile = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed)
             else:
-                self._file = PictureFiles(self.path, setup, overwrite, single, resumed)
+                self._file = PictureFiles(self.path, setup, overwrite, single, resumed, premultiplied)
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
         finally:
@@ -234,13 +240,15 @@ class FrameWriter:
             image: [H, W, C] uint8 or uint16, according to `bit_depth`. It must not change afterwards, because an
                 encoder may still read it.
             pts: Its time in units of `time_base`, strictly increasing.
-            number: The number of its file in a picture sequence.
+            number: The number of its file in a picture sequence. EXR pictures of a clip that is no sequence count from
+                1001.
 
         Raises:
             StudioError: The image has another size or type, or cannot be written.
         """
         if self._failure is not None:
             raise self._failure
+        number += self._first_number
         try:
             self._write(image, pts, number)
         except StudioError as error:

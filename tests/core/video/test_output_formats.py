@@ -44,6 +44,8 @@ def test_an_unknown_suffix_names_all_that_are_known(path, found):
 
 @pytest.mark.parametrize(("row", "content", "encoding"), ENCODINGS)
 def test_an_encoding_is_one_that_libav_has(row, content, encoding):
+    if row.suffix == ".exr":
+        return  # see test_exr_encoder.py
     codec = av.Codec(encoding.codec, "w")
     known = {format.name for format in codec.video_formats}
     bits = [entry[0] for entry in encoding.pixel_formats]
@@ -73,7 +75,7 @@ def test_what_a_row_says_of_itself(row):
     assert row.carries_alpha == (row.suffix != ".mp4")
     assert row.carries_audio == (row.suffix in (".mov", ".webm", ".mkv", ".mp4"))
     assert row.held_in_memory == (row.suffix == ".webp")
-    assert row.carries_pixel_shape == (row.suffix in (".mov", ".mp4", ".png", ".apng"))
+    assert row.carries_pixel_shape == (row.suffix in (".mov", ".mp4", ".png", ".apng", ".exr"))
 
 
 @pytest.mark.parametrize("row", [row for row in FORMATS if row.audio_codecs is not None])

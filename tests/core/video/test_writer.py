@@ -159,7 +159,7 @@ def test_rgba_there_and_back(tmp_path, suffix, depth, taken, size):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("content", ["rgb", "gray"])
-@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.suffix)
+@pytest.mark.parametrize("row", [row for row in FORMATS if row.suffix != ".exr"], ids=lambda row: row.suffix)
 def test_rgb_and_gray_there_and_back(tmp_path, row, content, size):
     path, images = write_clip(tmp_path / f"out{row.suffix}", content, size)
     bound = LOSSY.get(row.suffix, 1e-9)
@@ -171,8 +171,9 @@ def test_rgb_and_gray_there_and_back(tmp_path, row, content, size):
 
 
 @pytest.mark.parametrize("content", ["rgb", "gray"])
-def test_deep_sequences_are_exact(tmp_path, content):
-    path, images = write_clip(tmp_path / "deep.png", content, depth=16)
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_deep_sequences_are_exact(tmp_path, content, suffix):
+    path, images = write_clip(tmp_path / f"deep.{suffix}", content, depth=16)
     check_pixels(read_back(path), images, 1e-9, 0)
 
 
