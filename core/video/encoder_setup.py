@@ -109,8 +109,10 @@ class EncoderSetup:
         height, width = self._encoding.smallest
         if self._spec.height < height or self._spec.width < width:
             return f"pictures must be at least {width}x{height}"
+        if self.codec == "exr":
+            return None  # not one of libav's
         try:
-            context = self.picture_encoder()
+            context = self.context()
         except (ValueError, OSError, FFmpegError) as error:  # ValueError: UnknownCodecError
             if self._encoding.profile and _PROFILES_IGNORED:
                 return _PROFILES_IGNORED

@@ -66,7 +66,15 @@ def decode(path: Path) -> tuple[list[av.VideoFrame], Fraction]:
         ], time_base
 
 
-PACKED = {"rgb24": "rgb", "rgb48be": "rgb", "rgba": "rgba", "rgba64be": "rgba", "bgra": "bgra", "bgr0": "bgr0"}
+PACKED = {
+    "rgb24": "rgb",
+    "rgb48be": "rgb",
+    "rgb48le": "rgb",
+    "rgba": "rgba",
+    "rgba64be": "rgba",
+    "bgra": "bgra",
+    "bgr0": "bgr0",
+}
 
 
 def to_rgba(frame: av.VideoFrame) -> np.ndarray:
