@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from glob import glob
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..clips.outputs import is_still
 from ..clips.spool import is_spooled, spool_name
 from ..errors import StudioError
 from ..machine.given_path import given_path
+from ..video.output_formats import STANDARD_OUTPUT
 from ..video.picture_sequence import VIDEO_SUFFIXES, is_picture
 from .errors import report_failure
 from .hints import matte_command
@@ -68,6 +70,24 @@ def refuse_no_output(arguments: argparse.Namespace) -> None:
         return
     meant = f" Did you mean `{matte_command(arguments.inputs)}`?" if arguments.inputs else ""
     raise StudioError(f"nothing to write: give -o OUTPUT (or --alpha FILE, --foreground FILE).{meant}")
+
+
+def refuse_stdout(arguments: argparse.Namespace) -> None:
+    """Raises StudioError where standard output cannot take the video."""
+    if sys.stdout.isatty():
+        raise StudioError(
+            "The output - is standard output, which is a terminal. Pipe it into a program, such as `| ffplay -`, or "
+            "name a file."
+        )
+    if arguments.format is not None and arguments.format.lower().lstrip(".") != STANDARD_OUTPUT.suffix[1:]:
+        raise StudioError(
+            f"Standard output takes one format, mkv (FFV1 with transparency and sound), not {arguments.format}."
+        )
+    if getattr(arguments, "for") is not None:
+        raise StudioError("Standard output takes one format, mkv: leave --for out, or name a file.")
+    for option in ("json", "resume", "watch"):
+        if getattr(arguments, option):
+            raise StudioError(f"--{option} and the video cannot both use standard output: leave one of them out.")
 
 
 def _check(text: str, alone: bool) -> None:
@@ -151,7 +171,8 @@ def folder_files(folder: Path, recursive: bool, without: Iterable[Path] = ()) ->
 def outputs_of(arguments: argparse.Namespace) -> list[Path]:
     """The folders that are written to."""
     given = (arguments.output, arguments.alpha, arguments.foreground, arguments.preview)
-    return [path if path.is_dir() or not path.suffix else path.parent for path in map(Path, filter(None, given))]
+    paths = [Path(text) for text in given if text and text != "-"]
+    return [path if path.is_dir() or not path.suffix else path.parent for path in paths]
 
 
 def within(file: Path, root: Path | None) -> str:

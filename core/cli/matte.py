@@ -18,11 +18,12 @@ from ..clips.spool import spooled
 from ..errors import StudioError
 from ..machine.given_path import given_path
 from ..machine.process_tuning import loading
+from ..video.output_formats import STANDARD_OUTPUT
 from . import watch
 from .clip_process import NoEngineError, WorkElsewhere
 from .clip_work import WorkHere, load_all, network_of
 from .errors import report_failure
-from .inputs import Source, find_sources, is_wanted, outputs_of, refuse_no_output, within
+from .inputs import Source, find_sources, is_wanted, outputs_of, refuse_no_output, refuse_stdout, within
 from .matte_options import DESCRIPTION, EPILOG, add_options, request_for
 from .model_options import load_engine
 from .progress import make_progress
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Mattes every input; continues after one that fails."""
     if arguments.watch:
         return run_watch(arguments)
+    if arguments.output == "-":
+        return run_to_stdout(arguments)
     if not arguments.inputs:
         arguments.misused("the following arguments are required: INPUT")
     with loading():
@@ -77,6 +80,19 @@ def run(arguments: argparse.Namespace) -> int:
     with contextlib.closing(work):
         code = matte_all(jobs, work, arguments)
     return code or (1 if failed else 0)
+
+
+def run_to_stdout(arguments: argparse.Namespace) -> int:
+    """Mattes one clip into standard output; what is printed goes to standard error."""
+    refuse_stdout(arguments)
+    with contextlib.redirect_stdout(sys.stderr):
+        sources, failed = find_sources(arguments)
+        if failed:
+            return 1
+        if len(sources) != 1:
+            raise StudioError(f"{len(sources)} clips cannot all go to standard output: give one, or an output folder.")
+        paths = place(arguments, sources[0], several=False)
+        return matte_all([Job(sources[0], paths)], start_work(arguments, [Job(sources[0], paths)]), arguments)
 
 
 def start_work(arguments: argparse.Namespace, jobs: list[Job] | None) -> "Work":
@@ -190,7 +206,7 @@ def place(arguments: argparse.Namespace, source: Source, several: bool) -> Outpu
     """The outputs of a source."""
     return place_outputs(
         source.name,
-        arguments.output,
+        STANDARD_OUTPUT if arguments.output == "-" else arguments.output,
         arguments.alpha,
         arguments.foreground,
         arguments.preview,

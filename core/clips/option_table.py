@@ -27,7 +27,8 @@ OPTIONS = (
         name="output",
         kind="text",
         group="first",
-        help="output file, or an output folder (a name without a suffix), e.g. for several inputs",
+        help="output file, an output folder (a name without a suffix), e.g. for several inputs, or - for standard "
+        "output (Matroska with FFV1)",
         metavar="OUTPUT",
         short="-o",
     ),

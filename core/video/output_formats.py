@@ -263,6 +263,9 @@ FORMATS = (
     ),
 )
 
+STANDARD_OUTPUT = Path("<standard output>.mkv")
+"""The output that stands for standard output; see stream_file.py."""
+
 
 def format_for(path: Path) -> OutputFormat:
     """The output format that the suffix of a path selects.

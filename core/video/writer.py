@@ -39,10 +39,11 @@ from .encoder_setup import EncoderSetup
 from .encodings import Content, Encoding
 from .exr_encoder import FIRST_NUMBER
 from .exr_picture import EXR
-from .output_formats import HDR_TRANSFERS, OutputFormat, format_for
+from .output_formats import HDR_TRANSFERS, STANDARD_OUTPUT, OutputFormat, format_for
 from .partial_output import OutputFile, Written, partial_path
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
+from .stream_file import StreamFile
 from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
@@ -156,7 +157,7 @@ class FrameWriter:
                 f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
                 "straight"
             )
-        self.resumable = setup.frames_stand_alone and not single
+        self.resumable = setup.frames_stand_alone and not single and self.path != STANDARD_OUTPUT
         self._time_base = spec.time_base
         self._held_in_memory = format.held_in_memory
         tracks = None
@@ -169,7 +170,10 @@ class FrameWriter:
                 alpha = None
                 if content == "rgba":
                     alpha = "premultiplied" if premultiplied else "straight"
-                self._file: OutputFile = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed)
+                if self.path == STANDARD_OUTPUT:
+                    self._file: OutputFile = StreamFile(format, setup, tracks, alpha)
+                else:
+                    self._file = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed)
             else:
                 self._file = PictureFiles(self.path, setup, overwrite, single, resumed, premultiplied)
         except (OSError, FFmpegError) as error:
@@ -427,6 +431,10 @@ def _same_file(first: Path, second: Path) -> bool:
 
 
 def _unwritable(path: Path, error: OSError | FFmpegError) -> StudioError:
+    if path == STANDARD_OUTPUT:
+        return StudioError(
+            f"Standard output cannot be written ({error.strerror}): the program that reads it has ended."
+        )
     reason = error.strerror or str(error)
     if error.errno in _FULL_DISK:
         return StudioError(

@@ -1,0 +1,104 @@
+"""Standard output as the file of a FrameWriter: one Matroska stream, written as the frames come.
+
+FFV1 in Matroska, losslessly and with transparency, sound and exact times: what ffmpeg, mpv, VLC and the media source of
+OBS read from a pipe. A pipe cannot be written again, so that the stream has no length and no index.
+"""
+
+import os
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from .encoder_setup import EncoderSetup, drain
+from .output_formats import STANDARD_OUTPUT, OutputFormat
+from .track_copy import TrackCopy
+
+
+class _Pipe:
+    """What libav writes to: a file without a way back. It duplicates standard output's handle."""
+
+    def __init__(self) -> None:
+        self._handle = os.dup(1)
+
+    def write(self, data: bytes) -> int:
+        view, left = memoryview(data), len(data)
+        while left:
+            left -= os.write(self._handle, view[len(data) - left :])
+        return len(data)
+
+    def close(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+        self._handle = -1
+
+
+class StreamFile:
+    """Writes frames and copied tracks to standard output. Nothing can be resumed, and nothing is removed."""
+
+    def __init__(self, format: OutputFormat, setup: EncoderSetup, tracks: TrackCopy | None, alpha: str | None) -> None:
+        self.complete, self.claim, self.names = True, None, ()
+        self._setup, self._tracks = setup, tracks
+        self._moved: int | None = None  # added to every pts
+        self._pipe = _Pipe()
+        options = {**format.container_options, "max_interleave_delta": "200000"}
+        self._container = av.open(self._pipe, "w", format=format.container, container_options=options)
+        stream = self._container.add_stream(setup.codec, rate=setup.frame_rate)
+        assert isinstance(stream, VideoStream)
+        self._stream = stream
+        setup.apply(stream.codec_context)
+        stream.time_base = setup.time_base
+        if tracks is not None:
+            tracks.add_to(self._container)
+        if alpha is not None:
+            self._container.metadata["comment"] = f"alpha: {alpha}"
+        self._container.start_encoding()
+
+    def copy_resumed(self, stopped: Callable[[], bool]) -> bool:
+        raise AssertionError("a stream is not resumed")
+
+    def write(self, frame: av.VideoFrame, number: int) -> None:
+        assert frame.pts is not None
+        if self._moved is None:
+            self._moved = -min(0, frame.pts)
+            if self._tracks is not None:
+                self._tracks.move(self._moved * self._setup.time_base)
+        frame.pts += self._moved
+        self._end = (frame.pts + self._setup.nominal_duration) * self._setup.time_base
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            if not packet.duration:
+                packet.duration = self._setup.nominal_duration
+            if self._tracks is not None and packet.dts is not None:
+                self._tracks.copy_until(packet.dts * packet.time_base)
+            self._container.mux(packet)
+
+    def finish(self) -> Path:
+        self._end_stream(None)
+        return STANDARD_OUTPUT
+
+    def abandon(self, keep: bool) -> Path | None:
+        """Ends the stream properly if it can, since its beginning has been read already."""
+        try:
+            self._end_stream(getattr(self, "_end", None))
+        except (OSError, FFmpegError):
+            self.complete = False
+        return None
+
+    def _end_stream(self, audio_end: Fraction | None) -> None:
+        try:
+            self._mux(self._stream.encode(None))
+            if self._tracks is not None:
+                self._tracks.finish(audio_end)
+            self._container.close()
+        finally:
+            drain(self._stream.codec_context)
+            if self._tracks is not None:
+                self._tracks.close()
+                self._tracks = None
+            self._pipe.close()
