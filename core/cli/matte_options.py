@@ -25,6 +25,9 @@ examples:
   rvm-studio matte holiday/ -o cut/ --format webm           all videos in a folder
   rvm-studio matte 'shots/*.png' -o cut/%05d.png --fps 24   an image sequence
   rvm-studio matte portrait.jpg -o cut.png                  one picture
+  rvm-studio matte clip.mp4 -o cut/ --for premiere          what an editor wants
+  rvm-studio matte album/ -o cut/ --photos                  unrelated pictures
+  rvm-studio matte --watch inbox/ -o cut/                   every new video
 
 --json prints one JSON object per line. Its "event" is one of:
   progress  input, frames, total, fps, seconds_left (the last three are null while unknown)
@@ -32,7 +35,7 @@ examples:
   stopped   the same, after Ctrl-C or SIGTERM; outputs are the unfinished files (.partial in their names)
   error     input (null for an error of the whole command), message
 
-exit codes: 0 success; 1 an input failed or was damaged, the others are finished; 2 wrong options;
+exit codes: 0 success; 1 an input failed, crashed or was damaged, the others are finished; 2 wrong options;
 130 stopped by Ctrl-C, 143 by SIGTERM
 """
 

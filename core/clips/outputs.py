@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 _SHEET = "_sheet"
+_NUMBERED = {row.suffix for row in FORMATS if not row.container}
 _NUMBER = re.compile(r"%0?\d*d")  # the place of a picture's number in the pattern of a sequence
 
 AnyPath = str | os.PathLike[str]
@@ -146,6 +147,6 @@ def _name_after(source: AnyPath) -> str:
 
 def _in_folder(folder: Path, name: str, kind: str, single: bool) -> Path:
     """The file of this name. A % in it is a sign like any other."""
-    if kind.lower() == "png" and _NUMBER.search(name):  # would be taken for the pattern of a sequence
+    if f".{kind.lower()}" in _NUMBERED and _NUMBER.search(name):  # would be taken for the pattern of a sequence
         return folder / (f"{name.replace('%', '_')}.{kind}" if single else f"{name}/%05d.{kind}")
     return folder / f"{name}.{kind}"

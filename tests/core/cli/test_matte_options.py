@@ -107,7 +107,7 @@ def test_every_device_that_can_be_given_is_in_the_help(parser):
 
 def test_the_examples_of_the_help_are_valid(parser):
     examples = [line.split("  ")[1] for line in EPILOG.splitlines() if line.startswith("  rvm-studio matte")]
-    assert len(examples) == 5
+    assert len(examples) == 8
     for example in examples:
         program, command, *options = shlex.split(example)
         assert (program, command) == ("rvm-studio", "matte")

@@ -52,6 +52,7 @@ def in_folder(tmp_path, monkeypatch):
         ("take_%03d.mp4", {"output": "new"}, "new/take_%03d.mov"),
         ("50%done.mp4", {"output": "new"}, "new/50%done.mov"),
         ("50%done.mp4", {"output": "new", "format": "png"}, "new/50%done/%05d.png"),
+        ("50%done.mp4", {"output": "new", "format": "tif"}, "new/50%done/%05d.tif"),
         ("50%done.jpg", {"output": "new"}, "new/50_done.png"),
         ("50%done.jpg", {"alpha": "new"}, "new/50_done_alpha.png"),
         ("clip.mp4", {"output": "new", "suffix": "_cut"}, "new/clip_cut.mov"),
