@@ -187,7 +187,9 @@ def _open_writer(
     if output.kind == "preview":
         height, width = preview_size(info.height, info.width)
         tags = _PREVIEW_TAGS_OF_HDR if info.tags.transfer in _HDR_TRANSFERS else info.tags
-        spec = replace(info, height=height, width=width, tags=tags, bit_depth=8)
+        spec = replace(
+            info, height=height, width=width, tags=tags, bit_depth=8, field_order="progressive", timecode=None
+        )
         quality, overwrite = _PREVIEW_QUALITY, options.overwrite
         return FrameWriter(output.path, spec, content="rgb", quality=quality, overwrite=overwrite, single=single)
     contents: dict[Kind, Content] = {"matte": "rgba", "composite": "rgb", "alpha": "gray", "foreground": "rgb"}

@@ -71,14 +71,7 @@ def matte_clip(
         if stopped is not None:
             tidy.callback(setattr, session, "stopped", session.stopped)
             session.stopped = stopped
-        reader = open_reader(
-            source,
-            options.frame_rate,
-            start=options.start,
-            duration=options.duration,
-            hwaccel=options.hwaccel,
-            max_size=options.max_size,
-        )
+        reader = _open(source, options, options.hwaccel)
         tidy.enter_context(closing(reader))
         report.kind = reader.info.kind
         session.fitting_ratio(reader.info.height, reader.info.width)
@@ -132,14 +125,25 @@ def can_resume(
     """Whether `matte_clip` with options.resume would resume a stopped run of this job. Raises StudioError for a source
     that cannot be read."""
     options = options or ClipOptions()
-    with open_reader(
-        source, options.frame_rate, start=options.start, duration=options.duration, max_size=options.max_size
-    ) as reader:
+    with _open(source, options) as reader:
         record = ClipJob(Path(source), outputs, session, options, reader.info, ClipReport(Path(source))).record
         try:
             return record is not None and bool(record.load())
         except NotResumable:
             return False
+
+
+def _open(source: str | Path, options: ClipOptions, hwaccel: str = "none") -> FrameReader:
+    return open_reader(
+        source,
+        options.frame_rate,
+        start=options.start,
+        duration=options.duration,
+        hwaccel=hwaccel,
+        max_size=options.max_size,
+        cfr=options.cfr,
+        deinterlace=options.deinterlace,
+    )
 
 
 def _matte_chunks(
@@ -196,9 +200,7 @@ def _warm_up(session: MattingSession, opening: Collection[SourceFrame]) -> None:
 def _warm_up_apart(session: MattingSession, source: Path, options: ClipOptions) -> None:
     """Decodes the opening for the warm-up alone and frees its frames, and those of the decoder, afterwards. Decodes in
     software: a device would take longer to open."""
-    with open_reader(
-        source, options.frame_rate, start=options.start, duration=options.duration, max_size=options.max_size
-    ) as reader:
+    with _open(source, options) as reader:
         _warm_up(session, list(islice(reader, session.warm_up + 1)))
     del reader
     give_freed_memory_back()

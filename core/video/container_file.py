@@ -16,8 +16,10 @@ from ..errors import StudioError
 from ..machine.whole_file import sync_file
 from .container import open_to_read
 from .encoder_setup import EncoderSetup, drain, set_decoding_times
+from .matroska_shape import PLACEHOLDER, write_pixel_shape
 from .output_formats import OutputFormat
 from .partial_output import NotResumable, Written, existing_output_error, partial_path
+from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
 
 _ALPHA_REMARK = "alpha: "
@@ -55,6 +57,7 @@ class ContainerFile:
         self._muxed = False  # whether a packet of the picture was written
         path.parent.mkdir(parents=True, exist_ok=True)
         self._working.open("wb").close()  # fails at once if the folder is not writable
+        self._patches_shape = format.container in ("matroska", "webm") and setup.sample_aspect_ratio != 1
         self._container: OutputContainer | None = None
         self._context: VideoCodecContext | None = None
         try:
@@ -94,6 +97,10 @@ class ContainerFile:
             remarks.append(_ALPHA_REMARK + alpha)
             if setup.codec == "libvpx-vp9":
                 stream.metadata["alpha_mode"] = "1"  # read by browsers
+        if setup.timecode is not None and has_timecode_rate(setup.frame_rate):
+            stream.metadata["timecode"] = setup.timecode
+        if self._patches_shape:
+            stream.metadata["title"] = PLACEHOLDER
         if remarks:
             container.metadata["comment"] = "; ".join(remarks)
         container.start_encoding()
@@ -175,6 +182,9 @@ class ContainerFile:
         if self._tracks is not None:
             self._tracks.finish(audio_end)
         self._container.close()
+        if self._patches_shape:
+            width, height = self._stream.codec_context.width, self._stream.codec_context.height
+            write_pixel_shape(self._working, width, height, self._setup.sample_aspect_ratio)
         sync_file(self._working)
 
     def _close(self) -> None:

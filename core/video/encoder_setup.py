@@ -20,6 +20,7 @@ _FRAME_THREADS = 1 << 12  # AV_CODEC_CAP_FRAME_THREADS
 # FFmpeg 7.0 gives the option "profile" to the wrong one of two
 _PROFILES_IGNORED = "PyAV 14 cannot choose a profile; install av 15 or newer" if av.__version__ < "15" else ""
 _ALONE = {"prores_ks", "dnxhd", "ffv1", "png", "tiff", "exr"}  # codecs whose frames do not depend on earlier ones
+KEEPS_FIELDS = {"prores_ks", "ffv1"}  # codecs that can be marked as interlaced, without halved lines of chroma
 
 
 class EncoderSetup:
@@ -43,6 +44,9 @@ class EncoderSetup:
         self.frame_rate = spec.frame_rate
         self.time_base = spec.time_base
         self.nominal_duration = max(1, round(1 / (spec.frame_rate * spec.time_base)))
+        self.timecode = spec.timecode
+        self.sample_aspect_ratio = spec.sample_aspect_ratio
+        self.field_order = spec.field_order if self.codec in KEEPS_FIELDS else "progressive"
         self._encoding = encoding
         self._spec = spec
         self._options = options
@@ -82,9 +86,18 @@ class EncoderSetup:
         context.thread_count = self._threads
         if self._bitrate is not None:
             context.bit_rate = self._bitrate
-        context.options = self._options
+        context.options = {**self._options, **self._field_options()}
         if self._encoding.codec_tag:
             context.codec_tag = self._encoding.codec_tag
+
+    def _field_options(self) -> dict[str, str]:
+        if self.field_order == "progressive":
+            return {}
+        # the lines of the fields alternate; these are libav's words for that
+        options = {"field_order": {"top": "tb", "bottom": "bt"}[self.field_order]}
+        if self.codec == "prores_ks":  # encodes the fields apart
+            options["flags"] = self._options.get("flags", "") + "+ildct"
+        return options
 
     def picture_encoder(self, premultiplied: bool = False) -> VideoCodecContext | ExrEncoder:
         """What encodes pictures for files of their own. premultiplied: how the frames are, of use for EXR only."""

@@ -35,7 +35,7 @@ class OutputFormat:
     container: str  # libav's muxer; "" for numbered pictures
     carries_alpha: bool
     carries_audio: bool
-    carries_pixel_shape: bool  # sample aspect ratio; Matroska could, but PyAV cannot set it there
+    carries_pixel_shape: bool  # sample aspect ratio
     carries_comment: bool  # text, such as the kind of alpha
     held_in_memory: bool  # libav's encoder keeps the whole compressed clip until the end
     encodings: Mapping[Content, Encoding]
@@ -46,6 +46,11 @@ class OutputFormat:
 
     codec: str  # the name of its own codec, for users
     choices: Mapping[str, Codec]  # other codecs that it holds, by name
+
+    @property
+    def carries_timecode(self) -> bool:
+        """Whether it holds the timecode of the first frame: as a track (MOV, MP4) or a tag (Matroska, WebM)."""
+        return self.carries_audio
 
     @property
     def codecs(self) -> tuple[str, ...]:
@@ -120,7 +125,7 @@ def _row(
         container,
         carries_alpha="rgba" in encodings,
         carries_audio=bool(audio_fallback),
-        carries_pixel_shape=suffix in (".mov", ".mp4", ".png", ".apng", ".exr"),
+        carries_pixel_shape=suffix in (".mov", ".mp4", ".mkv", ".webm", ".png", ".apng", ".exr"),
         carries_comment=suffix not in (".png", ".tif", ".tiff", ".apng", ".webp"),
         held_in_memory=suffix == ".webp",
         encodings=MappingProxyType(encodings),

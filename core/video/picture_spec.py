@@ -17,6 +17,8 @@ class PictureSpec:
         tags: The colour tags.
         bit_depth: 8, or the real depth above 8 (10, 12, 16).
         sample_aspect_ratio: Width / height of a pixel.
+        field_order: "progressive", or the field of an interlaced frame that was taken first, "top" or "bottom".
+        timecode: That of the first frame, such as "01:00:00:00"; None if there is none.
 
     Example:
         >>> from fractions import Fraction
@@ -35,3 +37,5 @@ class PictureSpec:
     tags: ColorTags
     bit_depth: int = 8
     sample_aspect_ratio: Fraction = Fraction(1)
+    field_order: str = "progressive"
+    timecode: str | None = None

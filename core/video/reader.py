@@ -12,7 +12,9 @@ from ..errors import StudioError
 from ..machine.given_path import given_path
 from .animation_reader import AnimationReader
 from .animation_times import is_animation, is_single_picture
+from .constant_rate import constant_rate
 from .container import open_container, video_stream
+from .deinterlacing import check_mode
 from .frame_reader import ClipInfo, FrameReader, SourceFrame, Span
 from .hardware_decoding import HWACCELS
 from .picture_reader import PictureReader
@@ -32,6 +34,8 @@ def open_reader(
     duration: Fraction | float | None = None,
     hwaccel: str = "none",
     max_size: int | None = None,
+    cfr: Fraction | float | None = None,
+    deinterlace: str = "no",
 ) -> FrameReader:
     """Opens a video, a picture or an image sequence for reading. Decodes the first frame.
 
@@ -48,6 +52,9 @@ def open_reader(
         hwaccel: Decode on a device: "none", "auto", "cuda", "videotoolbox", "d3d11va" or "vaapi". Falls back to
             software.
         max_size: Reduce larger frames so that their longest side has this many pixels; None: as they are.
+        cfr: Frames per second of a video, at equal distances: frames are repeated or left out. 29.97 is 30000/1001.
+            None: the times of the file.
+        deinterlace: "no"; "frame" or "field" for one whole frame from each interlaced frame or from each field.
 
     Returns:
         A reader, to be closed or used as a context manager.
@@ -69,6 +76,8 @@ def open_reader(
     if hwaccel not in HWACCELS:
         raise StudioError(f"Unknown decoder {hwaccel!r}. Use {', '.join(HWACCELS)}.")
     checked_max_size(max_size)
+    constant = None if cfr is None else constant_rate(cfr)
+    check_mode(deinterlace)
     pictures = find_pictures(path)
     if pictures is not None:
         return PictureReader(path, "sequence", pictures, rate, span, max_size)
@@ -77,7 +86,9 @@ def open_reader(
         return AnimationReader(path, span, max_size)
     if is_single_picture(path):
         return PictureReader(path, "still", [Picture(path, 0)], rate, span, max_size)
-    return VideoReader(path, span, hwaccel, max_size)
+    if deinterlace != "no":
+        hwaccel = "none"  # a device's frames are in its own format
+    return VideoReader(path, span, hwaccel, max_size, constant, deinterlace)
 
 
 def check_source(path: str | os.PathLike[str]) -> None:

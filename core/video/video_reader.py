@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +19,15 @@ from ..errors import StudioError
 from . import hardware_decoding
 from .clip_scan import scan_clip
 from .color import UNSPECIFIED, ColorTags, resolve_tags
+from .constant_rate import ConstantRate
 from .container import known, open_to_read, texts
+from .deinterlacing import Deinterlacer, field_order_of
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span, bit_depth_of
 from .hardware_decoding import DeviceTrouble
+from .lost_features import what_is_lost
 from .orientation import display_orientation, upright
 from .reduced_size import reduced_size
+from .timecode import timecode_of
 from .timeline import Timeline
 from .video_track import DEFAULT_FRAME_RATE, VideoTrack
 
@@ -33,26 +37,38 @@ log = logging.getLogger(__name__)
 
 
 class TimedFrame(NamedTuple):
-    """A decoded frame. tick: when it is shown, in units of the clip's time base."""
+    """A decoded frame. tick: when it is shown, in units of the clock. file_tick: the same as rounded in the file."""
 
     tick: int
+    file_tick: int
     frame: av.VideoFrame
 
 
 class VideoReader(FrameReader):
     """Reads a video; see `open_reader`, which makes it."""
 
-    def __init__(self, path: Path, span: Span, hwaccel: str = "none", max_size: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        span: Span,
+        hwaccel: str = "none",
+        max_size: int | None = None,
+        cfr: Fraction | None = None,
+        deinterlace: str = "no",
+    ) -> None:
         super().__init__()
         self._max_size = max_size
         self._path = path
         self._span = span
+        self._cfr, self._deinterlace = cfr, deinterlace
         self._track = VideoTrack(path, self.damage)
         try:
             track = self._track
             scan = scan_clip(track.container, track.stream, path, DEFAULT_FRAME_RATE)
             self._clock, self._sizes = scan.clock, scan.sizes
-            self._first_tick, self._end_tick = span.ticks(scan.clock.time_base)
+            per_frame = 2 if deinterlace == "field" else 1
+            self._rate, self._unit = scan.clock.rate * per_frame, scan.clock.time_base / per_frame
+            self._first_tick, self._end_tick = span.ticks(self._unit)
             self._go_to_start()
             kept = self._timed_frames(self._decode())
             first = next(kept, None)
@@ -83,47 +99,80 @@ class VideoReader(FrameReader):
             self._track.restart()
 
     def _seek_before(self, tick: int) -> bool:
-        """tick: in units of the clip's time base."""
-        return self._track.seek_before(int(tick * self._clock.time_base / self._track.time_base) - 1)
+        """tick: in `_unit`."""
+        early = 2 * self._track.step if self._deinterlace != "no" else 1  # neighbours; a rounding
+        return self._track.seek_before(max(0, int(tick * self._unit / self._track.time_base) - early))
 
     # ---- what the clip is
 
     def _prepare(self, first: TimedFrame, frames: int | None) -> None:
-        frame, stream, clock = first.frame, self._track.stream, self._clock
+        frame, stream = first.frame, self._track.stream
         self._orientation = display_orientation(frame, stream.codec_context.name)
         self._first_size = frame.height, frame.width
         self._largest_size = max([self._first_size, *sorted(self._sizes)], key=lambda size: size[0] * size[1])
         self._stored_size = reduced_size(*self._largest_size, self._max_size)
         seconds, self._declared_by_all = self._declared()
         self._declared_seconds = seconds
-        count = frames or stream.frames or (round(seconds * clock.rate) if seconds else 0)
-        self._zero, ends = 0, None  # zero: subtracted from every pts
+        count = frames or stream.frames or (round(seconds * self._clock.rate) if seconds else 0)
+        count = round(count * self._rate / self._clock.rate)
+        self._zero, ends = 0, None  # zero: subtracted from every tick
         if not self._span.is_whole:
             self._zero, ends = first.tick, self._span.end
-            left = seconds and seconds - (first.tick * clock.time_base - self._begin_of_stream())
-            whole = (left, ends and ends - first.tick * clock.time_base)
+            left = seconds and seconds - (first.tick * self._unit - self._begin_of_stream())
+            whole = (left, ends and ends - first.tick * self._unit)
             lengths = [length for length in whole if length is not None]
-            part = max(1, round(min(lengths) * clock.rate)) if lengths else 0
+            part = max(1, round(min(lengths) * self._rate)) if lengths else 0
             count = min(part, count or part)
         height, width, aspect = upright(frame, self._orientation, known(stream.sample_aspect_ratio))
         if self._stored_size != self._first_size:
             height, width = self._stored_size
             if self._orientation.rotation in (90, 270):
                 height, width = width, height
+        rate = self._cfr or self._rate
+        begins = self._zero * self._unit
         self.info = ClipInfo(
             path=self._path,
             kind="video",
             height=height,
             width=width,
-            frame_rate=clock.rate,
-            time_base=clock.time_base,
-            frame_count=count or None,
+            frame_rate=rate,
+            time_base=1 / rate if self._cfr else self._unit,
+            frame_count=round(count * rate / self._rate) or None,
             bit_depth=bit_depth_of(frame, self._path),
             tags=self._tags(frame),
             sample_aspect_ratio=aspect,
-            begins=self._zero * clock.time_base,
+            field_order=self._field_order(),
+            timecode=self._timecode(begins, rate),
+            begins=begins,
             ends=None if ends is None else Fraction(ends),
         )
+        self.notes += what_is_lost(frame, stream)
+
+    def _field_order(self) -> str:
+        """The order of fields in the frames that come out; notes what happens to interlaced ones."""
+        order, turned = self._stored_order, self._orientation.rotation in (90, 270)
+        if self._deinterlace != "no":
+            if order == "progressive":
+                self.notes.append("the frames are not marked as interlaced; they are deinterlaced as requested")
+            return "progressive"
+        if order != "progressive":
+            self.notes.append(
+                f"the frames are interlaced ({order} field first) and stay so; deinterlace them for a cleaner matte"
+            )
+        is_scaled = self._stored_size != self._first_size
+        return "progressive" if turned or is_scaled or self._cfr else order
+
+    def _timecode(self, begins: Fraction, rate: Fraction) -> str | None:
+        """That of the first frame that is read."""
+        source_rate = self._clock.rate
+        begin, text = timecode_of(self._track.container, self._track.stream, source_rate)
+        if begin is None:
+            if text:
+                self.notes.append(f"the timecode {text!r} fits no rate of {float(source_rate):.6g} and is left out")
+            return None
+        if not self._span.is_whole:
+            begin = begin.shifted(round((begins - self._begin_of_stream()) * source_rate))
+        return str(begin.at_rate(rate))
 
     def _begin_of_stream(self) -> Fraction:
         """The clip's time at which the picture begins, in seconds."""
@@ -222,11 +271,30 @@ class VideoReader(FrameReader):
 
     def _timed_frames(self, decoded: Iterator[av.VideoFrame]) -> Iterator[TimedFrame]:
         """The frames of the span."""
-        return self._within_span(self._timed(decoded))
+        timed = self._timed(decoded)
+        if self._deinterlace == "no":
+            return self._within_span(timed)
+        return self._within_span(self._deinterlaced(timed))
 
-    def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[tuple[int, TimedFrame]]:
+    def _deinterlaced(self, timed: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+        first = next(timed, None)
+        if first is None:
+            return
+        marked_only = self._stored_order != "progressive"
+
+        def with_ticks() -> Iterator[av.VideoFrame]:
+            for item in chain([first], timed):
+                item.frame.pts = item.tick
+                yield item.frame
+
+        for frame in Deinterlacer(self._deinterlace, marked_only).frames(with_ticks()):
+            if frame.pts is not None:
+                yield TimedFrame(frame.pts, frame.pts, frame)
+
+    def _timed(self, decoded: Iterator[av.VideoFrame]) -> Iterator[TimedFrame]:
         """Each frame with its time in the file's unit and on the clock; both rise even where the file's do not."""
         track, clock = self._track, self._clock
+        unit = track.time_base / clock.time_base  # whole
         last: int | None = None
         last_tick: int | None = None
         moved = 0
@@ -250,7 +318,9 @@ class VideoReader(FrameReader):
             tick = clock.tick(time)
             if last_tick is not None and tick <= last_tick:
                 tick = last_tick + 1
-            yield time, TimedFrame(tick, frame)
+            if number == 0:
+                self._stored_order = field_order_of(frame)
+            yield TimedFrame(tick, int(time * unit), frame)
             last, last_tick = time, tick
 
     def _note_repeated(self, seconds: float) -> None:
@@ -258,10 +328,9 @@ class VideoReader(FrameReader):
         if not any(note.startswith(text) for note in self.notes):
             self.notes.append(f"{text} (first at {seconds:.2f} s)")
 
-    def _within_span(self, timed: Iterator[tuple[int, TimedFrame]]) -> Iterator[TimedFrame]:
-        unit = self._track.time_base / self._clock.time_base  # whole
-        for time, item in timed:
-            place = max(item.tick, int(time * unit))  # the exact and the rounded time both count as within
+    def _within_span(self, timed: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+        for item in timed:
+            place = max(item.tick, item.file_tick)  # the exact and the rounded time both count as within
             if self._end_tick is not None and place >= self._end_tick:
                 return
             if self._first_tick is None or place >= self._first_tick:
@@ -285,23 +354,30 @@ class VideoReader(FrameReader):
     def _convert(self, first: TimedFrame, kept: Iterator[TimedFrame]) -> Iterator[SourceFrame]:
         info = self.info
         size, changes = self._first_size, [(0.0, self._first_size)]
-        item: TimedFrame | None = first
-        begin = self._begin_of_stream() if self._first_tick else first.tick * info.time_base
-        number = 0
-        while item is not None:
-            tick, frame = item
-            seconds = float(tick * info.time_base)
-            if frame.is_corrupt:
-                self.damage.append(f"frame {number} at {seconds:.2f} s is damaged")
-            if (frame.height, frame.width) != size:
-                size = frame.height, frame.width
-                changes.append((seconds, size))
-            image = NO_IMAGE
-            if number >= self.skip:
+        begin = self._begin_of_stream() if self._first_tick else first.tick * self._unit
+        items = ((item.tick - self._zero, item.frame) for item in chain([first], kept))
+        constant = None
+        if self._cfr is not None:
+            constant = ConstantRate(self._cfr, self._unit, 1 / self._rate)
+            items = constant.frames(items)
+        before: av.VideoFrame | None = None
+        image = NO_IMAGE
+        for number, (tick, frame) in enumerate(items):
+            if frame is not before:
+                seconds = float(info.begins + tick * info.time_base)
+                if frame.is_corrupt:
+                    self.damage.append(f"frame {number} at {seconds:.2f} s is damaged")
+                if (frame.height, frame.width) != size:
+                    size = frame.height, frame.width
+                    changes.append((seconds, size))
+            if number < self.skip:
+                image = NO_IMAGE
+            elif frame is not before or image is NO_IMAGE:
                 image = self._rgb(frame)
-            yield SourceFrame(image, tick - self._zero, number)
-            number += 1
-            item = next(kept, None)
+            yield SourceFrame(image, tick, number)
+            before = frame if constant else None
+        if constant is not None:
+            self.notes.append(constant.note())
         self._note_the_end(changes, float(begin))
 
     def _note_the_end(self, changes: list[tuple[float, tuple[int, int]]], begin: float) -> None:

@@ -14,7 +14,7 @@ Memory. Frames are written to the disk one by one, except for WebP: libav's enco
 end, so its memory grows with the clip.
 
 Limits. APNG, WebP and PNG hold no audio, no metadata and no mark for premultiplied colours. WebP changes the colours of
-fully transparent pixels and merges equal frames. Only MOV, MP4 and PNG store a pixel aspect ratio. HDR mastering
+fully transparent pixels and merges equal frames. Animated WebP stores no pixel aspect ratio. HDR mastering
 metadata (such as the display's brightness) is not written; transfer and primaries are.
 """
 
@@ -35,7 +35,8 @@ from av.error import FFmpegError
 from ..errors import StudioError
 from .color import FromRGB
 from .container_file import ContainerFile
-from .encoder_setup import EncoderSetup
+from .deinterlacing import FieldMark
+from .encoder_setup import KEEPS_FIELDS, EncoderSetup
 from .encodings import Content, Encoding
 from .exr_encoder import FIRST_NUMBER
 from .exr_picture import EXR
@@ -44,6 +45,7 @@ from .partial_output import OutputFile, Written, partial_path
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
 from .stream_file import StreamFile
+from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
@@ -145,6 +147,7 @@ class FrameWriter:
             encoding, setup = self._that_opens(format, encoding, setup, set_up, codec)
         self._bit_depth = 16 if spec.bit_depth > 8 and setup.bits > 8 else 8
         self._to_frame = FromRGB(setup.pixel_format, setup.tags, pad_to_even=encoding.even_size)
+        self._mark = FieldMark(setup.field_order) if setup.field_order != "progressive" else None
         self.notes += _left_out(format, encoding, content, spec, setup.bits, quality, bitrate)
 
         if spec.sample_aspect_ratio != 1 and not format.carries_pixel_shape:
@@ -281,6 +284,8 @@ class FrameWriter:
             self._repeated_times += 1
         self._last_pts = pts
         frame = self._to_frame(image)
+        if self._mark is not None:
+            frame = self._mark(frame)
         frame.pts, frame.time_base = pts, self._time_base
         self._file.write(frame, number)
 
@@ -407,6 +412,15 @@ def _left_out(
 ) -> list[str]:
     """A note for each setting that this encoding does not use, and for the depth that it does not hold."""
     notes, what = [], f"{format.suffix} ({encoding.codec})"
+    if spec.field_order != "progressive" and encoding.codec not in KEEPS_FIELDS:
+        notes.append(f"{what} is not marked as interlaced, though its frames are")
+    if spec.timecode is not None and not format.carries_timecode:
+        notes.append(f"{format.suffix} cannot hold the timecode {spec.timecode}")
+    elif spec.timecode is not None and not has_timecode_rate(spec.frame_rate):
+        rate = f"{float(spec.frame_rate):.6g}"
+        notes.append(f"the timecode {spec.timecode} is left out: there is none at {rate} frames per second")
+    elif spec.timecode is not None:
+        notes.append(f"timecode {spec.timecode} (of the first frame)")
     if quality is not None and encoding.quality is None:
         notes.append(f"the quality was not used: {what} {encoding.fixed}")
     if bitrate is not None and not encoding.takes_bitrate:

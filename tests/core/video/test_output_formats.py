@@ -75,7 +75,8 @@ def test_what_a_row_says_of_itself(row):
     assert row.carries_alpha == (row.suffix != ".mp4")
     assert row.carries_audio == (row.suffix in (".mov", ".webm", ".mkv", ".mp4"))
     assert row.held_in_memory == (row.suffix == ".webp")
-    assert row.carries_pixel_shape == (row.suffix in (".mov", ".mp4", ".png", ".apng", ".exr"))
+    shaped = (".mov", ".mp4", ".mkv", ".webm", ".png", ".apng", ".exr")
+    assert row.carries_pixel_shape == (row.suffix in shaped)
 
 
 @pytest.mark.parametrize("row", [row for row in FORMATS if row.audio_codecs is not None])

@@ -315,7 +315,7 @@ def test_pixels_that_are_not_square(tmp_path):
         path, _ = write_clip(tmp_path / f"out{suffix}", "rgb", sample_aspect_ratio=Fraction(4, 3))
         with av.open(str(path)) as container:
             assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
-    writer = make_writer(tmp_path / "out.mkv", sample_aspect_ratio=Fraction(4, 3))
+    writer = make_writer(tmp_path / "out.webp", sample_aspect_ratio=Fraction(4, 3))
     assert any("pixel aspect ratio 4/3" in note for note in writer.notes)
 
 
