@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import av
+import av.error
 import av.filter
 
 from ..errors import StudioError

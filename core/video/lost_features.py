@@ -18,7 +18,7 @@ def what_is_lost(frame: av.VideoFrame, stream: av.VideoStream) -> list[str]:
     if stream.codec_context.name in _NAMES_SIDE_DATA:
         return notes
     try:
-        data = SideDataContainer(frame)
+        data = SideDataContainer(frame)  # pyright: ignore[reportCallIssue]
         kinds = {name for name in (*_STATIC, *_DYNAMIC) if _has(data, name)}
     except ValueError:  # a kind that PyAV does not know; then it returns none at all
         return notes

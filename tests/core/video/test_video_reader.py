@@ -7,7 +7,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from av.stream import Disposition
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video.reader import open_reader
 
@@ -22,7 +21,7 @@ def several(path: Path, streams: list[tuple[tuple[int, int], str, int]]) -> Path
             stream = container.add_stream(codec, rate=25)
             stream.height, stream.width = height, width
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-            stream.disposition = Disposition(disposition)
+            stream.disposition = disposition
             made.append(stream)
         for i in range(5):
             for stream in made:
