@@ -72,8 +72,8 @@ class FrameWriter:
         copy_span: The (start, end) of the part of `copy_from` to copy, in seconds of the clip; end None: all. The start
             becomes 0 in the output.
         copy_audio: Whether to copy the audio of `copy_from`.
-        quality: crf for H.264, HEVC, AV1 and VP9 (0: lossless), quantiser for ProRes; None: the format's default. Not
-            used by lossless formats and fixed rates, with a note.
+        quality: crf for H.264, HEVC, AV1 and VP9 (0 is lossless in H.264 and VP9), quantiser for ProRes; None: the
+            format's default. Not used by lossless formats and fixed rates, with a note.
         codec: One of the format's `codecs` instead of its own. A hardware encoder that does not open is replaced by
             software, with a note.
         bitrate: Bits per second instead of a quality, for codecs that take one; others leave it out with a note.
