@@ -15,8 +15,8 @@ _PLACED = ("output", "alpha", "foreground", "preview", "format", "suffix", "star
 DESCRIPTION = """\
 Cut the person out of videos, image sequences and pictures. The suffix of OUTPUT
 selects the format. With transparency: .mov (ProRes 4444), .webm (VP9), .mkv (FFV1),
-.png, .tif and .exr (pictures), .apng, .webp. Without: .mp4 (H.264), which shows
-the person over --background."""
+.png, .tif and .exr (pictures), .apng, .webp, .gif. Without: .mp4 (H.264), which
+shows the person over --background."""
 
 EPILOG = """\
 examples:

@@ -75,7 +75,7 @@ def matte(
     source: a video, a picture, or an image sequence (a folder, "shots/*.png", "shot_%05d.png"); or an http(s) address,
         a pipe, or "-" for standard input, which are copied into a temporary file first.
     output: the file to write; its suffix chooses the format. With transparency: .mov, .webm, .mkv, .png, .tif, .exr,
-        .apng, .webp; .mp4 shows the person over the background. Or several files; or a folder (any name without a
+        .apng, .webp, .gif; .mp4 shows the person over the background. Or several files; or a folder (any name without a
         suffix), in which the file is named after the source, with the suffix `format` (default: mov, of a picture png).
     program: "premiere", "resolve", "fcp", "ae", "web" or "obs": the format, frame rate and alpha that it wants, where
         no other argument says it; a note of the report says what was chosen.

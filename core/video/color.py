@@ -23,6 +23,7 @@ import av.filter
 import numpy as np
 
 from ..errors import StudioError
+from .gif_palette import palette_frame
 
 # codes of ITU-T H.273, which libav uses
 UNSPECIFIED = 2
@@ -262,7 +263,8 @@ def _rgb_filters(
 class FromRGB:
     """Converts RGB arrays to frames of one pixel format, in the matrix and range of `tags`, and tags them.
 
-    pix_fmt: integer gray, planar yuv, yuva, gbr(a), or packed RGB(A) of 8 or 16 bits. RGB formats get matrix 0 and full
+    pix_fmt: integer gray, planar yuv, yuva, gbr(a), or packed RGB(A) of 8 or 16 bits,
+    or pal8 (see gif_palette.py). RGB formats get matrix 0 and full
     range, gray gets full range, regardless of `tags` (`self.tags` holds the tags in use). pad_to_even: repeat the last
     column and row of odd sizes. PyAV below 17 cannot set primaries and transfer of a frame: set them on the encoder.
     Error compared with exact arithmetic, in steps of 1/255, without chroma subsampling: RGB, gray and alpha 0.5 of a
@@ -291,7 +293,9 @@ class FromRGB:
         assert image.dtype in (np.uint8, np.uint16), image.dtype
         if self._pad and (height % 2 or width % 2):
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if is_gray(self._format):
+        if self._format.has_palette:
+            frame = palette_frame(_rescale(image, 8))
+        elif is_gray(self._format):
             frame = self._gray_frame(image)
         elif not is_rgb(self._format):
             frame = self._luma_frame(image) if channels == 1 else self._yuv_frame(image)

@@ -27,7 +27,8 @@ class OutputFormat:
     Example:
         >>> from rvm_studio import core
         >>> [row.suffix for row in core.OUTPUT_FORMATS if row.carries_alpha]
-        ['.mov', '.webm', '.mkv', '.png', '.tif', '.tiff', '.exr', '.apng', '.webp']
+        ['.mov', '.webm', '.mkv', '.png', '.tif', '.tiff', '.exr', '.apng', '.webp',
+        '.gif']
     """
 
     name: str  # as shown to users
@@ -126,7 +127,7 @@ def _row(
         carries_alpha="rgba" in encodings,
         carries_audio=bool(audio_fallback),
         carries_pixel_shape=suffix in (".mov", ".mp4", ".mkv", ".webm", ".png", ".apng", ".exr"),
-        carries_comment=suffix not in (".png", ".tif", ".tiff", ".apng", ".webp"),
+        carries_comment=suffix not in (".png", ".tif", ".tiff", ".apng", ".webp", ".gif"),
         held_in_memory=suffix == ".webp",
         encodings=MappingProxyType(encodings),
         hdr_encodings=MappingProxyType(hdr_encodings or {}),
@@ -163,6 +164,10 @@ def _picture(codec: str, *pixel_formats: tuple[int, str]) -> Encoding:
 
 def _webp() -> Encoding:
     return Encoding("libwebp_anim", ((8, "bgra"),), {"lossless": "1", "compression_level": "0"})
+
+
+def _gif() -> Encoding:
+    return Encoding("gif", ((8, "pal8"),), {}, fixed="has 256 colours a frame")
 
 
 def _without(family: str, codecs: Mapping[str, Codec]) -> dict[str, Codec]:
@@ -252,6 +257,13 @@ FORMATS = (
         ".webp",
         "webp",
         {"rgba": _webp(), "rgb": _webp(), "gray": _webp()},
+        container_options={"loop": "0"},  # endlessly
+    ),
+    _row(
+        "GIF",
+        ".gif",
+        "gif",
+        {"rgba": _gif(), "rgb": _gif(), "gray": _gif()},
         container_options={"loop": "0"},  # endlessly
     ),
     _row(

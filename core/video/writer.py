@@ -160,6 +160,10 @@ class FrameWriter:
                 f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
                 "straight"
             )
+        if format.suffix == ".gif":
+            self.notes.append(
+                "GIF has 256 colours a frame, hard edges and times in 0.01 s; .webp and .apng keep colours and edges"
+            )
         self.resumable = setup.frames_stand_alone and not single and self.path != STANDARD_OUTPUT
         self._time_base = spec.time_base
         self._held_in_memory = format.held_in_memory
