@@ -308,3 +308,23 @@ def test_a_profile_that_pyav_cannot_choose_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(EncoderSetup, "profile_of", lambda self, context: "HQ")
     with pytest.raises(StudioError, match=r"codec prores-proxy: (the encoder opened with the profile HQ|PyAV)"):
         FrameWriter(tmp_path / "a.mov", spec_of(), content="rgb", codec="prores-proxy")
+
+
+@pytest.mark.parametrize("codec", ["prores-4444", "prores-lt", "dnxhr-hqx"])
+def test_frames_do_not_depend_on_those_before(tmp_path, colours, codec):
+    """So a stopped run can be resumed, with the same result."""
+    pictures = [colours[0], colours[1] // 3, 255 - colours[0], colours[1]]
+    packets = []
+    for begin in (0, 2):
+        writer = write(tmp_path / f"{begin}.mov", pictures[begin:], "rgb", codec=codec)
+        assert writer.resumable
+        with av.open(str(tmp_path / f"{begin}.mov")) as container:
+            packets.append([bytes(packet) for packet in container.demux(video=0) if packet.size])
+    assert packets[0][2:] == packets[1]
+
+
+def test_frames_of_other_codecs_do(tmp_path):
+    for codec in ("h264", "hevc", "av1"):
+        writer = FrameWriter(tmp_path / "a.mp4", spec_of(), content="rgb", codec=codec)
+        assert not writer.resumable
+        writer.abandon(keep=False)
