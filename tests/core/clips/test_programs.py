@@ -64,6 +64,17 @@ def test_an_editor_gets_prores_at_a_constant_rate(red_studio, make_clip):
         assert container.streams.video[0].codec_context.codec_tag == "ap4h"
 
 
+def test_the_frames_are_at_equal_distances(red_studio, make_clip):
+    uneven = [0, 3000, 6100, 9000, 12050, 15000]
+    make_clip("phone.mp4", size=(32, 24), frames=6, rate=Fraction(30), pts=uneven)
+    assert red_studio("matte", "phone.mp4", "-o", "out", "--for", "resolve").code == 0
+    with av.open("out/phone.mov") as container:
+        times = [Fraction(frame.pts) * frame.time_base for frame in container.decode(video=0)]
+        assert container.streams.video[0].average_rate == 30
+    assert times == [Fraction(number, 30) for number in range(len(times))]
+    assert len(times) in (5, 6)
+
+
 @pytest.mark.parametrize(("program", "quality"), [("web", "24"), ("obs", "15")])
 def test_players_get_a_small_webm(red_studio, make_clip, program, quality):
     make_clip("clip.mp4", size=(32, 24), frames=3)
