@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cli.errors import NoteHandler
-    from .cli.main import program
     from .cli.option_parsing import at_least
     from .cli.progress import make_progress
+    from .cli.start import program
     from .cli.stop_signals import stop_on_signal
     from .clips.background import Background, cover, parse_color
     from .clips.batches import composite_pictures, decontaminate_pictures, matte_pictures, refine_masks
@@ -137,7 +137,7 @@ _NAMES = {
     ".machine.process_tuning": "loading tune_process",
     ".cli.stop_signals": "stop_on_signal",
     ".cli.progress": "make_progress",
-    ".cli.main": "program",
+    ".cli.start": "program",
     ".machine.install_advice": "command_for_extra installer_command python_command",
     ".cli.errors": "NoteHandler",
     ".cli.option_parsing": "at_least",

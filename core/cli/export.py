@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..machine.install_advice import command_for_extra
 from .model_options import add_network_options, find_network
+from .stop_signals import interruptible
 
 
 def add_parser(subparsers) -> None:
@@ -39,13 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
     from ..export import export
 
     network = find_network(arguments)
-    difference = export(
-        network,
-        Path(arguments.output),
-        size=arguments.size,
-        downsample_ratio=arguments.downsample,
-        overwrite=arguments.overwrite,
-    )
+    with interruptible():
+        difference = export(
+            network,
+            Path(arguments.output),
+            size=arguments.size,
+            downsample_ratio=arguments.downsample,
+            overwrite=arguments.overwrite,
+        )
     print(f"{arguments.output}\n  differs from the network by at most {difference:.1g} over three frames")
     return 0
 

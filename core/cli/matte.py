@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..clips.name_check import JobNames, refuse_overlap
 from ..clips.outputs import OutputPaths, is_composite, place_outputs
 from ..clips.programs import format_for_program
 from ..clips.spool import spooled
 from ..errors import StudioError
 from ..machine.given_path import given_path
+from ..machine.output_claim import refuse_held
 from ..machine.process_tuning import loading
 from ..video.output_formats import STANDARD_OUTPUT
+from ..video.partial_output import partial_path
 from . import watch
 from .clip_process import NoEngineError, WorkElsewhere
 from .clip_work import WorkHere, load_all, network_of
@@ -191,14 +194,13 @@ def plan(arguments: argparse.Namespace, sources: list[Source], several: bool) ->
     if over and not arguments.background:
         what = f"{', '.join(sorted(over))}{f' with {codec}' if codec else ''}"
         log.warning("%s has no transparency: the background will be green (see --background)", what)
-    names: dict[Path, str] = {}
+    background = Path(arguments.background) if arguments.background else None
+    refuse_overlap(
+        JobNames(Path(job.source.text), tuple(job.paths.files()), job.paths.preview, background) for job in jobs
+    )
     for job in jobs:
         for path in job.paths.files():
-            first = names.setdefault(path.resolve(), job.source.text)
-            if first != job.source.text:
-                raise StudioError(
-                    f"{first} and {job.source.text} would both be written to {path}. Use different output folders."
-                )
+            refuse_held(path, partial_path(path))  # now, instead of after PyTorch was loaded
     return jobs
 
 

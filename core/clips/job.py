@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import StudioError
+from ..machine.output_claim import leftovers
 from ..stream.session import MattingSession, Stopped
 from ..video.color import ColorTags
 from ..video.output_formats import Content, format_for
@@ -12,6 +13,8 @@ from ..video.partial_output import NotResumable, Written, partial_path
 from ..video.picture_sequence import find_pictures
 from ..video.reader import ClipInfo
 from ..video.writer import FrameWriter, WriterThread
+from . import name_check
+from .checkpoints import Checkpoints
 from .options import ClipOptions, ClipReport, Kind, Output
 from .renderer import preview_size
 from .resume import JobRecord, Stop, describe
@@ -36,9 +39,14 @@ class ClipJob:
     ):
         self.writers: list[WriterThread] = []
         self.record: JobRecord | None = None
+        self._checkpoints: Checkpoints | None = None
         self._outputs, self._session, self._options = outputs, session, options
         self._info, self._report = info, report
         self._resumed: Stop | None = None
+        pictures = {picture.path.parent for picture in find_pictures(source) or []}
+        self._inputs = [source, *pictures]
+        if isinstance(options.background, str):
+            self._inputs.append(Path(options.background))
         self._left = False
         self._first_cut = len(session.cuts)
         self._frames_before = session.state.frame_count if session.state else 0  # of the session, before the clip's
@@ -53,7 +61,8 @@ class ClipJob:
         """Opens all outputs, resuming them if requested and possible. Raises Stopped."""
         reason = ""
         if self.record and self._options.resume:
-            left = any(partial_path(path).exists() for path in self.record.outputs)
+            partials = [partial_path(path) for path in self.record.outputs]
+            left = any(path.exists() or leftovers(path) for path in partials)
             try:
                 self._resumed = self.record.load()
                 self._open(self._resumed)
@@ -65,16 +74,17 @@ class ClipJob:
             self._frames_before = self._resumed.state.frame_count - self._resumed.frames
             self._report.frames = self._report.resumed = self._resumed.frames
             self._report.notes.append(f"resumed at frame {self._resumed.frames}")
+            self._begin_checkpoints()
             return
         self._open(None)
         if self.record:
-            self.record.remove()
             dependent = [thread.writer.path.name for thread in self._lasting_writers() if not thread.writer.resumable]
             if dependent:
                 self.record = None
                 reason = reason and f"the frames of {', '.join(dependent)} depend on those before them"
             else:
                 self.record.prepare()
+                self._begin_checkpoints()
         if reason:
             self._report.notes.append(f"started over: {reason}")
 
@@ -85,9 +95,11 @@ class ClipJob:
                 is_preview = output.kind == "preview"
                 done = None if is_preview else next(written, None)
                 first = not is_preview and not any(other.kind != "preview" for other in self._outputs[:index])
-                writer = _open_writer(output, self._info, self._options, done, first)
+                writer = _open_writer(output, self._info, self._options, done, self._inputs, first)
                 queue = queue_length(self._info)
                 self.writers.append(WriterThread(writer, queue, from_zero=is_preview and resumed is not None))
+            if self.record:
+                self.record.claim = self._lasting_writers()[0].writer.claim
             for thread in self._lasting_writers() if resumed else []:
                 if not thread.writer.copy_resumed(self._session.stopped):
                     raise Stopped
@@ -107,32 +119,51 @@ class ClipJob:
         before = self._resumed.cuts if self._resumed else []
         return before + [cut - self._frames_before for cut in self._session.cuts[self._first_cut :]]
 
+    def _begin_checkpoints(self) -> None:
+        assert self.record is not None
+        self._checkpoints = Checkpoints(self.record, self._lasting_writers())
+
+    def after_chunk(self) -> None:
+        """Remembers the state for a record, every now and then."""
+        state = self._session.state
+        if self._checkpoints and state and state.frame_count - self._frames_before == self._report.frames:
+            self._checkpoints.after(state, self._report.frames, self.cuts)
+
     def finish(self) -> None:
+        if self._checkpoints:
+            self._checkpoints.end()
         for thread in self.writers:
             self._report.outputs.append(thread.finish())
         if self.record:
             self.record.remove()
 
     def leave(self) -> None:
-        """Ends the outputs early, and saves a record if all of them hold the frames that the state has seen."""
+        """Ends the outputs early, and saves a record of the last frame that all of them hold."""
         if self._left:
             return
         self._left = True
         keeps = [self._keeps(output) for output in self._outputs]
         for thread, keep in zip(self.writers, keeps, strict=False):
             thread.end(keep)
+        if self._checkpoints:
+            self._checkpoints.end()
         finished = any(thread.finished for thread in self._lasting_writers())
-        in_step = not finished and self._in_step()
-        has_more = in_step and self._report.frames > self._report.resumed
-        if self._resumed and not finished and not has_more:
+        if self._resumed and not finished and self._report.frames <= self._report.resumed:
             self._leave_as_it_was(self._resumed)
             return
-        if self.record and self.writers:
+        in_step = not finished and self._in_step()
+        for thread, keep in zip(self.writers, keeps, strict=False):
+            thread.abandon(keep, settle=False)
+        frames = self._save_record(in_step) if not finished else 0
+        if self._resumed and not finished and not frames:
+            self._leave_as_it_was(self._resumed)
+            return
+        if self.record and not frames:
             self.record.remove()
-        ended = [thread.abandon(keep) for thread, keep in zip(self.writers, keeps, strict=False)]
+        ended = [thread.settle() for thread in self.writers]
         self._report.outputs = [path for path in ended if path]
-        if in_step and self._report.outputs:
-            self._save_record()
+        if frames:
+            self._mark_resumable(frames)
 
     def _keeps(self, output: Output) -> bool:
         return self._report.frames > 0 and not (output.disposable or output.kind == "preview")
@@ -144,16 +175,28 @@ class ClipJob:
             return False
         return all(thread.writer.frames == frames for thread in self._lasting_writers())
 
-    def _save_record(self) -> None:
-        state, threads = self._session.state, self._lasting_writers()
-        if self.record is None or not all(thread.writer.resumable for thread in threads):
-            return
-        assert state is not None
-        try:
-            self.record.save(Stop(state, self.cuts, [thread.writer.written for thread in threads]))
-            self._mark_resumable()
-        except StudioError as error:
-            self._report.notes.append(f"this job cannot be resumed: {error}")
+    def _save_record(self, in_step: bool) -> int:
+        """Saves a record if the outputs can be resumed; returns at which frame, else 0. Counts the frames that the
+        outputs hold in the report."""
+        writers = [thread.writer for thread in self._lasting_writers()]
+        kept = [writer for writer in writers if writer.kept]
+        if not kept:
+            return 0
+        if all(writer.whole for writer in kept) and in_step:
+            state = self._session.state
+            if self.record is None or len(kept) < len(writers):
+                return 0
+            assert state is not None
+            try:
+                self.record.save(Stop(state, self.cuts, [writer.written for writer in writers]))
+            except StudioError as error:
+                self._report.notes.append(f"this job cannot be resumed: {error}")
+                return 0
+            return self._report.frames
+        self._report.frames = min(writer.readable_frames for writer in kept)
+        if self._checkpoints is None or len(kept) < len(writers):
+            return 0
+        return self._checkpoints.rescue(self._report.frames)
 
     def _leave_as_it_was(self, resumed: Stop) -> None:
         """Keeps the partial files of the earlier run and their record, which still exist."""
@@ -161,12 +204,16 @@ class ClipJob:
         for thread in self.writers:
             thread.abandon(keep=False)
         self._report.frames = self._report.resumed = resumed.frames
-        self._report.outputs = [partial_path(path) for path in self.record.outputs]
-        self._mark_resumable()
+        found = [
+            written.find(partial_path(path).parent)
+            for path, written in zip(self.record.outputs, resumed.written, strict=True)
+        ]
+        self._report.outputs = [path for path in found if path]
+        self._mark_resumable(resumed.frames)
 
-    def _mark_resumable(self) -> None:
+    def _mark_resumable(self, frames: int) -> None:
         self._report.resumable = True
-        self._report.notes.append(f"a resumed run will continue at frame {self._report.frames}")
+        self._report.notes.append(f"a resumed run will continue at frame {frames}")
 
 
 def queue_length(info: ClipInfo) -> int:
@@ -180,7 +227,12 @@ def bytes_of(info: ClipInfo, channels: int = 3) -> int:
 
 
 def _open_writer(
-    output: Output, info: ClipInfo, options: ClipOptions, resumed: Written | None, first: bool
+    output: Output,
+    info: ClipInfo,
+    options: ClipOptions,
+    resumed: Written | None,
+    inputs: Sequence[Path],
+    first: bool,
 ) -> FrameWriter:
     """first: among the outputs that are no previews; the chosen codec is meant for it."""
     single = info.kind == "still"
@@ -210,6 +262,7 @@ def _open_writer(
         overwrite=options.overwrite,
         single=single,
         resumed=resumed,
+        inputs=inputs,
     )
     if not takes_codec:
         writer.notes.append(f"{output.path.name} cannot hold the codec {codec}: it has its format's own")
@@ -217,21 +270,7 @@ def _open_writer(
 
 
 def refuse_overlap(source: Path, outputs: Sequence[Output], options: ClipOptions) -> None:
-    """Raises StudioError if an output is the source, among its pictures, the background, or another output."""
-    pictures = [picture.path.resolve() for picture in find_pictures(source) or []]
-    taken = dict.fromkeys(pictures, "a picture of the input")
-    if isinstance(options.background, str):
-        taken[Path(options.background).resolve()] = "the background"
-    taken[source.resolve()] = "the input"
-    folders = {path.parent for path in pictures}
-    for path in [*(output.path for output in outputs), *([options.preview] if options.preview else [])]:
-        place = path.resolve()
-        what = taken.get(place)
-        if what is None and path.exists():  # names that differ in case only, links
-            what = next((said for other, said in taken.items() if other.exists() and path.samefile(other)), None)
-        if what is not None:
-            raise StudioError(f"The output {path} is {what}. Choose another name; the input is never overwritten.")
-        is_sequence = path != options.preview and not format_for(path).container
-        if is_sequence and (place.parent if "%" in path.name else place.with_suffix("")) in folders:
-            raise StudioError(f"The output {path} would lie among the pictures of the input. Choose another folder.")
-        taken[place] = "already the name of another output"
+    """See name_check; for one job."""
+    background = Path(options.background) if isinstance(options.background, str) else None
+    files = tuple(output.path for output in outputs)
+    name_check.refuse_overlap([name_check.JobNames(source, files, options.preview, background)])

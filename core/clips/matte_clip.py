@@ -19,7 +19,6 @@ from ..machine.process_tuning import LARGE_PICTURE, give_freed_memory_back
 from ..stream.session import MattingSession, Stopped
 from ..video.partial_output import NotResumable
 from ..video.reader import ClipInfo, FrameReader, SourceFrame, open_reader
-from ..video.writer import WriterThread
 from .clip_view import view_of
 from .job import ClipJob, bytes_of, queue_length, refuse_overlap
 from .options import ClipOptions, ClipReport, Output
@@ -49,11 +48,11 @@ def matte_clip(
     chunk. stopped: the session's `stopped` for this call. Once it returns True, the work ends soon: the finished part
     is kept in playable files under `.partial` names, and the report says stopped.
 
-    A stop or an error also leaves a record beside the first of these files, unless their frames differ in number or
-    depend on one another (APNG, WebP, MP4, lossy VP9). With options.resume the same job (the same clip, settings and
+    While it runs, and at a stop or an error, a record lies beside the first of these files, unless their frames depend
+    on one another (APNG, WebP, MP4, lossy VP9). With options.resume the same job (the same clip, settings and
     program) continues from there: the result has the frames, times and sound of an uninterrupted run, bit for bit.
-    If it cannot resume, it starts over and a note says why; a killed run leaves no record. A contact sheet shows the
-    frames of the last run only.
+    If it cannot resume, it starts over and a note says why; a killed run, or one on a full disk, is resumed a few
+    seconds before its end. A contact sheet shows the frames of the last run only.
 
     Raises StudioError for a source that cannot be read and outputs that cannot be written; the part finished by then
     is kept under `.partial` names, and the error says so.
@@ -89,7 +88,7 @@ def matte_clip(
                 with closing(_read_ahead(reader)) as frames:
                     renderer.pass_over(islice(frames, report.resumed))
                     chunks = _chunks(frames, session, reader.info, report.resumed)
-                    _matte_chunks(chunks, renderer, job.writers, report, on_progress, on_result)
+                    _matte_chunks(chunks, renderer, job, report, on_progress, on_result)
             except Stopped:
                 report.stopped = True
             if report.frames == 0 and not report.stopped:
@@ -106,7 +105,7 @@ def matte_clip(
             raise
         if options.preview and renderer.index > report.resumed:
             try:
-                report.outputs.append(renderer.sheet.save(options.preview))
+                report.outputs.append(renderer.sheet.save(options.preview, overwrite=options.overwrite))
             except StudioError as error:
                 names = ", ".join(map(str, report.outputs))
                 raise StudioError(f"{error} The other files were written: {names}.") from error
@@ -149,12 +148,13 @@ def _open(source: str | Path, options: ClipOptions, hwaccel: str = "none") -> Fr
 def _matte_chunks(
     chunks: Iterator[tuple[list[SourceFrame], list[SourceFrame]]],
     renderer: "FrameRenderer",
-    writers: list[WriterThread],
+    job: ClipJob,
     report: ClipReport,
     on_progress: Callable[[int, int | None], object] | None,
     on_result: Callable[[Tensor, Tensor], None] | None,
 ) -> None:
     """Mattes all chunks and hands the pictures to the writers. Counts the frames in the report. Raises Stopped."""
+    writers = job.writers
     bit_depths = [thread.writer.bit_depth for thread in writers]
     is_large = renderer.info.width * renderer.info.height > LARGE_PICTURE
     # without drawing, float pictures would allocate the same memory again, page by page
@@ -168,6 +168,7 @@ def _matte_chunks(
             report.frames += 1
             if gives_back and report.frames % _GIVE_BACK_EVERY == 0:
                 give_freed_memory_back()
+        job.after_chunk()
         if on_progress:
             on_progress(report.frames, renderer.info.frame_count)
         if on_result:

@@ -1,14 +1,13 @@
-"""The record of a stopped job beside its partial files, with which a later run of the same job resumes.
+"""The record of a job beside its partial files, with which a later run of the same job resumes.
 
-The record is one safetensors file: the network's state after the last frame, the contents of every output, and a
-description of everything that the result depends on. It is written when a job ends early in an orderly way (a stop, an
-error) and all outputs hold the same frames. A killed job leaves no record and starts over; if it had been resumed, the
-older record and its files still exist. Nothing in a record is ever executed.
+The record is one safetensors file: the network's state after a frame, the contents of every output, and a description
+of everything that the result depends on. It is replaced every few seconds while the job runs (see checkpoints), and
+when the job ends early in an orderly way (a stop, an error). All of it is under a hash: a damaged record counts as
+none. Nothing in a record is ever executed.
 """
 
 # T frames, C channels, H, W
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -24,10 +23,11 @@ import torch
 from torch import Tensor
 
 from ..errors import StudioError
+from ..machine.output_claim import OutputClaim
 from ..machine.root import CORE
 from ..stream.session import MattingSession, StreamState
-from ..stream.state_file import load_state, save_state
-from ..video.partial_output import NotResumable, Written, partial_path
+from ..stream.state_file import TEXT_DIGEST, load_state, save_state
+from ..video.partial_output import RECORD_SUFFIX, NotResumable, Written, partial_path
 from ..video.picture_sequence import find_pictures
 from ..video.reader import ClipInfo
 from ..weights.tensor_file import digest
@@ -35,13 +35,12 @@ from ..weights.tensor_file import digest
 if TYPE_CHECKING:
     from .options import ClipOptions, Output
 
-_SUFFIX = ".safetensors"
-_FORM = "1"  # of the record
+_FORM = "2"  # of the record
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a job stopped. state: after the last frame. cuts: frames that begin a scene. written: for each output."""
+    """A frame at which a job can go on. state: after it. cuts: frames that begin a scene. written: for each output."""
 
     state: StreamState
     cuts: list[int]
@@ -59,6 +58,7 @@ class JobRecord:
 
     def __init__(self, outputs: Sequence[Path], describe: Callable[[], dict[str, str]]):
         self.outputs = list(outputs)
+        self.claim: OutputClaim | None = None  # of the first output, while it is open
         self.path = _record_path(outputs[0])
         self._describe = describe
         self._names = [os.path.relpath(path.absolute(), self.path.parent.absolute()) for path in outputs]
@@ -74,27 +74,38 @@ class JobRecord:
     def load(self) -> Stop:
         """Raises NotResumable if there is no record, or it is damaged or of another job."""
         if not self.path.exists():
-            raise NotResumable("there is no record of where it stopped, as after a crash")
+            raise NotResumable("there is no record of how far it came")
         try:
             state, texts = load_state(self.path)
             was = json.loads(texts["job"])
-            if texts["record"] != _FORM or was.pop("outputs") != self._names:
+            if texts["record"] != _FORM:
+                raise NotResumable("changed since then: the program")
+            _ = texts[TEXT_DIGEST]  # which load_state has checked
+            if was.pop("outputs") != self._names:
                 raise NotResumable("the earlier run wrote other outputs")
             now = self._description
             if changed := [name for name in {**now, **was} if now.get(name) != was.get(name)]:
                 raise NotResumable(f"changed since then: {', '.join(changed)}")
             progress = json.loads(texts["progress"])
-            written = [Written(**values) for values in progress["written"]]
+            written = [Written(**{**values, "names": tuple(values["names"])}) for values in progress["written"]]
             stop = Stop(state, progress["cuts"], written)
         except (StudioError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise NotResumable(f"{self.path} is damaged") from error
-        for path in self.outputs:
-            if not partial_path(path).exists():
-                raise NotResumable(f"{partial_path(path)} is missing")
+        for path, output in zip(self.outputs, written, strict=True):
+            partial = partial_path(path)
+            if output.find(partial.parent) is None:
+                raise NotResumable(f"{partial} is missing")
         return stop
 
     def save(self, stop: Stop) -> None:
-        """Raises StudioError if it cannot be written."""
+        """Replaces the record, in one step. Raises StudioError if it cannot be written."""
+        assert self.claim is not None
+        if not self.claim.may_write(self.path):
+            raise StudioError(f"{self.path} exists and is not ours: move it away.")
+        try:
+            self.claim.add(self.path)
+        except OSError as error:
+            raise StudioError(f"{self.path} cannot be written ({error}): free some space.") from error
         # copies: tensors that share memory cannot be saved
         r1, r2, r3, r4 = (r.detach().cpu().clone() for r in stop.state.rec)
         state = dataclasses.replace(stop.state, rec=(r1, r2, r3, r4))
@@ -104,24 +115,24 @@ class JobRecord:
             "job": json.dumps({**self._description, "outputs": self._names}),
             "progress": json.dumps(progress),
         }
-        save_state(state, self.path, texts)
+        save_state(state, self.path, texts, sync=True)
 
     def remove(self) -> None:
-        """Call it before the files change. A record that cannot be removed does no harm: it will not fit the files."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        """Removes it if it is ours. A record that stays does no harm: it will not fit the files."""
+        if self.claim is not None:
+            self.claim.remove(self.path)
 
 
 def _record_path(output: Path) -> Path:
     partial = partial_path(output)
-    return partial.with_name(partial.name + _SUFFIX)
+    return partial.with_name(partial.name + RECORD_SUFFIX)
 
 
 def stopped_outputs(folder: Path) -> list[Path]:
-    """The first outputs of the jobs that have a record in `folder`, by name; for programs that give every output a new
-    name and look for one to resume (see matte_clip.can_resume)."""
+    """The first outputs of the unfinished jobs that have a record in `folder`, by name; for programs that give every
+    output a new name and look for one to resume (see matte_clip.can_resume)."""
     outputs = []
-    for path in sorted(folder.glob(f"*.partial*{_SUFFIX}")):
+    for path in sorted(folder.glob(f"*.partial*{RECORD_SUFFIX}")):
         try:
             name = json.loads(load_state(path)[1]["job"])["outputs"][0]
         except (StudioError, LookupError, TypeError, ValueError):

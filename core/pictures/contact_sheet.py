@@ -53,9 +53,9 @@ class ContactSheet:
             self._every *= 2
             self._rows = self._rows[::2]
 
-    def save(self, path: Path) -> Path:
-        """Draws the sheet to a .png or .jpg file (temporary name, then renamed). Raises StudioError if there are no
-        frames, or if the file cannot be written."""
+    def save(self, path: Path, *, overwrite: bool = True) -> Path:
+        """Draws the sheet to a .png or .jpg file (temporary name, then renamed); overwrite: in place of an existing
+        one. Raises StudioError if there are no frames, or if the file cannot be written."""
         if not self._rows:
             raise StudioError(f"There are no frames for the contact sheet {path}.")
         rows = self._rows
@@ -72,7 +72,7 @@ class ContactSheet:
             for column, picture in enumerate(pictures):
                 sheet.paste(picture, (_SIDE + column * (width + _GAP), top))
         try:
-            with whole_file(path) as partial:
+            with whole_file(path, replace=overwrite) as partial:
                 sheet.save(partial)
         except (OSError, ValueError) as error:  # ValueError: Pillow does not support the suffix
             raise StudioError(

@@ -1,5 +1,7 @@
 """A stream's state outside a session: as a plain dict for other programs, and as a safetensors file."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from ..weights.tensor_file import DIGEST, digest, write_tensors
 from .session import StreamState
 
 FORMAT = "rvm-studio-state"
+TEXT_DIGEST = "texts_sha256"
+"""In a state's file: the hash of all its texts but the hashes."""
+
 _REC = ("r1", "r2", "r3", "r4")
 _HINT = "Connect the state output of a matting node, or load a file that was saved from one."
 
@@ -53,14 +58,18 @@ def state_from_dict(values: Mapping[str, object]) -> StreamState:
     return StreamState(rec, str(variant), height, width, ratio, DTYPES[str(dtype)], count, scene)  # pyright: ignore
 
 
-def save_state(state: StreamState, path: Path, metadata: Mapping[str, str] | None = None) -> Path:
-    """Writes a .safetensors file; the file appears complete or not at all. metadata: further strings to store.
+def save_state(
+    state: StreamState, path: Path, metadata: Mapping[str, str] | None = None, *, sync: bool = False
+) -> Path:
+    """Writes a .safetensors file; the file appears complete or not at all. metadata: further strings to store. sync:
+    wait until it is on the disk.
 
     Raises StudioError if it cannot be written."""
     values = state_to_dict(state)
     tensors = {key: value.contiguous() for key, value in values.items() if isinstance(value, Tensor)}
     texts = {key: str(value) for key, value in values.items() if not isinstance(value, Tensor) and value is not None}
-    write_tensors(path, tensors, {**(metadata or {}), **texts, "format": FORMAT})
+    texts = {**(metadata or {}), **texts, "format": FORMAT}
+    write_tensors(path, tensors, {**texts, TEXT_DIGEST: _text_digest(texts)}, sync=sync)
     return path
 
 
@@ -74,8 +83,18 @@ def load_state(path: Path) -> tuple[StreamState, dict[str, str]]:
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise StudioError(f"The state {path} cannot be read ({error}). Save it again, or start without one.") from error
-    if metadata.get(DIGEST, digest(tensors)) != digest(tensors):
+    if metadata.get(DIGEST, digest(tensors)) != digest(tensors) or not _texts_fit(metadata):
         raise StudioError(f"The state {path} is damaged: its checksum is wrong. Save it again, or start without one.")
     if metadata.get("format") != FORMAT:
         raise StudioError(f"{path} is not the state of a matting stream. {_HINT}")
     return state_from_dict({**metadata, **tensors}), metadata
+
+
+def _texts_fit(metadata: Mapping[str, str]) -> bool:
+    """Whether the texts are as they were saved; True for files without a hash of them."""
+    return TEXT_DIGEST not in metadata or metadata[TEXT_DIGEST] == _text_digest(metadata)
+
+
+def _text_digest(texts: Mapping[str, str]) -> str:
+    counted = {key: text for key, text in texts.items() if key not in (DIGEST, TEXT_DIGEST)}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()

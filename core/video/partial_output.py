@@ -1,20 +1,26 @@
 """Unfinished outputs: their names beside the target, what they contain, and what a FrameWriter needs of them.
 
-The partial output of a stopped run can be resumed: pictures stay where they are, and the packets of a file are copied
-unchanged into a new file beside it, which replaces it when complete. This requires frames that decode independently of
-what was encoded before them: those of ProRes, FFV1, PNG and lossless VP9.
+The partial output of a run that was stopped or killed can be resumed: pictures stay where they are, and the packets of
+a file are copied unchanged into a new file beside it. This requires frames that decode independently of what was
+encoded before them: those of ProRes, FFV1, PNG and lossless VP9.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-import av
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import StudioError
+from ..machine.output_claim import OutputClaim
+from ..machine.whole_file import fitting_name
 from .output_formats import format_for
+
+if TYPE_CHECKING:
+    import av
+
+RECORD_SUFFIX = ".safetensors"
+"""Of the record of a job, beside its first unfinished output."""
 
 NUMBER = re.compile(r"%0?(\d*)d")
 """The place of a picture's number in the pattern of a sequence."""
@@ -29,7 +35,9 @@ class Written:
     """What an unfinished output contains.
 
     first_pts: as passed to the writer. last_pts: as written. number: that of the last picture. repeated_times: the
-    count of frames whose pts was moved. size: of the file in bytes; 0 for pictures.
+    count of frames whose pts was moved. size: of the file in bytes; 0 for pictures. names: the file has one of these,
+    the first that exists. complete: whether it was ended in order; otherwise more frames may follow, and it may be
+    longer.
     """
 
     frames: int
@@ -38,37 +46,72 @@ class Written:
     number: int
     repeated_times: int
     size: int
+    names: tuple[str, ...] = ()
+    complete: bool = True
+
+    def find(self, folder: Path) -> Path | None:
+        """The file or the folder of pictures."""
+        return next((folder / name for name in self.names if (folder / name).exists()), None)
 
 
 class OutputFile(Protocol):
     """The interface between a FrameWriter and its file. Errors are raised as OSError or FFmpegError.
 
-    complete: False after an `abandon` that could not save every written frame.
+    claim: on the output's name. names: of the unfinished file, now and if it is kept. complete: False after an
+    `abandon` that could not save every written frame.
     """
 
+    names: tuple[str, ...]
     complete: bool
+
+    @property
+    def claim(self) -> OutputClaim | None: ...
 
     def copy_resumed(self, stopped: Callable[[], bool]) -> bool: ...
 
-    def write(self, frame: av.VideoFrame, number: int) -> None: ...
+    def write(self, frame: "av.VideoFrame", number: int) -> None: ...
+
+    def holds(self, frames: int, pts: int) -> bool:
+        """Whether that many frames, the last with this pts, have left all buffers of this process."""
+        ...
+
+    def sync(self) -> None:
+        """Waits until what has left the buffers is on the disk. In any thread."""
+        ...
+
+    def forget_earlier(self) -> None:
+        """Removes what is resumed, once a record of this run has been saved."""
+        ...
 
     def finish(self) -> Path: ...
 
-    def abandon(self, keep: bool) -> Path | None: ...
+    def abandon(self, keep: bool) -> bool:
+        """Ends the file early and closes it; returns whether it is kept, still under its first name."""
+        ...
+
+    def readable_frames(self) -> int:
+        """After an `abandon`: how many frames the kept file gives."""
+        ...
+
+    def settle(self) -> Path | None:
+        """After an `abandon`: gives the kept file its other name, and the claim up."""
+        ...
 
 
 def partial_path(path: Path) -> Path:
-    """The temporary name of an unfinished output: a file, or the folder of an image sequence.
+    """The name under which an unfinished output is kept, if it is free: a file, or the folder of an image sequence.
 
     A sequence's name includes its pattern, so that two sequences in one folder do not share partial files, but without
     the %, which other programs would expand.
     """
     if format_for(path).container:
-        return path.with_name(f"{path.stem}.partial{path.suffix}")
+        return path.with_name(fitting_name(path.stem, f".partial{path.suffix}"))
     pattern = pattern_of(path)
     label = NUMBER.sub(lambda found: f"#{found[1] or 1}d", pattern.name.replace("#", "##"))
     folder = pattern.parent
-    return folder / f"{label}.partial" if folder.exists() else folder.with_name(f"{folder.name}.{label}.partial")
+    if folder.exists():
+        return folder / fitting_name(label, ".partial")
+    return folder.with_name(fitting_name(f"{folder.name}.{label}", ".partial"))
 
 
 def pattern_of(path: Path) -> Path:

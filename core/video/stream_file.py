@@ -13,6 +13,7 @@ import av
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from ..machine.output_claim import OutputClaim
 from .encoder_setup import EncoderSetup, drain
 from .output_formats import STANDARD_OUTPUT, OutputFormat
 from .track_copy import TrackCopy
@@ -40,7 +41,9 @@ class StreamFile:
     """Writes frames and copied tracks to standard output. Nothing can be resumed, and nothing is removed."""
 
     def __init__(self, format: OutputFormat, setup: EncoderSetup, tracks: TrackCopy | None, alpha: str | None) -> None:
-        self.complete, self.claim, self.names = True, None, ()
+        self.complete = True
+        self.claim: OutputClaim | None = None  # nobody else writes there
+        self.names: tuple[str, ...] = ()
         self._setup, self._tracks = setup, tracks
         self._moved: int | None = None  # added to every pts
         self._pipe = _Pipe()
@@ -82,13 +85,28 @@ class StreamFile:
         self._end_stream(None)
         return STANDARD_OUTPUT
 
-    def abandon(self, keep: bool) -> Path | None:
+    def holds(self, frames: int, pts: int) -> bool:
+        return False
+
+    def sync(self) -> None:
+        pass
+
+    def forget_earlier(self) -> None:
+        pass
+
+    def abandon(self, keep: bool) -> bool:
         """Ends the stream properly if it can, since its beginning has been read already."""
         try:
             self._end_stream(getattr(self, "_end", None))
         except (OSError, FFmpegError):
             self.complete = False
-        return None
+        return False
+
+    def readable_frames(self) -> int:
+        return 0
+
+    def settle(self) -> None:
+        pass
 
     def _end_stream(self, audio_end: Fraction | None) -> None:
         try:

@@ -173,6 +173,11 @@ class TrackCopy:
         timescale = math.lcm(time_base.denominator, *denominators)
         return timescale if timescale <= _MAX_TIMESCALE else time_base.denominator
 
+    @property
+    def is_told_by_packets(self) -> bool:
+        """Whether a track is described in its packets only, as the AAC of transport streams."""
+        return any(s.codec_context.name == "aac" and not s.codec_context.extradata for s in self._inputs)
+
     def add_to(self, output: OutputContainer) -> None:
         """Adds the audio tracks, chapters and metadata to `output`, before its header is written."""
         self._output = output

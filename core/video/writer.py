@@ -23,8 +23,9 @@ metadata (such as the display's brightness) is not written; transfer and primari
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -33,6 +34,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from ..errors import StudioError
+from ..machine.output_claim import OutputClaim
 from .color import FromRGB
 from .container_file import ContainerFile
 from .deinterlacing import FieldMark
@@ -41,7 +43,7 @@ from .encodings import Content, Encoding
 from .exr_encoder import FIRST_NUMBER
 from .exr_picture import EXR
 from .output_formats import HDR_TRANSFERS, STANDARD_OUTPUT, OutputFormat, format_for
-from .partial_output import OutputFile, Written, partial_path
+from .partial_output import OutputFile, Written
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
 from .stream_file import StreamFile
@@ -82,11 +84,14 @@ class FrameWriter:
         single: Write one PNG instead of a sequence; a `%05d` in its name becomes the frame's number.
         resumed: What an earlier run left under the `.partial` name, to be resumed: call `copy_resumed` before the first
             `write`. All other arguments must be the same as in that run.
+        inputs: Files that the program reads at the same time. They are never removed, although an earlier run may have
+            left them as its unfinished output.
 
     Attributes:
         notes: One line for everything that differs between the source and the output.
         replaced: Why a software encoder replaces the chosen one; empty if none does.
-        resumable: Whether a later run can resume what `abandon` leaves, with the same result.
+        resumable: Whether a later run can resume a partial output, with the same result.
+        kept, whole: After `abandon`: whether something was kept, and whether it has all frames.
 
     Raises:
         StudioError: The output cannot be written.
@@ -122,6 +127,7 @@ class FrameWriter:
         overwrite: bool = False,
         single: bool = False,
         resumed: Written | None = None,
+        inputs: Collection[Path] = (),
     ) -> None:
         self.path = Path(path)
         self.notes: list[str] = []
@@ -133,6 +139,7 @@ class FrameWriter:
         self._number = resumed.number if resumed else 0  # number of the last picture
         self._repeated_times = resumed.repeated_times if resumed else 0
         self._failure: StudioError | None = None  # of an earlier write
+        self.kept, self.whole = False, True
 
         format = format_for(self.path)
         encoding = format.encoding_for(content, spec.tags.transfer, codec)
@@ -180,9 +187,9 @@ class FrameWriter:
                 if self.path == STANDARD_OUTPUT:
                     self._file: OutputFile = StreamFile(format, setup, tracks, alpha)
                 else:
-                    self._file = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed)
+                    self._file = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed, inputs)
             else:
-                self._file = PictureFiles(self.path, setup, overwrite, single, resumed, premultiplied)
+                self._file = PictureFiles(self.path, setup, overwrite, single, resumed, premultiplied, inputs)
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
         finally:
@@ -315,30 +322,66 @@ class FrameWriter:
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
 
-    def abandon(self, keep: bool) -> Path | None:
+    def abandon(self, keep: bool, *, settle: bool = True) -> Path | None:
         """Stops early. Does not raise if the disk fails.
 
         Args:
             keep: Complete the partial output so that it plays, with the audio up to that point; otherwise remove it.
+            settle: Whether to call `settle`. Otherwise call it yourself, after a record of the output was saved.
 
         Returns:
-            The `.partial` name of what was kept; None if nothing was kept.
+            The `.partial` name of what was kept; None if nothing was kept, and without `settle`.
         """
-        path = self._file.abandon(keep and self._frames > 0)
-        self.resumable = self.resumable and self._file.complete and self._failure is None
-        return path
+        self.kept = self._file.abandon(keep and self._frames > 0)
+        if not self._file.complete or self._failure is not None:
+            self.whole = False
+        return self.settle() if settle else None
+
+    def settle(self) -> Path | None:
+        """Gives what `abandon` has kept the name for that, and lets other runs write this output."""
+        return self._file.settle()
 
     @property
-    def partial(self) -> Path:
-        """The path of what `abandon` keeps, except for a single picture."""
-        return partial_path(self.path)
+    def readable_frames(self) -> int:
+        """After an `abandon` that kept something: the number of frames that the partial output gives."""
+        return self._frames if self.whole else min(self._frames, self._file.readable_frames())
+
+    @property
+    def claim(self) -> OutputClaim | None:
+        """This run's claim on the output's name."""
+        return self._file.claim
 
     @property
     def written(self) -> Written:
         """What the `.partial` file contains, after an `abandon` that kept it."""
+        found = self._written(0, complete=True)
+        path = found.find(self.claim.folder) if self.claim else None
+        return replace(found, size=path.stat().st_size) if path and path.is_file() else found
+
+    def mark(self) -> Written:
+        """What the partial file contains once the frames written by now have left all buffers, see `holds`."""
+        return self._written(0, complete=False)
+
+    def _written(self, size: int, *, complete: bool) -> Written:
         assert self._last_pts is not None
-        size = self.partial.stat().st_size if self.partial.is_file() else 0
-        return Written(self._frames, self._first_pts, self._last_pts, self._number, self._repeated_times, size)
+        counts = (self._frames, self._first_pts, self._last_pts, self._number, self._repeated_times)
+        return Written(*counts, size, self._file.names, complete)
+
+    def holds(self, mark: Written) -> bool:
+        """Whether the partial file contains what `mark` says, as other processes see it."""
+        return self._file.holds(mark.frames, mark.last_pts)
+
+    def sync(self) -> None:
+        """Waits until the disk holds what the partial file contains. May be called from any thread.
+
+        Raises:
+            OSError: The disk fails.
+        """
+        self._file.sync()
+
+    def forget_earlier(self) -> None:
+        """Removes what this run resumes, once a record of its own output was saved."""
+        self._file.forget_earlier()
 
 
 class ToCome(Protocol):
@@ -389,12 +432,21 @@ class WriterThread:
                 break
         self._waiting.clear()
 
-    def abandon(self, keep: bool) -> Path | None:
-        """Abandons the output after an error or stop. A finished one stays, and its path is returned."""
+    def mark(self) -> Future[Written]:
+        """The writer's mark after the frames put by now."""
+        return self._thread.submit(self.writer.mark)
+
+    def abandon(self, keep: bool, *, settle: bool = True) -> Path | None:
+        """Abandons the output after an error or stop, see FrameWriter. A finished one stays, and its path is
+        returned."""
         if self.finished:
             return self.finished
         self.end(keep)
-        return self.writer.abandon(keep)
+        return self.writer.abandon(keep, settle=settle)
+
+    def settle(self) -> Path | None:
+        """See FrameWriter. Returns the path of a finished output."""
+        return self.finished or self.writer.settle()
 
 
 def check_bitrate(bitrate: int, quality: float | None) -> None:

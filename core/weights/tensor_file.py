@@ -62,8 +62,11 @@ def read_names(path: Path) -> list[str]:
         raise StudioError(f"{path} is damaged or truncated ({error}). {ANOTHER_COPY}") from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes .safetensors (contiguous CPU tensors) completely or not at all, with a hash that `read_tensors` checks.
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, sync: bool = False
+) -> None:
+    """Writes .safetensors (contiguous CPU tensors) completely or not at all, with a hash that `read_tensors`
+    checks. sync: wait until it is on the disk.
 
     Raises StudioError if the suffix is wrong or the file cannot be written.
     """
@@ -72,8 +75,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     # through bytes: safetensors' own save_file creates files that only their owner can read
     content = safetensors.torch.save(dict(tensors), {**metadata, DIGEST: digest(tensors)})
     try:
-        with whole_file(path, unique=True) as temporary, open(temporary, "xb") as file:  # x: does not follow a link
-            file.write(content)
+        with whole_file(path, sync=sync, keeps_suffix=False) as temporary:  # not .safetensors, as lists of weights show
+            temporary.write_bytes(content)
     except OSError as error:
         raise StudioError(f"{path} cannot be written ({error}). Free some space or choose another folder.") from error
 

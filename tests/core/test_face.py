@@ -15,6 +15,7 @@ ROOT = Path(core.__file__).parent.parent
 
 # What only makes sense with the inside of the core in view.
 INNER = {
+    "bench/kill_runs.py": {"clips"},  # saves records more often
     "bench/data_throughput.py": {"network.torchvision_import"},
     "bench/engine_floor.py": {
         "engines.full_size",

@@ -38,7 +38,7 @@ def load(key: tuple) -> bytes | None:
 def store(key: tuple, artefact: bytes) -> None:
     """Stores the artefact. If that fails (a full disk), it is compiled again at the next start."""
     try:
-        with whole_file(_path(key), unique=True) as partial:
+        with whole_file(_path(key), keeps_suffix=False) as partial:
             partial.write_bytes(hashlib.sha256(artefact).digest() + artefact)
         _prune()
     except OSError as error:

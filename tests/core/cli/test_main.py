@@ -155,9 +155,9 @@ def test_a_reader_that_went_away_is_no_traceback():
 def test_the_process_ends_with_mains_exit_code_and_all_that_was_printed():
     def run(arguments, returns):
         code = (
-            "import sys\nfrom rvm_studio.core.cli import info, main\n"
+            "import sys\nfrom rvm_studio.core.cli import info, start\n"
             f"def run(_):\n    print('x' * 100000)\n    print('last', end='', file=sys.stderr)\n    {returns}\n"
-            "info.run = run\nmain.program()"
+            "info.run = run\nstart.program()"
         )
         return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 

@@ -32,6 +32,11 @@ def pictures_of(path) -> list[np.ndarray]:
         return [frame.image for frame in reader]
 
 
+def names(folder: Path) -> list[str]:
+    """But the claims on outputs, hidden files."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".claim")
+
+
 def decoded(path: Path) -> list[av.VideoFrame]:
     """Frames with alpha: VP9's and VP8's own alpha is dropped by libav's default decoders."""
     with av.open(str(path)) as container:
@@ -478,7 +483,7 @@ def test_stopping_keeps_a_playable_partial_file(tmp_path, make_clip, red_engine)
     report = matte_clip(source, outputs, MattingSession(red_engine), on_progress=progress, stopped=stop.is_set)
     assert report.stopped
     assert report.frames == 12
-    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.partial.mov", "out.partial.mp4"]
+    assert names(tmp_path) == ["in.mp4", "out.partial.mov", "out.partial.mp4"]
     for path in report.outputs:
         assert len(decoded(path)) == 12
         assert audio_of(path)[-1][1] < 12 / 25 + 0.1
@@ -509,7 +514,7 @@ def test_no_run_of_the_engine_follows_a_stop(tmp_path, make_clip, red_engine):
         assert (report.stopped, report.frames, engine.runs) == (True, frames, limit)
         assert session.stopped is before
         left = ["out.partial.mov", "out.partial.mov.safetensors"] if frames else []
-        assert sorted(os.listdir(tmp_path)) == ["in.mp4", *left]
+        assert names(tmp_path) == ["in.mp4", *left]
         if frames:
             assert len(decoded(tmp_path / "out.partial.mov")) == frames
 
@@ -558,7 +563,7 @@ def test_a_state_of_another_size_is_an_error_before_anything_else(tmp_path, make
         matte_clip(source, [Output(tmp_path / "new" / "out.mov", "matte")], session)
     assert engine.runs == runs
     assert session.state is state
-    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "other.mov", "other.mp4"]
+    assert names(tmp_path) == ["in.mp4", "other.mov", "other.mp4"]
 
 
 @pytest.mark.parametrize("kind", ["matte", "alpha"])
@@ -610,11 +615,11 @@ def test_a_fault_in_the_middle_keeps_what_was_done_and_says_so(tmp_path, make_cl
         matte_clip(source, [Output(tmp_path / "out.mov", "matte")], MattingSession(engine, chunk=1))
     assert len(decoded(tmp_path / "out.partial.mov")) == 9
     left = ["in.mp4", "out.partial.mov", "out.partial.mov.safetensors"]
-    assert sorted(os.listdir(tmp_path)) == left
+    assert names(tmp_path) == left
     engine = Failing(red_engine, 0, RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         matte_clip(source, [Output(tmp_path / "none.mov", "matte")], MattingSession(engine, chunk=1))
-    assert sorted(os.listdir(tmp_path)) == left
+    assert names(tmp_path) == left
 
 
 def test_a_damaged_clip_is_matted_as_far_as_it_can_be_read(tmp_path, make_clip, red_engine):
@@ -664,7 +669,7 @@ def test_a_fault_while_finishing_keeps_the_outputs_that_are_done(tmp_path, make_
     outputs = [Output(tmp_path / "out.mov", "matte"), Output(tmp_path / "out.mp4", "composite")]
     with pytest.raises(StudioError, match=r"disk is full.*kept in .*out\.mov, .*out\.partial\.mp4"):
         matte_clip(source, outputs, MattingSession(red_engine))
-    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "out.mov", "out.partial.mp4"]
+    assert names(tmp_path) == ["in.mp4", "out.mov", "out.partial.mp4"]
     assert len(decoded(tmp_path / "out.partial.mp4")) == 5
 
 
@@ -772,5 +777,5 @@ def test_a_stop_completes_no_file_that_nobody_will_look_for(tmp_path, make_clip,
     assert report.stopped
     assert completed == [("kept.mkv", True), ("mix.mp4", False), ("small.mp4", False)]
     assert [path.name for path in report.outputs] == ["kept.partial.mkv"]
-    left = {path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".safetensors"}
+    left = {path.name for path in (tmp_path / "out").iterdir() if path.suffix not in (".safetensors", ".claim")}
     assert left == {"kept.partial.mkv"}

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import os
 import pkgutil
+import re
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,8 @@ import rvm_studio.core
 import torch
 from PIL import Image
 from rvm_studio.core import MattingNetwork
+from rvm_studio.core.clips import checkpoints, resume
 from rvm_studio.core.clips import matte_clip as video_matting
-from rvm_studio.core.clips import resume
 from rvm_studio.core.clips.job import queue_length
 from rvm_studio.core.clips.matte_clip import ClipOptions, Output, can_resume, matte_clip
 from rvm_studio.core.clips.resume import stopped_outputs
@@ -108,7 +109,8 @@ def tags(path: Path) -> dict:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    """But the claims on outputs, hidden files."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".claim")
 
 
 @pytest.fixture
@@ -123,6 +125,10 @@ def folders(tmp_path):
 def clip(tmp_path, make_clip):
     """24 frames of varying length, the first not at zero, with sound."""
     return make_clip(tmp_path / "in.mkv", (48, 32), 24, audio="aac", pts=VARYING, codec="ffv1", pix_fmt="bgr0")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names(folder)}
 
 
 def outputs_in(folder: Path, *wanted: tuple[str, str]) -> list[Output]:
@@ -438,11 +444,19 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+def change_a_time(path: Path) -> None:
+    """A text of the header, with the tensors as they were: the frames would get wrong times."""
+    changed, count = re.subn(rb'(last_pts\\*": \d*)\d', rb"\g<1>?", path.read_bytes())
+    assert count == 1
+    path.write_bytes(changed.replace(b"?", b"7"))
+
+
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
         (truncate, "is damaged"),
         (flip, "is damaged"),
+        (change_a_time, "is damaged"),
         (lambda path: path.write_bytes(b""), "is damaged"),
         (lambda path: path.write_text("{}"), "is damaged"),
         (lambda path: path.unlink(), "there is no record"),
@@ -475,7 +489,7 @@ def garble(path: Path) -> None:
     ],
 )
 def test_a_partial_file_that_was_changed(folders, clip, name, harm, reason):
-    """Of the second of two outputs: both begin anew."""
+    """Of the second of two outputs: both begin anew. What somebody has changed is not ours to remove."""
     whole, parts = (outputs_in(folder, ("a.mkv", "alpha"), (name, "matte")) for folder in folders)
     run(clip, whole)
     run(clip, parts, limit=6)
@@ -483,7 +497,8 @@ def test_a_partial_file_that_was_changed(folders, clip, name, harm, reason):
     report, _ = run(clip, parts, ClipOptions(resume=True))
     starts_over(report, reason)
     assert [raw(output.path) for output in parts] == [raw(output.path) for output in whole]
-    assert names(folders[1]) == names(folders[0])
+    changed = [] if reason == "is missing" else [f"o.partial{name[1:]}"]
+    assert names(folders[1]) == sorted([*names(folders[0]), *changed])
 
 
 def test_pictures_that_are_missing_or_too_many(folders, clip):
@@ -547,7 +562,7 @@ def test_a_stop_before_the_first_new_frame_leaves_all_as_it_was(folders, clip, m
     whole, parts = (outputs_in(folder, ("o.mov", "matte"), ("o.mkv", "alpha")) for folder in folders)
     run(clip, whole)
     run(clip, parts, limit=6)
-    before = {path.name: path.read_bytes() for path in folders[1].iterdir()}
+    before = contents(folders[1])
     # 12 questions while packets of two files are copied, 6 while frames are passed over, one before the engine
     for limit in (0, 3, 9, 12, 15, 18):
         asked = iter(range(1000))
@@ -557,7 +572,7 @@ def test_a_stop_before_the_first_new_frame_leaves_all_as_it_was(folders, clip, m
         assert (report.stopped, report.frames, report.resumed, session.engine.runs) == (True, 6, 6, 0)
         assert "a resumed run will continue at frame 6" in report.notes
         assert report.outputs == [folders[1] / "o.partial.mov", folders[1] / "o.partial.mkv"]
-        assert {path.name: path.read_bytes() for path in folders[1].iterdir()} == before
+        assert contents(folders[1]) == before
         assert next(asked) == limit + 1
     run(clip, parts, ClipOptions(resume=True))
     assert [raw(output.path) for output in parts] == [raw(output.path) for output in whole]
@@ -581,7 +596,7 @@ def test_an_error_of_the_engine_can_be_gone_on_from(folders, clip, error):
     assert raw(parts[0].path) == raw(whole[0].path)
 
 
-def test_outputs_that_hold_different_frames_leave_no_record(folders, clip, monkeypatch):
+def test_outputs_that_hold_different_frames_are_resumed_where_all_have_come(folders, clip, monkeypatch):
     """One disk is full, the other is not."""
     write = FrameWriter.write
 
@@ -590,35 +605,42 @@ def test_outputs_that_hold_different_frames_leave_no_record(folders, clip, monke
             raise StudioError("The disk is full.")
         write(writer, image, pts, number)
 
-    parts = outputs_in(folders[1], ("o.mov", "matte"), ("o.mkv", "alpha"))
-    with monkeypatch.context() as patch:
-        patch.setattr(FrameWriter, "write", full)
-        with pytest.raises(StudioError, match=r"disk is full.* is kept in .*o\.partial\.mov"):
-            run(clip, parts)
-    assert names(folders[1]) == ["o.partial.mkv", "o.partial.mov"]
-    # the older record of a resumed job and its files still exist
-    for path in folders[1].iterdir():
-        path.unlink()
-    run(clip, parts, limit=6)
-    before = {path.name: path.read_bytes() for path in folders[1].iterdir()}
-    with monkeypatch.context() as patch:
-        patch.setattr(FrameWriter, "write", full)
-        with pytest.raises(StudioError, match=r"disk is full.*\(6 frames\) is kept in .*o\.partial\.mov"):
-            run(clip, parts, ClipOptions(resume=True))
-    assert {path.name: path.read_bytes() for path in folders[1].iterdir()} == before
+    whole, parts = (outputs_in(folder, ("o.mov", "matte"), ("o.mkv", "alpha")) for folder in folders)
+    run(clip, whole)
+    monkeypatch.setattr(checkpoints, "REMEMBER_EVERY", 0)
+    for options in (ClipOptions(), ClipOptions(resume=True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(FrameWriter, "write", full)
+            said = r"disk is full.*\(12 frames\) is kept in .*o\.partial\.mov.*, and can be resumed"
+            with pytest.raises(StudioError, match=said):
+                run(clip, parts, options)
+        assert names(folders[1]) == ["o.partial.mkv", "o.partial.mov", "o.partial.mov.safetensors"]
+        assert len(raw(folders[1] / "o.partial.mkv")) == 12
     report, _ = run(clip, parts, ClipOptions(resume=True))
-    assert report.resumed == 6
+    assert report.resumed == 12
+    assert [raw(output.path) for output in parts] == [raw(output.path) for output in whole]
+    assert names(folders[1]) == names(folders[0])
 
 
-def test_a_file_that_could_not_be_completed_leaves_no_record(folders, clip, monkeypatch):
+@pytest.mark.parametrize("name", ["o.mov", "o.mkv", "o.webm"])
+def test_a_file_that_could_not_be_completed_is_resumed(folders, clip, monkeypatch, name):
     def fail(_, __):
         raise OSError(28, "No space left on device")
 
-    parts = outputs_in(folders[1], ("o.mkv", "matte"))
-    monkeypatch.setattr(ContainerFile, "_complete", fail)
-    report, _ = run(clip, parts, limit=6)
+    whole, parts = (outputs_in(folder, (name, "matte")) for folder in folders)
+    run(clip, whole)
+    monkeypatch.setattr(checkpoints, "REMEMBER_EVERY", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(ContainerFile, "_complete", fail)
+        report, _ = run(clip, parts, limit=20)
     assert report.stopped
-    assert names(folders[1]) == ["o.partial.mkv"]
+    partial = f"o.partial{name[1:]}"
+    assert names(folders[1]) == [partial, f"{partial}.safetensors"]
+    assert len(raw(folders[1] / partial)) == report.frames > 10
+    report, _ = run(clip, parts, ClipOptions(resume=True))
+    assert report.resumed > 10
+    assert raw(parts[0].path) == raw(whole[0].path)
+    assert sound(parts[0].path) == sound(whole[0].path) != []
 
 
 def test_a_record_that_cannot_be_written(folders, clip):

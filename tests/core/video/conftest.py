@@ -8,19 +8,26 @@ import pytest
 
 @pytest.fixture
 def events(monkeypatch):
-    """What reached the disk, in order: ("sync", inode, bytes then), ("rename", inode, new name, bytes then)."""
-    seen, sync, replace = [], os.fsync, os.replace
+    """What reached the disk, in order: ("sync", inode, bytes then), ("rename", inode, new name, bytes then). A new name
+    may also come from a link, and for pictures from their folder."""
+    seen, sync, replace, link, rename = [], os.fsync, os.replace, os.link, os.rename
 
     def noted_sync(descriptor):
         sync(descriptor)
         found = os.fstat(descriptor)
         seen.append(("sync", found.st_ino, found.st_size))
 
-    def noted_replace(old, new):
-        found = os.stat(old)
-        seen.append(("rename", found.st_ino, Path(new).name, found.st_size))
-        replace(old, new)
+    def noted(real):
+        def named(old, new):
+            inside = sorted(Path(old).iterdir()) if Path(old).is_dir() else []
+            names = [(Path(old), Path(new).name), *((path, path.name) for path in inside)]
+            seen.extend(("rename", path.stat().st_ino, name, path.stat().st_size) for path, name in names)
+            real(old, new)
+
+        return named
 
     monkeypatch.setattr(os, "fsync", noted_sync)
-    monkeypatch.setattr(os, "replace", noted_replace)
+    monkeypatch.setattr(os, "replace", noted(replace))
+    monkeypatch.setattr(os, "link", noted(link))
+    monkeypatch.setattr(os, "rename", noted(rename))
     return seen

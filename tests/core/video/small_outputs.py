@@ -25,6 +25,11 @@ def spec_of(height=16, width=32, frame_rate=Fraction(30000, 1001), time_base=TIM
     return PictureSpec(height=height, width=width, frame_rate=frame_rate, time_base=time_base, tags=BT709)
 
 
+def names(folder: Path) -> list[str]:
+    """Of the files in a folder, but the claims on outputs, hidden files."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".claim")
+
+
 def image(step: int, channels=4) -> np.ndarray:
     picture = np.full((16, 32, channels), 20 * step + 40, np.uint8)
     picture[:, step : step + 4] = 230

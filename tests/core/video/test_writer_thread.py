@@ -26,7 +26,7 @@ class Recorder:
     def finish(self):
         return Path(f"{len(self.written)} frames")
 
-    def abandon(self, keep):
+    def abandon(self, keep, *, settle=True):
         return Path(f"{len(self.written)} frames.partial") if keep else None
 
 

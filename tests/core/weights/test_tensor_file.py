@@ -1,6 +1,5 @@
 """Files as they come from strangers: empty, cut, text, programs, wrapped."""
 
-import io
 import logging
 import os
 import pickle
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.weights import tensor_file as weights_file
 from rvm_studio.core.weights.tensor_file import read_names, read_tensors, write_tensors
 from safetensors.torch import save_file
 
@@ -80,12 +78,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tensors, tmp_path, 
     write_tensors(path, tensors, {})
     content = path.read_bytes()
 
-    class Full(io.FileIO):
-        def write(self, data):
-            super().write(data[:100])
-            raise OSError(28, "No space left on device")
+    write = Path.write_bytes
 
-    monkeypatch.setattr(weights_file, "open", Full, raising=False)
+    def full(path, data):
+        write(path, data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StudioError, match=r"x\.safetensors cannot be written .*No space left"):
         write_tensors(path, {"other": torch.ones(1)}, {})
     assert path.read_bytes() == content

@@ -1,0 +1,97 @@
+"""Records while a job runs: a process that is killed at any moment costs little, and never an exact result."""
+
+import os
+import signal
+from pathlib import Path
+
+import av
+import pytest
+from rvm_studio.core.clips import checkpoints
+from rvm_studio.core.clips.matte_clip import ClipOptions
+
+from .test_resume import folders, names, outputs_in, raw, run, sound  # noqa: F401 - a fixture
+
+posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+
+
+@pytest.fixture
+def clip(tmp_path, make_clip):
+    """Four seconds with sound, the frames of varying length."""
+    times = [3000 + 5400 * index + 700 * (index % 3) for index in range(70)]  # of 90000 a second
+    return make_clip(tmp_path / "in.mkv", (48, 32), 70, audio="aac", pts=times, codec="ffv1", pix_fmt="bgr0")
+
+
+@pytest.fixture
+def often(monkeypatch):
+    monkeypatch.setattr(checkpoints, "REMEMBER_EVERY", 0)
+    monkeypatch.setattr(checkpoints, "SAVE_EVERY", 0)
+
+
+@posix
+@pytest.mark.parametrize("name", ["o.mov", "o.mkv", "o.webm", "n/o_%03d.png"])
+def test_a_killed_job_is_resumed(folders, clip, often, name):  # noqa: F811
+    """A child that dies without any cleaning up, in the middle of the work; twice."""
+    whole, parts = (outputs_in(folder, (name, "matte")) for folder in folders)
+    expected, _ = run(clip, whole)
+    for options, limit in ((ClipOptions(), 40), (ClipOptions(resume=True), 25)):
+        assert os.waitstatus_to_exitcode(os.waitpid(killed(clip, parts, options, limit), 0)[1]) == -signal.SIGKILL
+        assert not parts[0].path.exists()
+        assert not list((folders[1] / "n").glob("*.png"))
+        assert [path for path in names(folders[1]) if path.endswith(".safetensors")]
+    report, _ = run(clip, parts, ClipOptions(resume=True))
+    assert 5 < report.resumed < 65
+    final = [path.parent if "%" in name else path for path in (whole[0].path, parts[0].path)]
+    assert raw(final[1]) == raw(final[0])
+    if "%" not in name:
+        assert sound(final[1]) == sound(final[0]) != []
+    assert names(folders[1]) == names(folders[0])
+    assert expected.frames == report.frames
+
+
+def killed(source: Path, outputs, options: ClipOptions, limit: int) -> int:
+    """The id of a process that kills itself after `limit` frames, with its last record written."""
+    process = os.fork()
+    if process:
+        return process
+    try:
+        after = checkpoints.Checkpoints.after
+
+        def then(self, state, frames, cuts):
+            after(self, state, frames, cuts)
+            then.frames += 1
+            if self._saving is not None:
+                self._saving.result()
+            if then.frames == limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        then.frames = 0
+        checkpoints.Checkpoints.after = then
+        run(source, outputs, options)
+    finally:
+        os._exit(1)
+
+
+def test_a_record_is_written_only_of_what_the_files_hold(folders, clip, often, monkeypatch):  # noqa: F811
+    """Never of frames that an encoder or a muxer still holds."""
+    save, seen = checkpoints.Checkpoints._save, []
+
+    def counted(self, stop):
+        for thread, mark in zip(self._threads, stop.written, strict=True):
+            partial = mark.find(thread.writer.claim.folder)
+            seen.append((stop.frames, len(raw_or_fewer(partial))))
+        save(self, stop)
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "_save", counted)
+    run(clip, outputs_in(folders[1], ("o.mov", "matte"), ("o.mkv", "alpha"), ("o.webm", "matte")))
+    assert seen
+    assert all(held >= frames > 0 for frames, held in seen)
+
+
+def raw_or_fewer(path: Path) -> list:
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(video=0) if packet.size]
+
+
+def test_without_a_record_nothing_is_saved(folders, clip, often):  # noqa: F811
+    run(clip, outputs_in(folders[1], ("o.mp4", "composite")))
+    assert names(folders[1]) == ["o.mp4"]
