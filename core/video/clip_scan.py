@@ -12,6 +12,7 @@ import av
 import av.container
 from av.error import FFmpegError
 
+from .codec_names import sample_entries
 from .container import known, open_to_read, video_stream
 from .frame_clock import FrameClock, clock_for
 from .picture_sizes import PictureSizes
@@ -60,6 +61,9 @@ def scan_clip(
     wants_times = not has_no_times and not (is_exact and is_plain_mov)
     times: list[int] = []
     found: set[tuple[int, int]] = set()
+    if is_plain_mov:  # a change needs another description of the samples
+        sizes_told = [entry.size for entry in sample_entries(path) if entry.track == stream.index]
+        found.update(sizes_told if len(sizes_told) > 1 else [])
     frames = None
     if wants_times or wants_sizes:
         try:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 _HEADER = 1 << 20  # bytes of other files in which a name is looked for
 _CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
@@ -22,10 +22,10 @@ def codec_name(path: Path, container: str, kind: str) -> str:
         kind: "video" or "audio".
     """
     try:
-        with path.open("rb") as file:
-            if "mov" in container.split(","):
-                names = [code for handler, code in _sample_codes(file, path.stat().st_size) if handler == kind]
-            else:
+        if "mov" in container.split(","):
+            names = [entry.code for entry in sample_entries(path) if entry.kind == kind]
+        else:
+            with path.open("rb") as file:
                 form = "matroska" if "matroska" in container else "avi"
                 pattern = _PATTERNS[form] % _LETTERS[form][kind]
                 # Matroska's length comes before the name, with its first bit set
@@ -37,21 +37,47 @@ def codec_name(path: Path, container: str, kind: str) -> str:
     return f"'{shown}'" if shown else "unknown"
 
 
-def _sample_codes(file: BinaryIO, size: int) -> Iterator[tuple[str, bytes]]:
-    """(kind of track, four-character code) of each sample description of a MOV or MP4 file."""
-    kind = ""
-    for name, begin, end in _boxes(file, 0, size):
-        file.seek(begin)
-        if name == b"hdlr":
-            kind = _HANDLERS.get(file.read(12)[8:], kind) if kind == "" else kind
-        elif name == b"trak":
-            kind = ""
-        elif name == b"stsd":
-            data = file.read(min(end - begin, _MAX_DESCRIPTION))
-            place = 8  # version, flags, count
-            while place + 8 <= len(data):
-                yield kind, data[place + 4 : place + 8]
-                place += max(8, int.from_bytes(data[place : place + 4], "big"))
+class SampleEntry(NamedTuple):
+    """How the samples of a MOV or MP4 track are coded. track: its number, from 0. kind: "video", "audio" or "".
+
+    code: four characters. size: (height, width) of a picture.
+    """
+
+    track: int
+    kind: str
+    code: bytes
+    size: tuple[int, int]
+
+
+def sample_entries(path: Path) -> list[SampleEntry]:
+    """All descriptions of samples in a MOV or MP4 file; none if it cannot be read."""
+    entries = []
+    track, kind = -1, ""
+    try:
+        with path.open("rb") as file:
+            for name, begin, end in _boxes(file, 0, path.stat().st_size):
+                if name == b"trak":
+                    track, kind = track + 1, ""
+                elif name == b"hdlr" and not kind:
+                    file.seek(begin)
+                    kind = _HANDLERS.get(file.read(12)[8:], "")
+                elif name == b"stsd":
+                    file.seek(begin)
+                    data = file.read(min(end - begin, _MAX_DESCRIPTION))
+                    place = 8  # version, flags, count
+                    while place + 8 <= len(data):
+                        width, height = (int.from_bytes(data[place + at : place + at + 2], "big") for at in (32, 34))
+                        entries.append(SampleEntry(track, kind, data[place + 4 : place + 8], (height, width)))
+                        place += max(8, int.from_bytes(data[place : place + 4], "big"))
+    except OSError:
+        return []
+    return entries
+
+
+def is_encrypted(path: Path, container: str, kind: str) -> bool:
+    """Whether a MOV or MP4 file's tracks of a kind are encrypted (ISO/IEC 23001-7)."""
+    code = {"video": b"encv", "audio": b"enca"}[kind]
+    return "mov" in container.split(",") and any(entry.code == code for entry in sample_entries(path))
 
 
 def _boxes(file: BinaryIO, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:

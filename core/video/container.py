@@ -15,7 +15,7 @@ from av.codec.hwaccel import HWAccel
 
 from ..errors import StudioError
 from ..machine.libav_log import silence_libav
-from .codec_names import codec_name
+from .codec_names import codec_name, is_encrypted
 
 # libav's dispositions
 _DEFAULT, _ATTACHED_PICTURE, _TIMED_THUMBNAILS, _DEPENDENT, _STILL = 0x1, 0x400, 0x800, 0x80000, 0x100000
@@ -155,6 +155,8 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
         raise StudioError(
             f"{path} contains no video, only {', '.join(sorted(kinds))}. Expected a file with a video track."
         )
+    if is_encrypted(path, container.format.name, "video"):
+        raise StudioError(f"The video of {path} is encrypted. Expected one without copy protection.")
     if stream.codec_context is None:
         name = codec_name(path, container.format.name, "video")
         raise StudioError(

@@ -5,6 +5,7 @@ the file is complete, the title makes room for the elements that hold the shape 
 DisplayWidth, DisplayHeight and DisplayUnit. No other byte of the file moves.
 """
 
+import io
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -40,18 +41,27 @@ def write_pixel_shape(path: Path, width: int, height: int, aspect: Fraction) -> 
         ValueError: It has no such track.
     """
     with path.open("r+b") as file:
-        tracks, data = _tracks_of(file, path.stat().st_size)
-        for track in _elements(data, 0, len(data)):
-            if track.id != _TRACK:
-                continue
-            content = data[track.begin : track.end]
-            changed = _with_shape(content, width, height, aspect)
-            if changed is not None:
-                data = data[: track.begin] + changed + data[track.end :]
-                file.seek(tracks)
-                file.write(_with_checksum(data))
-                return
-    raise ValueError(f"{path} has no video track with the placeholder")
+        place, changed = _changed_tracks(file, path.stat().st_size, width, height, aspect)
+        file.seek(place)
+        file.write(changed)
+
+
+def header_with_pixel_shape(header: bytes, width: int, height: int, aspect: Fraction) -> bytes:
+    """The same for the beginning of a stream, up to its first frame at least."""
+    place, changed = _changed_tracks(io.BytesIO(header), len(header), width, height, aspect)
+    return header[:place] + changed + header[place + len(changed) :]
+
+
+def _changed_tracks(file: BinaryIO, size: int, width: int, height: int, aspect: Fraction) -> tuple[int, bytes]:
+    """(place, new content) of the element that holds all tracks."""
+    place, data = _tracks_of(file, size)
+    for track in _elements(data, 0, len(data)):
+        if track.id != _TRACK:
+            continue
+        changed = _with_shape(data[track.begin : track.end], width, height, aspect)
+        if changed is not None:
+            return place, _with_checksum(data[: track.begin] + changed + data[track.end :])
+    raise ValueError("the file has no video track with the placeholder")
 
 
 def _tracks_of(file: BinaryIO, size: int) -> tuple[int, bytes]:

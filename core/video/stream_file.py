@@ -15,17 +15,23 @@ from av.video.stream import VideoStream
 
 from ..machine.output_claim import OutputClaim
 from .encoder_setup import EncoderSetup, drain
+from .matroska_shape import PLACEHOLDER, header_with_pixel_shape
 from .output_formats import STANDARD_OUTPUT, OutputFormat
+from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
 
 
 class _Pipe:
     """What libav writes to: a file without a way back. It duplicates standard output's handle."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Callable[[bytes], bytes]) -> None:
+        """first: changes what is written first, the header."""
         self._handle = os.dup(1)
+        self._first: Callable[[bytes], bytes] | None = first
 
     def write(self, data: bytes) -> int:
+        if self._first is not None:
+            data, self._first = self._first(bytes(data)), None
         view, left = memoryview(data), len(data)
         while left:
             left -= os.write(self._handle, view[len(data) - left :])
@@ -46,7 +52,7 @@ class StreamFile:
         self.names: tuple[str, ...] = ()
         self._setup, self._tracks = setup, tracks
         self._moved: int | None = None  # added to every pts
-        self._pipe = _Pipe()
+        self._pipe = _Pipe(self._header)
         options = {**format.container_options, "max_interleave_delta": "200000"}
         self._container = av.open(self._pipe, "w", format=format.container, container_options=options)
         stream = self._container.add_stream(setup.codec, rate=setup.frame_rate)
@@ -56,9 +62,17 @@ class StreamFile:
         stream.time_base = setup.time_base
         if tracks is not None:
             tracks.add_to(self._container)
+        if setup.timecode is not None and has_timecode_rate(setup.frame_rate):
+            stream.metadata["timecode"] = setup.timecode
+        if setup.sample_aspect_ratio != 1:
+            stream.metadata["title"] = PLACEHOLDER
         if alpha is not None:
             self._container.metadata["comment"] = f"alpha: {alpha}"
         self._container.start_encoding()
+
+    def _header(self, data: bytes) -> bytes:
+        aspect, context = self._setup.sample_aspect_ratio, self._stream.codec_context
+        return data if aspect == 1 else header_with_pixel_shape(data, context.width, context.height, aspect)
 
     def copy_resumed(self, stopped: Callable[[], bool]) -> bool:
         raise AssertionError("a stream is not resumed")

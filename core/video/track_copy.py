@@ -20,6 +20,7 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 
 from ..errors import StudioError
+from .codec_names import codec_name, is_encrypted
 from .container import is_indexed, known, open_to_read, picture_stream, texts
 from .output_formats import OutputFormat
 from .timeline import Timeline
@@ -42,6 +43,16 @@ _SEEK_EARLY = 10  # seconds: audio may be stored that far before the picture of 
 
 def _travels(key: str) -> bool:
     return key.lower() not in _OWN_TAGS and not key.lower().startswith("_statistics")
+
+
+def _left_out(source: InputContainer) -> Iterator[str]:
+    """What else the file has: subtitles, data (of cameras), attachments. A timecode track is no data of its own."""
+    if source.streams.subtitles:
+        yield "subtitles"
+    if any(s.type == "data" and "timecode" not in {key.lower() for key in s.metadata} for s in source.streams):
+        yield "data tracks"
+    if any(s.type == "attachment" for s in source.streams):
+        yield "attachments"
 
 
 class _CopiedTrack:
@@ -151,17 +162,21 @@ class TrackCopy:
             ) from error
         self._timeline = Timeline(self._source, picture_stream(self._source))
         self._inputs: list[AudioStream] = []
-        if format.carries_audio and audio:
-            self._inputs = [s for s in self._source.streams.audio if s.codec_context is not None]
-        if audio and len(self._source.streams.audio) > len(self._inputs):
-            what = (
-                "its codec is not supported by this libav"
-                if format.carries_audio
-                else f"{format.name} cannot hold audio"
-            )
+        sound = self._source.streams.audio
+        encrypted = bool(sound) and is_encrypted(source, self._source.format.name, "audio")
+        if format.carries_audio and audio and not encrypted:
+            self._inputs = [s for s in sound if s.codec_context is not None]
+        if audio and len(sound) > len(self._inputs):
+            what = f"{format.name} cannot hold audio"
+            if encrypted:
+                what = "it is encrypted"
+            elif format.carries_audio:
+                what = (
+                    f"its codec {codec_name(source, self._source.format.name, 'audio')} is not supported by this libav"
+                )
             self._notes.append(f"the audio is not copied: {what}")
-        if self._source.streams.subtitles:
-            self._notes.append("subtitles are not copied")
+        if others := " and ".join(_left_out(self._source)):
+            self._notes.append(f"{others} are not copied")
         self._tracks: dict[int, _CopiedTrack | _EncodedTrack] = {}
         self._output: OutputContainer | None = None
         self._packets = self._read()

@@ -95,3 +95,23 @@ def test_a_terminal_is_refused(red_studio, make_clip, monkeypatch):
     ran = red_studio("matte", "clip.mp4", "-o", "-")
     assert (ran.code, ran.out) == (1, "")
     assert "The output - is standard output, which is a terminal. Pipe it into a program" in ran.err
+
+
+def test_a_pipe_gets_the_pixel_shape_and_the_timecode():
+    with av.open("clip.mov", "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        stream.metadata["timecode"] = "01:00:00:00"
+        for i in range(4):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * i, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    done = subprocess.run(command("clip.mov", "-o", "-", "--quiet"), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    with av.open(io.BytesIO(done.stdout)) as container:
+        stream = container.streams.video[0]
+        assert Fraction(stream.sample_aspect_ratio.numerator, stream.sample_aspect_ratio.denominator) == Fraction(4, 3)
+        assert stream.metadata["TIMECODE"] == "01:00:00:00"
+        assert len(list(container.decode(stream))) == 4

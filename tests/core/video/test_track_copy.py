@@ -3,6 +3,7 @@
 import hashlib
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -497,3 +498,18 @@ def test_the_output_is_the_input(tmp_path):
     with pytest.raises(StudioError, match="is the input itself"):
         begin(tmp_path / "x" / ".." / "in.mp4" if (tmp_path / "x").exists() else source, source, overwrite=True)
     assert source.read_bytes() == data
+
+
+def test_what_else_is_left_out_is_said():
+    kinds = ["video", "audio", "data", "attachment"]
+    streams = [SimpleNamespace(type=kind, metadata={}) for kind in kinds]
+    subtitled = SimpleNamespace(streams=Streams(streams, subtitles=[1]))
+    assert list(track_copy._left_out(subtitled)) == ["subtitles", "data tracks", "attachments"]
+    timecode = SimpleNamespace(type="data", metadata={"timecode": "01:00:00:00"})
+    assert list(track_copy._left_out(SimpleNamespace(streams=Streams([timecode])))) == []
+
+
+class Streams(list):
+    def __init__(self, streams, subtitles=()):
+        super().__init__(streams)
+        self.subtitles = subtitles
