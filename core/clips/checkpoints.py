@@ -31,10 +31,13 @@ class _Moment:
     marks: list[Future[Written]]
 
     def stop(self) -> Stop | None:
-        """None while not all outputs have come so far."""
-        if all(mark.done() and not mark.cancelled() and mark.exception() is None for mark in self.marks):
-            return Stop(self.state, self.cuts, [mark.result() for mark in self.marks])
-        return None
+        """None while not all outputs have come so far, or if one has failed before."""
+        if not all(mark.done() and not mark.cancelled() and mark.exception() is None for mark in self.marks):
+            return None
+        written = [mark.result() for mark in self.marks]
+        if any(output.frames != self.frames for output in written):
+            return None
+        return Stop(self.state, self.cuts, written)
 
 
 class Checkpoints:
@@ -74,11 +77,11 @@ class Checkpoints:
         pairs = zip(self._threads, stop.written, strict=True)
         return stop if all(thread.writer.holds(mark) for thread, mark in pairs) else None
 
-    def _save(self, stop: Stop) -> None:
+    def _save(self, stop: Stop, *, in_place: bool = False) -> None:
         with contextlib.suppress(StudioError, OSError):  # as on a full disk: the record before it still holds
             for thread in self._threads:
                 thread.writer.sync()
-            self._record.save(stop)
+            self._record.save(stop, in_place=in_place)
             self.saved = stop.frames
             for thread in self._threads:
                 thread.writer.forget_earlier()
@@ -94,5 +97,7 @@ class Checkpoints:
             stop = moment.stop()
             if stop and self.saved < stop.frames <= frames:
                 self._save(stop)
+                if self.saved and self.saved != stop.frames:
+                    self._save(stop, in_place=True)
                 break
         return self.saved if self.saved <= frames else 0

@@ -9,10 +9,12 @@ none. Nothing in a record is ever executed.
 # T frames, C channels, H, W
 
 import dataclasses
+import errno
 import functools
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from .options import ClipOptions, Output
 
 _FORM = "2"  # of the record
+_BLOCK = 4096  # bytes; file systems give space in no smaller pieces
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,9 @@ class JobRecord:
                 raise NotResumable(f"{partial} is missing")
         return stop
 
-    def save(self, stop: Stop) -> None:
-        """Replaces the record, in one step. Raises StudioError if it cannot be written."""
+    def save(self, stop: Stop, *, in_place: bool = False) -> None:
+        """Replaces the record, in one step; or in place, for a full disk that has no room for two. Raises StudioError
+        if it cannot be written."""
         assert self.claim is not None
         if not self.claim.may_write(self.path):
             raise StudioError(f"{self.path} exists and is not ours: move it away.")
@@ -115,7 +119,26 @@ class JobRecord:
             "job": json.dumps({**self._description, "outputs": self._names}),
             "progress": json.dumps(progress),
         }
-        save_state(state, self.path, texts, sync=True)
+        if in_place:
+            self._overwrite(state, texts)
+        else:
+            save_state(state, self.path, texts, sync=True)
+
+    def _overwrite(self, state: StreamState, texts: dict[str, str]) -> None:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                content = save_state(state, Path(folder) / f"record{RECORD_SUFFIX}", texts).read_bytes()
+            with self.path.open("rb+") as file:
+                room = -(-file.seek(0, os.SEEK_END) // _BLOCK) * _BLOCK
+                if len(content) > room:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                file.seek(0)
+                file.write(content)
+                file.truncate()
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StudioError(f"{self.path} cannot be written ({error}): free some space.") from error
 
     def remove(self) -> None:
         """Removes it if it is ours. A record that stays does no harm: it will not fit the files."""

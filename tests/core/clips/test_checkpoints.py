@@ -6,8 +6,10 @@ from pathlib import Path
 
 import av
 import pytest
-from rvm_studio.core.clips import checkpoints
+from rvm_studio.core.clips import checkpoints, resume
 from rvm_studio.core.clips.matte_clip import ClipOptions
+from rvm_studio.core.errors import StudioError
+from rvm_studio.core.video.writer import FrameWriter
 
 from .test_resume import folders, names, outputs_in, raw, run, sound  # noqa: F401 - a fixture
 
@@ -95,3 +97,33 @@ def raw_or_fewer(path: Path) -> list:
 def test_without_a_record_nothing_is_saved(folders, clip, often):  # noqa: F811
     run(clip, outputs_in(folders[1], ("o.mp4", "composite")))
     assert names(folders[1]) == ["o.mp4"]
+
+
+def test_a_full_disk_without_room_for_a_second_record(folders, clip, often, monkeypatch):  # noqa: F811
+    """The last record is then written over the one before it, and the job goes on where the file ends."""
+    whole, parts = (outputs_in(folder, ("o.mov", "matte")) for folder in folders)
+    run(clip, whole)
+    write, full = FrameWriter.write, []
+
+    def fill_up(writer, image, pts, number):
+        if writer.frames == 50:
+            full.append(True)
+            raise StudioError("The disk is full.")
+        write(writer, image, pts, number)
+
+    save = resume.save_state
+
+    def save_first(state, path, texts, *, sync=False):
+        if (full or path.exists()) and path.parent == folders[1]:
+            raise StudioError("No room for two.")
+        return save(state, path, texts, sync=sync)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameWriter, "write", fill_up)
+        patch.setattr(resume, "save_state", save_first)
+        with pytest.raises(StudioError, match=r"\(50 frames\) is kept in .*o\.partial\.mov, and can be resumed"):
+            run(clip, parts)
+    report, _ = run(clip, parts, ClipOptions(resume=True))
+    assert report.resumed == 50
+    assert raw(parts[0].path) == raw(whole[0].path)
+    assert names(folders[1]) == ["o.mov"]
