@@ -86,7 +86,7 @@ def matte_clip(
                 if session.warm_up and session.state is None and _opening_bytes(session, reader.info) > OPENING_BYTES:
                     _warm_up_apart(session, source, options)
                 with closing(_read_ahead(reader)) as frames:
-                    renderer.pass_over(islice(frames, report.resumed))
+                    renderer.pass_over(_noticed(islice(frames, report.resumed), job.writers))
                     chunks = _chunks(frames, session, reader.info, report.resumed)
                     _matte_chunks(chunks, renderer, job, report, on_progress, on_result)
             except Stopped:
@@ -143,6 +143,14 @@ def _open(source: str | Path, options: ClipOptions, hwaccel: str = "none") -> Fr
         cfr=options.cfr,
         deinterlace=options.deinterlace,
     )
+
+
+def _noticed(frames: Iterator[SourceFrame], writers: list[WriterThread]) -> Iterator[SourceFrame]:
+    """Frames that an earlier run has written, of which the writers take notice."""
+    for frame in frames:
+        for thread in writers:
+            thread.writer.pass_over(frame.pts, frame.number)
+        yield frame
 
 
 def _matte_chunks(

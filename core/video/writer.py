@@ -46,6 +46,7 @@ from .output_formats import HDR_TRANSFERS, STANDARD_OUTPUT, OutputFormat, format
 from .partial_output import OutputFile, Written
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
+from .sequence_times import times_for
 from .stream_file import StreamFile
 from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
@@ -172,6 +173,8 @@ class FrameWriter:
                 "GIF has 256 colours a frame, hard edges and times in 0.01 s; .webp and .apng keep colours and edges"
             )
         self.resumable = setup.frames_stand_alone and not single and self.path != STANDARD_OUTPUT
+        self._times = times_for(self.path, spec, is_sequence=not format.container and not single)
+        self._overwrite = overwrite
         self._time_base = spec.time_base
         self._held_in_memory = format.held_in_memory
         tracks = None
@@ -249,6 +252,16 @@ class FrameWriter:
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
 
+    def pass_over(self, pts: int, number: int) -> None:
+        """Takes notice of a frame that a resumed run has written.
+
+        Args:
+            pts: Its time in units of `time_base`.
+            number: The number of its file in a picture sequence.
+        """
+        if self._times is not None:
+            self._times.add(number + self._first_number, pts)
+
     def write(self, image: np.ndarray, pts: int, number: int) -> None:
         """Writes one frame.
 
@@ -299,6 +312,8 @@ class FrameWriter:
             frame = self._mark(frame)
         frame.pts, frame.time_base = pts, self._time_base
         self._file.write(frame, number)
+        if self._times is not None:
+            self._times.add(number, pts)
 
     def finish(self) -> Path:
         """Completes the output and gives it its final name. Call `abandon` if this raises.
@@ -318,7 +333,10 @@ class FrameWriter:
                 f"{self._repeated_times} frames were not later than the frame before: moved to one tick after it"
             )
         try:
-            return self._file.finish()
+            path = self._file.finish()
+            if self._times is not None and (note := self._times.save(self._overwrite)):
+                self.notes.append(note)
+            return path
         except (OSError, FFmpegError) as error:
             raise _unwritable(self.path, error) from error
 
