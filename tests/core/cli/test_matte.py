@@ -71,7 +71,7 @@ def test_every_suffix(red_studio, clip, suffix):
 def test_png_is_a_folder_of_pictures(red_studio, clip):
     code, out, _ = red_studio("matte", clip, "-o", "out.png")
     assert code == 0
-    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(6))]
+    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(6)), "out/timestamps.json"]
     assert "  out\n" in out
     assert Image.open("out/00003.png").mode == "RGBA"
 

@@ -56,7 +56,7 @@ def decoded(path: Path) -> list[av.VideoFrame]:
 def rgba_of(path: Path) -> list[np.ndarray]:
     """[H, W, 4] 8-bit pictures of any transparent output."""
     if path.is_dir():
-        return [np.array(Image.open(name).convert("RGBA")) for name in sorted(path.iterdir())]
+        return [np.array(Image.open(name).convert("RGBA")) for name in sorted(path.glob("*.png"))]
     if path.suffix in (".apng", ".webp"):
         image = Image.open(path)
         pictures = []
@@ -234,7 +234,7 @@ def test_a_trimmed_clip_begins_at_zero_and_keeps_its_sound_in_time(tmp_path, mak
     assert abs(calls[-1][1] - len(inside)) <= 1
     (path,) = report.outputs
     if suffix == ".png":
-        assert [name.name for name in sorted(path.iterdir())] == [f"{i:05d}.png" for i in range(len(inside))]
+        assert [name.name for name in sorted(path.glob("*.png"))] == [f"{i:05d}.png" for i in range(len(inside))]
     else:
         begin = times[inside[0]]
         clock = Fraction(0) if suffix in (".mov", ".mp4") else Fraction(1, 1000)

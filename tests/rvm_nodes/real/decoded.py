@@ -9,7 +9,7 @@ import numpy as np
 
 def frames_of(path: Path) -> Iterator[av.VideoFrame]:
     """The frames of a clip, or of a folder's pictures in the order of their names."""
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+    for file in sorted(path.glob("*.png")) if path.is_dir() else [path]:
         with av.open(str(file)) as container:
             stream = container.streams.video[0]
             if stream.codec_context.name == "vp9":  # the usual decoder drops alpha
