@@ -86,7 +86,7 @@ def matte_clip(
                 if session.warm_up and session.state is None and _opening_bytes(session, reader.info) > OPENING_BYTES:
                     _warm_up_apart(session, source, options)
                 with closing(_read_ahead(reader)) as frames:
-                    renderer.pass_over(_noticed(islice(frames, report.resumed), job.writers))
+                    renderer.pass_over(_noticed(islice(frames, report.resumed), job))
                     chunks = _chunks(frames, session, reader.info, report.resumed)
                     _matte_chunks(chunks, renderer, job, report, on_progress, on_result)
             except Stopped:
@@ -145,10 +145,10 @@ def _open(source: str | Path, options: ClipOptions, hwaccel: str = "none") -> Fr
     )
 
 
-def _noticed(frames: Iterator[SourceFrame], writers: list[WriterThread]) -> Iterator[SourceFrame]:
+def _noticed(frames: Iterator[SourceFrame], job: ClipJob) -> Iterator[SourceFrame]:
     """Frames that an earlier run has written, of which the writers take notice."""
     for frame in frames:
-        for thread in writers:
+        for thread in job.writers:
             thread.writer.pass_over(frame.pts, frame.number)
         yield frame
 
