@@ -38,6 +38,7 @@ _OPUS_RATE = 48000
 USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _MAX_TIMESCALE = 2**31 - 1
 _LEAST_GAP = Fraction(1, 200)  # seconds without sound that are more than rounding
+_PREPARATION = Fraction(1, 10)  # seconds before the beginning that a decoder may need
 _SEEK_EARLY = 10  # seconds: audio may be stored that far before the picture of the same time
 
 
@@ -258,7 +259,7 @@ class TrackCopy:
                             running.discard(packet.stream.index)
                             if not running:
                                 return
-                        elif self._begins <= 0 or time + (packet.duration or 0) * packet.time_base > self._begins:
+                        elif self._is_heard(time + (packet.duration or 0) * packet.time_base):
                             yield packet
                 return
             except av.error.EOFError:
@@ -266,6 +267,10 @@ class TrackCopy:
             except FFmpegError:
                 errors += 1
                 self._damaged += 1
+
+    def _is_heard(self, end: Fraction) -> bool:
+        """Whether a packet that ends then is needed: one before the beginning only if it prepares the decoder."""
+        return end > self._begins if self._begins > 0 else end + self._moved > -_PREPARATION
 
     def _timed(self) -> Iterator[av.Packet]:
         """The audio packets with the clip's times."""

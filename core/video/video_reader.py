@@ -3,6 +3,7 @@
 # H, W height and width of the upright frame
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -113,7 +114,9 @@ class VideoReader(FrameReader):
         self._stored_size = reduced_size(*self._largest_size, self._max_size)
         seconds, self._declared_by_all = self._declared()
         self._declared_seconds = seconds
-        count = frames or stream.frames or (round(seconds * self._clock.rate) if seconds else 0)
+        estimate = math.ceil(seconds * self._clock.rate) if seconds else 0
+        # an edit list may show fewer frames than there are
+        count = frames or (min(stream.frames, estimate) if stream.frames and estimate else stream.frames or estimate)
         count = round(count * self._rate / self._clock.rate)
         self._zero, ends = 0, None  # zero: subtracted from every tick
         if not self._span.is_whole:

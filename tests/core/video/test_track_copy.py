@@ -513,3 +513,14 @@ class Streams(list):
     def __init__(self, streams, subtitles=()):
         super().__init__(streams)
         self.subtitles = subtitles
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_sound_long_before_the_beginning_is_left_out(tmp_path, suffix):
+    """As a cut without decoding leaves it: an edit list hides half a second."""
+    source = make_source(tmp_path / "in.mp4", seconds=1.5, audio_first=-24000)
+    assert packets(source)[0][0] < Fraction(-1, 2)
+    writer = convert(source, tmp_path / f"out{suffix}")
+    assert Fraction(-1, 8) < packets(writer.path)[0][0] < 0
+    heard = [time for time in click_times(source) if time >= 0]
+    assert [time for time in click_times(writer.path) if time >= 0] == pytest.approx(heard, abs=0.003)
