@@ -481,7 +481,7 @@ def cut_short(path):
         ("text.mp4", text, "text.mp4 cannot be opened as a video"),
         ("text.txt", text, "text.txt is a text file"),
         ("text.png", text, "text.png has no readable picture"),
-        ("empty.mp4", lambda path: Path(path).touch(), "empty.mp4 cannot be opened as a video"),
+        ("empty.mp4", lambda path: Path(path).touch(), "empty.mp4 is empty (0 bytes)"),
         ("cut.mp4", cut_short, "cut.mp4 cannot be opened as a video"),
         ("sound.wav", audio_only, "sound.wav contains no video, only audio"),
         ("none.mkv", no_frames, "none.mkv"),
