@@ -118,7 +118,15 @@ def test_a_full_disk_without_room_for_a_second_record(folders, clip, often, monk
             raise StudioError("No room for two.")
         return save(state, path, texts, sync=sync)
 
+    after = checkpoints.Checkpoints.after
+
+    def after_and_saved(self, *arguments):
+        after(self, *arguments)
+        if self._saving is not None:
+            self._saving.result()
+
     with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "after", after_and_saved)
         patch.setattr(FrameWriter, "write", fill_up)
         patch.setattr(resume, "save_state", save_first)
         with pytest.raises(StudioError, match=r"\(50 frames\) is kept in .*o\.partial\.mov, and can be resumed"):
