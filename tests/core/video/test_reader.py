@@ -646,17 +646,6 @@ def test_exif_orientation(tmp_path: Path, name: str, orientation: int):
     assert_close(frames[0].image, wanted, 8)
 
 
-def test_floating_point_pictures_are_refused(tmp_path: Path):
-    path = tmp_path / "f.exr"
-    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
-        stream = container.add_stream("exr", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 16, 8, "gbrpf32le"
-        container.mux(stream.encode(av.VideoFrame(16, 8, "gbrpf32le")))
-        container.mux(stream.encode())
-    with pytest.raises(StudioError, match="floating-point"):
-        open_reader(path)
-
-
 @pytest.fixture
 def sequence(tmp_path: Path) -> Path:
     """shot_0008 ... shot_0011 without 0010, and other files beside them."""
