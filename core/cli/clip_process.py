@@ -1,22 +1,24 @@
 """A process that mattes clips, so that a decoder, an encoder or a driver that crashes costs one clip and not the batch.
 
 One process serves all clips of a batch, with its network warm; after it has died, the next clip gets a new one. The two
-talk through its standard input and output, in pickled messages. What it prints goes to standard error. It ignores
-Ctrl-C and SIGTERM, which a terminal and `timeout` send to every process of a group: this side hears them and passes
-them on. When this process ends, however it does, the other one ends too.
+talk through a pipe. What the other one prints goes to standard error. It ignores Ctrl-C and SIGTERM, which a terminal
+and `timeout` send to every process of a group: this side hears them and passes them on. When this process ends, however
+it does, the other one ends too.
 """
 
 import contextlib
 import logging
+import multiprocessing
 import os
-import pickle
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StudioError
 from ..machine.root import NAME
@@ -51,7 +53,8 @@ class WorkElsewhere:
 
     def __init__(self, load: "Callable[[], Engine]", background: str | None):
         self._setup = load, background
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
         self._events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._ready = False
 
@@ -91,41 +94,35 @@ class WorkElsewhere:
         if self._process is None:
             return
         process, self._process = self._process, None
-        assert process.stdin is not None
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=_PATIENCE)
+        assert self._pipe is not None
+        self._pipe.close()
+        process.join(_PATIENCE)
         process.kill()
-        process.wait()
+        process.join()
 
     def _start(self) -> None:
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {__package__}.clip_process import serve; serve()"
+        # spawned everywhere: a forked process would have this one's threads' locks, but not its threads
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        level = logging.getLogger(NAME).level
+        self._process = context.Process(target=serve, args=(theirs, *self._setup, level), name="rvm-clips")
         with _signals_held_back():
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows: no Ctrl-C there
-            )
+            self._process.start()
+        theirs.close()
         self._ready = False
         self._events = queue.SimpleQueue()
-        assert self._process.stdout is not None
-        reading = threading.Thread(target=_read, args=(self._process.stdout, self._events), daemon=True)
-        reading.start()
-        self._send((*self._setup, logging.getLogger(NAME).level))
+        threading.Thread(target=_read, args=(self._pipe, self._events), daemon=True).start()
 
     def _send(self, message: object) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has died, which its closed output tells
-            self._process.stdin.write(pickle.dumps(message))
-            self._process.stdin.flush()
+        assert self._pipe is not None
+        with contextlib.suppress(OSError):  # it has died, which its closed end tells
+            self._pipe.send(message)
 
     def _after_death(self, source: str, frames: int) -> None:
         """Raises the error about the clip at which the process died."""
         assert self._process is not None
-        how = _cause(self._process.wait())
+        self._process.join()
+        how = _cause(self._process.exitcode or 0)
         self.close()
         if not self._ready:
             raise NoEngineError(
@@ -151,12 +148,12 @@ def _cause(exit_code: int) -> str:
     return _WINDOWS_FAULTS.get(exit_code & 0xFFFFFFFF, f"exit code {exit_code}")
 
 
-def _read(stream: IO[bytes], events: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
+def _read(pipe: Connection, events: "queue.SimpleQueue[tuple[Any, ...]]") -> None:
     """Hands on all messages, and at the end that there will be none."""
     try:
         while True:
-            events.put(pickle.load(stream))
-    except (EOFError, OSError, ValueError, pickle.UnpicklingError):  # ValueError: closed on this side
+            events.put(pipe.recv())
+    except (EOFError, OSError):  # the last: closed on this side
         events.put(("died",))
 
 
@@ -166,6 +163,7 @@ def _signals_held_back() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
+    resource_tracker.ensure_running()  # it would unblock them when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -176,29 +174,26 @@ def _signals_held_back() -> Iterator[None]:
 # The other process.
 
 
-def serve() -> None:
-    """Runs the other process: reads requests from standard input until it ends, and writes events."""
+def serve(pipe: Connection, load_engine: "Callable[[], Engine]", background: str | None, level: int) -> None:
+    """Runs the other process: takes requests from the pipe until it ends, and sends events."""
     from ..machine.process_tuning import loading, tune_process
     from .errors import failure_text
 
+    if sys.platform == "win32":  # which has no masks that a process inherits
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     tune_process()
-    requests, events = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not get between the events
-    sys.stdout = sys.stderr
+    os.dup2(2, 1)  # standard output is the other process's
     sending = threading.Lock()
 
     def send(*event: object) -> None:
-        data = pickle.dumps(event)
         with sending, contextlib.suppress(OSError):
-            events.write(data)
-            events.flush()
+            pipe.send(event)
 
-    load_engine, background, level = pickle.load(requests)
     package = logging.getLogger(NAME)
     package.addHandler(_Forwarding(send))
     package.setLevel(level)
     stop, waiting = threading.Event(), queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests, waiting, stop), daemon=True).start()
+    threading.Thread(target=_listen, args=(pipe, waiting, stop), daemon=True).start()
     try:
         with loading():
             from .clip_work import load_all, matte_request
@@ -218,11 +213,11 @@ def serve() -> None:
             send("done", report)
 
 
-def _listen(stream: IO[bytes], waiting: "queue.SimpleQueue[ClipRequest]", stop: threading.Event) -> None:
+def _listen(pipe: Connection, waiting: "queue.SimpleQueue[ClipRequest]", stop: threading.Event) -> None:
     """Takes messages; ends the process with the other one."""
-    with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+    with contextlib.suppress(EOFError, OSError):
         while True:
-            message = pickle.load(stream)
+            message = pipe.recv()
             if message == "stop":
                 stop.set()
             else:

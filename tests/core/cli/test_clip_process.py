@@ -35,7 +35,7 @@ def batch(studio, monkeypatch):
 
 def files() -> list[str]:
     found = sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
-    return [path for path in found if path.startswith("out/")]
+    return [path for path in found if path.startswith("out/") and "/." not in path]
 
 
 def frames_in(path) -> int:
