@@ -54,7 +54,7 @@ class WorkElsewhere:
     def __init__(self, load: "Callable[[], Engine]", background: str | None):
         self._setup = load, background
         self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
+        self._pipe: Any = None  # a Connection; on Windows a PipeConnection
         self._events: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._ready = False
 
