@@ -96,7 +96,8 @@ def test_a_percent_sign_is_a_sign(red_studio, make_clip):
     assert red_studio("matte", "50%done.mp4", "-o", "out").code == 0
     assert red_studio("matte", "50%done.mp4", "-o", "out", "--format", "png").code == 0
     assert red_studio("matte", "50%done.mp4", "-o", "100%.mov").code == 0
-    assert made() == ["50%done.mov", "50%done/00000.png", "50%done/00001.png"]
+    assert {"50%done.mov", "50%done/00000.png", "50%done/00001.png"} <= set(made())
+    assert not any("one.png" in name or "50one" in name for name in made())
     assert Path("100%.mov").is_file()
 
 
