@@ -764,7 +764,9 @@ def test_a_stop_completes_no_file_that_nobody_will_look_for(tmp_path, make_clip,
     clip = make_clip(tmp_path / "clip.mp4", frames=20)
     completed, kept = [], FrameWriter.abandon
     monkeypatch.setattr(
-        FrameWriter, "abandon", lambda writer, keep: completed.append((writer.path.name, keep)) or kept(writer, keep)
+        FrameWriter,
+        "abandon",
+        lambda writer, keep, **how: completed.append((writer.path.name, keep)) or kept(writer, keep, **how),
     )
     outputs = [
         Output(tmp_path / "out" / "kept.mkv", "matte"),
