@@ -670,7 +670,8 @@ def test_resume_after_a_signal(make_clip, red_studio):
     event = json.loads(ran.out.splitlines()[-1])
     assert (event["event"], event["frames"]) == ("done", 40)
     assert event["notes"][0] == f"resumed at frame {done}"
-    assert files() == [*(f"alpha/{number:05d}.png" for number in range(40)), "clip.mp4", "out.mov"]
+    pictures = [f"alpha/{number:05d}.png" for number in range(40)]
+    assert files() == [*pictures, "alpha/timestamps.json", "clip.mp4", "out.mov"]
     whole = frames_of("clip.mp4")
     assert np.array_equal(Image.open("alpha/00039.png"), whole[39][..., 0])
     assert len(frames_of("out.mov")) == 40
@@ -687,7 +688,7 @@ def test_resume_after_a_kill_says_what_it_does(make_clip, red_studio):
     ran = red_studio("matte", "clip.mp4", "-o", "out.png", "--resume", "--warm-up", "0")
     assert ran.code == 0
     assert re.search(r"  note: (resumed at frame \d+|started over: there is no record of how far it came)\n", ran.out)
-    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(40))]
+    assert files() == ["clip.mp4", *(f"out/{number:05d}.png" for number in range(40)), "out/timestamps.json"]
 
 
 def test_a_full_disk(make_clip):
