@@ -61,6 +61,8 @@ def weights_path(name: str) -> Path:
     from ..core import fetch_weights
 
     folders = model_folders()
+    if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name:
+        raise StudioError(f"{name!r} is not the name of a file in models/rvm. Choose one from the list.")
     for folder in folders:
         if (folder / name).is_file():
             return folder / name

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 
 from ..core import StudioError
-from . import comfy_host
+from . import comfy_host, input_files
 from .comfy_host import explained
 from .matte_options import STATE, matte_widgets
 from .model import RVMModel
@@ -47,8 +47,9 @@ class RVMMatteVideo:
                 ),
                 "background": entry(
                     "STRING",
-                    "For the composite: a colour (white, #00b140), or blur to blur the clip's own background. "
-                    "background_image and background_video override it.",
+                    "For the composite: a colour (white, #00b140), blur to blur the clip's own background, or the "
+                    "name of a picture or clip in ComfyUI's input folder. background_image and background_video "
+                    "override it.",
                     default="#00b140",
                 ),
                 **matte_widgets(),
@@ -75,6 +76,8 @@ class RVMMatteVideo:
                 background = str(files.enter_context(clip_file(background_video, whole=True)).path)
             elif background_image is not None:
                 background = frames_from_pictures(background_image[..., :3])
+            else:
+                background = input_files.background(background)
             clip_options = ClipOptions(background=background, start=clip.start, duration=clip.duration)
             files.enter_context(comfy_host.removed_on_fault(picture.path, alpha.path))
             session = RVMModel.session(model, clip.info.height, clip.info.width, state=state, **options)

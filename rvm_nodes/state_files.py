@@ -31,7 +31,7 @@ def state_path(marked: str) -> Path:
 
     name, kind = re.fullmatch(r"(.*?)(?: \[(output|input)\])?", marked).groups()  # pyright: ignore
     folders = {"output": folder_paths.get_output_directory(), "input": folder_paths.get_input_directory()}
-    if not name or name != Path(name).name or name.startswith("."):
+    if not name or name != Path(name).name or name.startswith(".") or "\0" in name:
         raise StudioError(f"{marked!r} is not the name of a saved state. Choose one from the list.")
     return Path(folders[kind or "output"]) / FOLDER / name
 

@@ -106,6 +106,8 @@ def known(value: _Ratio | None) -> Fraction | None:
 
 def open_container(path: Path) -> av.container.InputContainer:
     """The open container. Raises StudioError if the file is not a video."""
+    if _is_list(path):
+        raise StudioError(f"{path} is a list of other files. Expected a video: give the files that it lists.")
     try:
         container = open_to_read(path)
     except av.error.FFmpegError as error:
@@ -120,6 +122,15 @@ def open_container(path: Path) -> av.container.InputContainer:
         container.close()
         raise StudioError(f"{path} is a text file. Expected a video, a picture or a folder of pictures.")
     return container
+
+
+def _is_list(path: Path) -> bool:
+    """Whether libav would open other files that this one names: a sender of a file must not choose what is read."""
+    if not path.is_file():  # a pipe must not lose its beginning
+        return False
+    with path.open("rb") as file:
+        head = file.read(1024)
+    return head.startswith((b"ffconcat", b"#EXTM3U")) or b"<MPD" in head
 
 
 def is_indexed(container: av.container.InputContainer) -> bool:
