@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from ..errors import StudioError
 from ..machine.output_claim import OutputClaim
+from ..machine.thread_priority import usual_priority
 from ..machine.whole_file import sync_file, sync_folder
 from .container import open_to_read
 from .encoder_setup import EncoderSetup, drain, set_decoding_times
@@ -150,7 +151,8 @@ class ContainerFile:
             stream.metadata["title"] = PLACEHOLDER
         if remarks:
             container.metadata["comment"] = "; ".join(remarks)
-        container.start_encoding()
+        with usual_priority():
+            container.start_encoding()
         return container
 
     def _unfinished_options(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 
 from ..machine.libav_log import silence_libav
+from ..machine.thread_priority import usual_priority
 from .color import MATRIX_BT709, RANGE_LIMITED, FromRGB
 from .encodings import Encoding
 from .exr_encoder import ExrEncoder
@@ -110,7 +111,8 @@ class EncoderSetup:
         context = av.CodecContext.create(self.codec, "w")
         assert isinstance(context, VideoCodecContext)
         self.apply(context)
-        context.open()
+        with usual_priority():
+            context.open()
         return context
 
     def profile_of(self, context: VideoCodecContext) -> str | None:

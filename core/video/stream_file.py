@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ..machine.output_claim import OutputClaim
+from ..machine.thread_priority import usual_priority
 from .encoder_setup import EncoderSetup, drain
 from .matroska_shape import PLACEHOLDER, header_with_pixel_shape
 from .output_formats import STANDARD_OUTPUT, OutputFormat
@@ -68,7 +69,8 @@ class StreamFile:
             stream.metadata["title"] = PLACEHOLDER
         if alpha is not None:
             self._container.metadata["comment"] = f"alpha: {alpha}"
-        self._container.start_encoding()
+        with usual_priority():
+            self._container.start_encoding()
 
     def _header(self, data: bytes) -> bytes:
         aspect, context = self._setup.sample_aspect_ratio, self._stream.codec_context
