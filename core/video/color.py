@@ -70,7 +70,7 @@ def is_gray(format: av.VideoFormat) -> bool:
 def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
     """The colour tags of a decoded frame, with defaults for those that the file leaves unspecified.
 
-    RGB gets matrix 0 and full range; yuvj and gray get full range (libav decodes gray that way whatever its tag says).
+    RGB gets matrix 0 and full range; yuvj gets full range, and so does gray without a tag, as in libav.
     Otherwise the range is limited, and the matrix BT.709 for heights above 576, else BT.601. PyAV below 17 exposes
     neither primaries nor transfer of a frame; there they follow from the matrix.
 
@@ -104,7 +104,7 @@ def resolve_tags(frame: av.VideoFrame, height: int) -> ColorTags:
                 matrix = MATRIX_BT709
             else:
                 matrix = MATRIX_BT601_625 if height == 576 else MATRIX_BT601_525
-        if jpeg or is_gray(format):
+        if jpeg or (range_ not in _RANGE_NAMES and is_gray(format)):
             range_ = RANGE_FULL
         elif range_ not in _RANGE_NAMES:
             range_ = RANGE_LIMITED
@@ -126,9 +126,9 @@ def _matrix_name(matrix: int) -> str:
     return _MATRIX_NAMES[matrix]
 
 
-def _stretch(numerator: int, denominator: int) -> tuple[str, str]:
-    """The table filter that scales rgb48 or rgba64 samples and rounds (with gbrp16 it would clip to 65280)."""
-    rule = f"'min(floor(val*{numerator}/{denominator}+0.5),65535)'"
+def _stretch(numerator: int, denominator: int, black: int = 0) -> tuple[str, str]:
+    """The table filter that scales packed RGB samples above `black` and rounds (with gbrp16 it would clip to 65280)."""
+    rule = f"'clip(floor((val-{black})*{numerator}/{denominator}+0.5),0,maxval)'"
     return "lutrgb", f"r={rule}:g={rule}:b={rule}"
 
 
@@ -233,7 +233,8 @@ def _rgb_filters(
 ) -> list[tuple[str, str]]:
     assert rotation in (0, 90, 180, 270), rotation
     deep, rgb_coded = bit_depth > 8, is_rgb(format)
-    options = [_EXACT, "out_range=pc", f"in_range={_RANGE_NAMES[tags.range]}"]
+    limited_gray = is_gray(format) and tags.range == RANGE_LIMITED
+    options = [_EXACT, "out_range=pc", f"in_range={'pc' if limited_gray else _RANGE_NAMES[tags.range]}"]
     if size is not None:
         options.append(f"w={size[1]}:h={size[0]}")
     if not rgb_coded and not is_gray(format):
@@ -251,7 +252,10 @@ def _rgb_filters(
     # two quarter turns instead of vflip, which would leave a frame with its lines stored backwards
     filters += [("transpose", "cclock")] if rotation == 270 else [("transpose", "clock")] * (rotation // 90)
     filters += [("scale", ""), ("format", f"pix_fmts={packed}")]
-    if deep and not rgb_coded:
+    if limited_gray:  # libav ignores the range of gray
+        black, white = (16 << 8, 235 << 8) if deep else (16, 235)
+        filters.append(_stretch(65535 if deep else 255, white - black, black))
+    elif deep and not rgb_coded:
         white = _WHITE_OF_16_BITS
         if tags.range == RANGE_FULL:
             white = 65536 - 2 ** (16 - min(16, max(component.bits for component in format.components)))

@@ -50,6 +50,7 @@ from .still_colors import (
     without_gamma,
 )
 
+_MOVIES = {"matroska", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "mov"}  # formats of libav
 _BY_LIBAV = {".dpx", ".jp2"}  # first, as Pillow cuts JPEG 2000 to 8 bits and knows no DPX
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 258, 262, 284
 _SAME_SAMPLE = 1  # of 255: rounded or cut
@@ -275,6 +276,10 @@ def _from_libav(path: Path, image: Image.Image | None) -> StillPicture:
         with open_to_read(path, options={"pattern_type": "none"}) as container:
             if not container.streams.video:
                 raise UnreadablePictureError("it contains no picture")
+            if _MOVIES & set(container.format.name.split(",")) and not iso_kind(path):
+                raise StudioError(
+                    f"{path} is a video with the name of a picture: rename it, for example to .mp4 or .mkv."
+                )
             stream = container.streams.video[0]
             if image is None and iso_kind(path) == "avif" and _has_tiles(container):
                 raise StudioError(

@@ -415,6 +415,18 @@ def test_gray_is_exact_and_comes_back(name: str, bits: int, dtype: type):
     assert np.abs(back / (255 if bits == 8 else 65535) - wanted[..., None] / (2**bits - 1)).max() <= 1e-4
 
 
+@pytest.mark.parametrize(("name", "bits"), [("gray", 8), ("gray10le", 10), ("gray16le", 16)])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_gray_that_is_tagged_as_limited(name: str, bits: int, depth: int):
+    shift = bits - 8
+    values = np.array([[0, 16, 70, 125, 235, 255]]).repeat(4, 0) << shift
+    frame = av.VideoFrame.from_ndarray(values.astype(np.uint8 if bits == 8 else np.uint16), format=name)
+    frame.color_range = LIMITED
+    back = ToRGB()(frame, resolve_tags(frame, 480), bit_depth=depth)[0, :, 0]
+    wanted = np.clip((np.array([0, 16, 70, 125, 235, 255]) - 16) / 219, 0, 1)
+    assert np.abs(back / np.iinfo(back.dtype).max - wanted).max() <= 0.502 / 255
+
+
 @pytest.mark.parametrize(("name", "bits"), [("yuv420p", 8), ("yuv444p10le", 10), ("yuva444p10le", 10)])
 @pytest.mark.parametrize("range_", [LIMITED, FULL])
 def test_gray_in_yuv(name: str, bits: int, range_: int):

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -442,3 +443,10 @@ def test_depth_of_a_sequence():
     assert np.array_equal(deepened(flat, 16).image, RGB.astype(np.uint16) * 257)
     assert np.array_equal(deepened(deep, 8).image, np.rint(DEEP / 257).astype(np.uint8))
     assert deepened(flat, 8).image is RGB
+
+
+def test_a_video_with_the_name_of_a_picture(tmp_path: Path):
+    sample = Path(__file__).resolve().parents[3] / "assets" / "sample.mp4"
+    (tmp_path / "clip.png").write_bytes(sample.read_bytes())
+    with pytest.raises(StudioError, match=r"clip\.png is a video .* rename it"):
+        open_reader(tmp_path / "clip.png")
