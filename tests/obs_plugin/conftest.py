@@ -1,4 +1,5 @@
-"""OBS with the script and a worker whose mattes are known; all of it is skipped where OBS or an X server is missing."""
+"""OBS with the script and a worker whose mattes are known, skipped where OBS or an X server is missing; and the worker
+without OBS."""
 
 import json
 import shutil
@@ -13,7 +14,11 @@ PLUGIN = HERE.parent.parent / "obs_plugin"
 sys.path.extend([str(PLUGIN), str(HERE), str(HERE.parent / "patience")])
 
 import headless_obs  # noqa: E402
+import torch  # noqa: E402
 from patience import PATIENCE  # noqa: E402
+from rvm_studio.core import MattingNetwork  # noqa: E402
+from rvm_studio.core.weights import network_weights as weights  # noqa: E402
+from worker_process import Worker  # noqa: E402
 
 # Stands in the place of the product's module of this name: starts the worker that the test asks for.
 ENVIRONMENT = """
@@ -132,3 +137,56 @@ def start_obs(tmp_path):
         obs.stop()
     for obs in started:
         assert not [line for line in obs.log_text().splitlines() if any(sign in line for sign in COMPLAINTS)]
+
+
+# ---- the worker without OBS
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Like the worker that the results are compared with."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return MattingNetwork().eval()
+
+
+@pytest.fixture(scope="module")
+def weights_file(network, tmp_path_factory):
+    return weights.save(network, tmp_path_factory.mktemp("weights") / "random.safetensors", {})
+
+
+@pytest.fixture
+def start_worker(tmp_path, weights_file):
+    started = []
+
+    def start(**options):
+        started.append(Worker(tmp_path, **{"RVM_WEIGHTS": str(weights_file), **options}))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        worker.stop()
+
+
+@pytest.fixture(scope="module")
+def shared_worker(tmp_path_factory, weights_file):
+    worker = Worker(tmp_path_factory.mktemp("worker"), RVM_WEIGHTS=str(weights_file))
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def worker(shared_worker):
+    """A running worker whose slots are free."""
+    assert shared_worker.process.poll() is None, shared_worker.said()
+    yield shared_worker
+    for slot in shared_worker.arena.slots:
+        slot.control.instance = 0
+    assert shared_worker.process.poll() is None, shared_worker.said()

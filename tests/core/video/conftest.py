@@ -1,9 +1,17 @@
-"""What reaches the disk, for the tests of outputs."""
+"""A clip to read, and what reaches the disk, for the tests of outputs."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+from .drawn_clips import chart, write_clip
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """60 frames, a key frame every 10."""
+    return write_clip(tmp_path / "clip.mp4", [chart(index=i) for i in range(60)], options={"g": "10"})
 
 
 @pytest.fixture
