@@ -109,7 +109,7 @@ def test_a_signal_keeps_a_playable_partial_file(make_clip, name, code):
 
 @posix
 def test_a_second_ctrl_c_ends_at_once(clip):
-    """Even while the network never returns. A second signal right after the first counts as the same one."""
+    """Even while the network never returns. A second signal at once counts as the first one, a third does not."""
     process = Driven("clip.mp4", "-o", "out.mov", "--warm-up", "0", HOLD_AT="1")
     process.wait_until_held()
     process.send_signal(signal.SIGINT)

@@ -1,6 +1,4 @@
-"""Outputs of `matte_clip` read back, and engines that count, fail or remember."""
-
-# T frames, H, W
+"""Outputs of `matte_clip` read back, and engines that count their runs or remember."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,10 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import Image
 from rvm_studio.core.engines import Engine, EngineOutput
 from rvm_studio.core.pictures.pixel_format import quantise, to_float
-from rvm_studio.core.video.color import ToRGB, resolve_tags
 from rvm_studio.core.video.reader import open_reader
 
 
@@ -41,33 +37,6 @@ def decoded(path: Path) -> list[av.VideoFrame]:
         return frames
 
 
-def rgba_of(path: Path) -> list[np.ndarray]:
-    """[H, W, 4] 8-bit pictures of any transparent output."""
-    if path.is_dir():
-        return [np.array(Image.open(name).convert("RGBA")) for name in sorted(path.glob("*.png"))]
-    if path.suffix in (".apng", ".webp"):
-        image = Image.open(path)
-        pictures = []
-        for index in range(image.n_frames):
-            image.seek(index)
-            pictures.append(np.array(image.convert("RGBA")))
-        return pictures
-    to_rgb, pictures = ToRGB(), []
-    for frame in decoded(path):
-        alpha = frame.reformat(format="yuva444p" if frame.format.name.startswith("yuva") else frame.format.name)
-        if frame.format.name == "yuva444p10le" or frame.format.name == "yuva444p12le":
-            bits = 10 if "10" in frame.format.name else 12
-            plane = np.frombuffer(frame.planes[3], np.uint16).reshape(frame.height, -1)[:, : frame.width]
-            alpha = np.round(plane / (2**bits - 1) * 255)
-        elif frame.format.name.startswith("yuva"):
-            alpha = np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)[:, : frame.width]
-        else:
-            alpha = frame.to_ndarray(format="rgba")[..., 3]
-        rgb = to_rgb(frame, resolve_tags(frame, frame.height))
-        pictures.append(np.dstack([rgb, alpha.astype(np.uint8)]))
-    return pictures
-
-
 def seconds_of(path: Path) -> list[Fraction]:
     return [frame.pts * frame.time_base for frame in decoded(path)]
 
@@ -94,20 +63,6 @@ class Counting(Engine):
 
     def stopped(self):
         return self.runs >= self.limit
-
-
-class Failing(Engine):
-    """An engine that raises `error` at run number `at`, counted from 0."""
-
-    def __init__(self, engine, at, error):
-        self.engine, self.left, self.error = engine, at, error
-        self.name, self.variant, self.device, self.dtype = engine.name, engine.variant, engine.device, engine.dtype
-
-    def run(self, *args, **kwargs):
-        self.left -= 1
-        if self.left < 0:
-            raise self.error
-        return self.engine.run(*args, **kwargs)
 
 
 class Remembering(Engine):

@@ -11,7 +11,7 @@ from rvm_studio.core.clips.matte_clip import ClipOptions
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video.writer import FrameWriter
 
-from .test_resume import folders, names, outputs_in, raw, run, sound  # noqa: F401 - a fixture
+from .resumed_jobs import names, outputs_in, raw, run, sound
 
 posix = pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 
@@ -31,7 +31,7 @@ def often(monkeypatch):
 
 @posix
 @pytest.mark.parametrize("name", ["o.mov", "o.mkv", "o.webm", "n/o_%03d.png"])
-def test_a_killed_job_is_resumed(folders, clip, often, name):  # noqa: F811
+def test_a_killed_job_is_resumed(folders, clip, often, name):
     """A child that dies without any cleaning up, in the middle of the work; twice."""
     whole, parts = (outputs_in(folder, (name, "matte")) for folder in folders)
     expected, _ = run(clip, whole)
@@ -73,7 +73,7 @@ def killed(source: Path, outputs, options: ClipOptions, limit: int) -> int:
         os._exit(1)
 
 
-def test_a_record_is_written_only_of_what_the_files_hold(folders, clip, often, monkeypatch):  # noqa: F811
+def test_a_record_is_written_only_of_what_the_files_hold(folders, clip, often, monkeypatch):
     """Never of frames that an encoder or a muxer still holds."""
     save, seen = checkpoints.Checkpoints._save, []
 
@@ -94,12 +94,12 @@ def raw_or_fewer(path: Path) -> list:
         return [packet for packet in container.demux(video=0) if packet.size]
 
 
-def test_without_a_record_nothing_is_saved(folders, clip, often):  # noqa: F811
+def test_without_a_record_nothing_is_saved(folders, clip, often):
     run(clip, outputs_in(folders[1], ("o.mp4", "composite")))
     assert names(folders[1]) == ["o.mp4"]
 
 
-def test_a_full_disk_without_room_for_a_second_record(folders, clip, often, monkeypatch):  # noqa: F811
+def test_a_full_disk_without_room_for_a_second_record(folders, clip, often, monkeypatch):
     """The last record is then written over the one before it, and the job goes on where the file ends."""
     whole, parts = (outputs_in(folder, ("o.mov", "matte")) for folder in folders)
     run(clip, whole)

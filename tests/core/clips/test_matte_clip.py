@@ -1,7 +1,10 @@
 """The pipeline from file to files, with an engine whose matte is known: alpha is red, the foreground the picture."""
 
+# T frames, H, W
+
 import os
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -12,8 +15,36 @@ from rvm_studio.core.clips import matte_clip as video_matting
 from rvm_studio.core.clips.matte_clip import ClipOptions, Output, matte_clip
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.stream.session import MattingSession
+from rvm_studio.core.video.color import ToRGB, resolve_tags
 
-from .matted_clips import audio_of, close_times, decoded, pictures_of, rgba_of, seconds_of
+from .matted_clips import audio_of, close_times, decoded, pictures_of, seconds_of
+
+
+def rgba_of(path: Path) -> list[np.ndarray]:
+    """[H, W, 4] 8-bit pictures of any transparent output."""
+    if path.is_dir():
+        return [np.array(Image.open(name).convert("RGBA")) for name in sorted(path.glob("*.png"))]
+    if path.suffix in (".apng", ".webp"):
+        image = Image.open(path)
+        pictures = []
+        for index in range(image.n_frames):
+            image.seek(index)
+            pictures.append(np.array(image.convert("RGBA")))
+        return pictures
+    to_rgb, pictures = ToRGB(), []
+    for frame in decoded(path):
+        alpha = frame.reformat(format="yuva444p" if frame.format.name.startswith("yuva") else frame.format.name)
+        if frame.format.name == "yuva444p10le" or frame.format.name == "yuva444p12le":
+            bits = 10 if "10" in frame.format.name else 12
+            plane = np.frombuffer(frame.planes[3], np.uint16).reshape(frame.height, -1)[:, : frame.width]
+            alpha = np.round(plane / (2**bits - 1) * 255)
+        elif frame.format.name.startswith("yuva"):
+            alpha = np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)[:, : frame.width]
+        else:
+            alpha = frame.to_ndarray(format="rgba")[..., 3]
+        rgb = to_rgb(frame, resolve_tags(frame, frame.height))
+        pictures.append(np.dstack([rgb, alpha.astype(np.uint8)]))
+    return pictures
 
 
 @pytest.mark.slow

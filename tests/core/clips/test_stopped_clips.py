@@ -8,11 +8,12 @@ import psutil
 import pytest
 from PIL import Image
 from rvm_studio.core.clips.matte_clip import ClipOptions, Output, matte_clip
+from rvm_studio.core.engines import Engine
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.stream.session import MattingSession
 from rvm_studio.core.video.writer import FrameWriter
 
-from .matted_clips import Counting, Failing, Remembering, audio_of, decoded, names
+from .matted_clips import Counting, Remembering, audio_of, decoded, names
 
 
 def test_stopping_keeps_a_playable_partial_file(tmp_path, make_clip, red_engine):
@@ -60,6 +61,20 @@ def test_a_stop_within_a_chunk_keeps_the_frames_before_the_cut(tmp_path):
     report = matte_clip(folder, [Output(tmp_path / "o.mkv", "alpha")], session, stopped=engine.stopped)
     assert (report.stopped, report.frames, engine.runs, session.cuts) == (True, 3, 4, [])
     assert len(decoded(tmp_path / "o.partial.mkv")) == 3
+
+
+class Failing(Engine):
+    """An engine that raises `error` at run number `at`, counted from 0."""
+
+    def __init__(self, engine, at, error):
+        self.engine, self.left, self.error = engine, at, error
+        self.name, self.variant, self.device, self.dtype = engine.name, engine.variant, engine.device, engine.dtype
+
+    def run(self, *args, **kwargs):
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+        return self.engine.run(*args, **kwargs)
 
 
 def test_a_fault_in_the_middle_keeps_what_was_done_and_says_so(tmp_path, make_clip, red_engine):

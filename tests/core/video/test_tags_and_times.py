@@ -8,18 +8,10 @@ import pytest
 from PIL import Image
 from rvm_studio.core.video.color import ColorTags
 
-from .written_clips import (
-    BT601,
-    BT709,
-    LOSSY,
-    check_pixels,
-    decode,
-    make_image,
-    make_writer,
-    read_back,
-    to_rgba,
-    write_clip,
-)
+from .written_clips import BT709, LOSSY, check_pixels, decode, make_image, make_writer, read_back, to_rgba, write_clip
+
+BT601 = ColorTags(6, 1, 6, 6)
+
 
 # --- colour tags
 

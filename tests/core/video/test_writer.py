@@ -12,9 +12,10 @@ import pytest
 from rvm_studio.core.errors import StudioError
 from rvm_studio.core.video.output_formats import FORMATS, format_for
 
-from .written_clips import CHANNELS, LOSSY, check_pixels, decode, make_image, make_writer, read_back, write_clip
+from .written_clips import LOSSY, check_pixels, decode, make_image, make_writer, read_back, write_clip
 
 SIZES = [(48, 64), (27, 35)]
+CHANNELS = {"rgba": 4, "rgb": 3, "gray": 1}
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -13,9 +13,7 @@ from rvm_studio.core.video.writer import FrameWriter
 
 OF_SPEC = {field.name for field in fields(PictureSpec)}
 BT709 = ColorTags(1, 1, 1, 1)
-BT601 = ColorTags(6, 1, 6, 6)
 NTSC = Fraction(30000, 1001)
-CHANNELS = {"rgba": 4, "rgb": 3, "gray": 1}
 
 
 def make_writer(path, content="rgba", size=(48, 64), **more) -> FrameWriter:
