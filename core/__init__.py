@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .engines import build as build_engine
     from .engines import choose as choose_engine
     from .engines.loading import find_network, load
-    from .errors import DownloadError, StudioError
+    from .errors import DownloadError, StudioError, boundary
     from .evaluation.clips import refuse_cut_picture
     from .evaluation.metrics import MetricAccumulator
     from .evaluation.table import MEANINGS as METRIC_MEANINGS
@@ -86,7 +86,7 @@ _NAMES = {
     ".engines.loading": "load find_network",
     ".stream.session": "MattingSession:Session MattingSession StreamState Stopped",
     ".video.reader": "ClipInfo FrameReader SourceFrame check_source open_reader",
-    ".errors": "StudioError DownloadError",
+    ".errors": "StudioError DownloadError boundary",
     # whole clips
     ".clips.options": "ClipOptions ClipReport Output",
     ".clips.option_table": "OPTIONS options_markdown",
@@ -204,6 +204,7 @@ __all__ = [
     "at_least",
     "atomic_file",
     "bf16_works",
+    "boundary",
     "build_engine",
     "can_resume",
     "check_source",

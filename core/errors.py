@@ -1,7 +1,10 @@
-"""Exceptions with messages for users."""
+"""Exceptions with messages for users, and the wrapper that makes them of any other exception."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+_LONGEST_CAUSE = 300  # characters
 
 
 class StudioError(Exception):
@@ -64,3 +67,44 @@ class DownloadError(StudioError):
     def worded(self, prefix: str = "") -> str:
         """The message, then the numbered choices, one per line."""
         return "\n".join([self.message, *(f"  {number}. {text}" for number, text in enumerate(self.choices, 1))])
+
+
+@contextmanager
+def boundary(what: str, advice: str, *passing: type[Exception]) -> Iterator[None]:
+    """Turns any exception of a library or the system into a StudioError: "`what` (the cause): `advice`."
+
+    Every place where files, weights, caches or another program's values come in has one, around everything, because no
+    list of the exceptions that a damaged file can raise is ever complete. A missing memory passes, so that the caller
+    can do with less; so does a wish to stop.
+
+    Args:
+        what: What cannot be done, with the file's name.
+        advice: What the user can do.
+        passing: Exceptions that the caller handles itself.
+
+    Raises:
+        StudioError: The block raised anything else.
+
+    Example:
+        >>> from rvm_studio import core
+        >>> with core.boundary("clip.mp4 cannot be read", "copy it again"):
+        ...     raise ValueError("bad header")
+        Traceback (most recent call last):
+        rvm_studio.core.errors.StudioError: clip.mp4 cannot be read (ValueError: bad header): copy it again.
+    """
+    try:
+        yield
+    except (StudioError, MemoryError, *passing):
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower():  # PyTorch's
+            raise
+        raise StudioError(f"{what} ({cause(error)}): {advice}.") from error
+
+
+def cause(error: BaseException) -> str:
+    """One line about an exception: what the system says, or the exception's name and the first line of its text."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(error).strip().split("\n")[0][:_LONGEST_CAUSE]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -7,6 +7,7 @@ can be loaded, and their schemas read, without it.
 import functools
 import logging
 import math
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import STARTER_PATH, WEIGHTS_CATALOGUE, DownloadError, StudioError, models_dir
+from .node_inputs import checked
 
 if TYPE_CHECKING:
     import torch
@@ -263,17 +265,28 @@ def preview_frames(rgba: "Tensor") -> Iterator[Any]:
         yield np.asarray(preview_picture(frame[:, :3], frame[:, 3:]))
 
 
+def cancels() -> tuple[type[Exception], ...]:
+    """ComfyUI's exception for a cancel, if it is one that `except Exception` would catch."""
+    if "comfy.model_management" not in sys.modules:
+        return ()
+    kind = sys.modules["comfy.model_management"].InterruptProcessingException
+    return (kind,) if issubclass(kind, Exception) else ()
+
+
 def explained(node: type) -> type:
-    """Class decorator: error messages start with the node's name, and a cancel raises ComfyUI's own exception."""
+    """Class decorator, the boundary of every node: checks its inputs, and turns any exception into a StudioError that
+    starts with the node's name. A cancel raises ComfyUI's own exception, and a lack of memory passes, for which ComfyUI
+    frees memory."""
     method_name = node.FUNCTION  # pyright: ignore[reportAttributeAccessIssue]
     method: Callable = getattr(node, method_name)
 
     @functools.wraps(method)
     def run(self, *arguments, **named):
-        from ..core import Stopped
+        from ..core import Stopped, boundary
 
         try:
-            return method(self, *arguments, **named)
+            with boundary("The node failed", "check what is connected to its inputs", Stopped, *cancels()):
+                return method(self, **checked(node, method, arguments, named))
         except Stopped:
             end_if_cancelled()
             raise

@@ -76,4 +76,7 @@ def state_output(session: "Session") -> dict[str, object] | None:
     """The session's state as a node outputs it: on the CPU, and not to be modified."""
     from ..core import state_to_dict
 
-    return state_to_dict(session.state) if session.state else None
+    state = state_to_dict(session.state) if session.state else None
+    if state and not all(bool(state[name].isfinite().all()) for name in ("r1", "r2", "r3", "r4")):  # pyright: ignore
+        raise StudioError("The frames contain values that are no numbers (NaN or infinite). Check what is connected.")
+    return state

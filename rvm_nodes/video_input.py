@@ -95,5 +95,5 @@ def audio_track(audio: Any) -> tuple[Any, int] | None:
     try:
         waveform, rate = audio["waveform"], int(audio["sample_rate"])
         return (waveform[0], rate) if waveform.shape[-1] else None
-    except (TypeError, KeyError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError, LookupError, AttributeError) as error:
         raise StudioError("The audio input is not an AUDIO. Connect Load Audio or Get Video Components.") from error

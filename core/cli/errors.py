@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..errors import StudioError
 from ..machine.root import NAME
+from .safe_text import safe_text
 
 
 class NoteHandler(logging.Handler):
@@ -23,7 +24,7 @@ class NoteHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "note: " if record.levelno >= logging.WARNING else ""
-        tqdm.write(f"{prefix}{record.getMessage()}", file=sys.stderr)
+        tqdm.write(safe_text(f"{prefix}{record.getMessage()}"), file=sys.stderr)
 
 
 def show_notes(quiet: bool) -> None:
@@ -50,6 +51,6 @@ def report_failure(error: Exception, as_json: bool, source: str | None = None) -
     """Prints one line about an error, and with `as_json` also an event on standard output. If RVM_DEBUG is set, the
     traceback is printed first."""
     message = failure_text(error)
-    print(f"rvm-studio: {message}", file=sys.stderr, flush=True)
+    print(f"rvm-studio: {safe_text(message)}", file=sys.stderr, flush=True)
     if as_json:
         print(json.dumps({"event": "error", "input": source, "message": message}), flush=True)

@@ -21,6 +21,7 @@ from . import matte as cli_matte
 from . import weights as cli_weights
 from .errors import report_failure, show_notes
 from .hints import missing_command
+from .safe_text import safe_text
 
 # None of the modules imported here imports torch, so that --help is fast.
 
@@ -66,7 +67,7 @@ class _Parser(argparse.ArgumentParser):
     commands: Collection[str] = ()
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, safe_text(f"{self.prog}: {message} (see {self.prog} --help)\n"))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:

@@ -30,6 +30,7 @@ from .inputs import Source, find_sources, is_wanted, outputs_of, refuse_no_outpu
 from .matte_options import DESCRIPTION, EPILOG, add_options, request_for
 from .model_options import load_engine
 from .progress import make_progress
+from .safe_text import safe_name, safe_text
 from .stop_signals import stop_on_signal
 from .watch import FolderWatch
 
@@ -261,7 +262,8 @@ def matte_one(job: Job, work: "Work", arguments: argparse.Namespace, stop: threa
     if report.damage:
         places = "; ".join(report.damage[:3])
         more = f"; and {len(report.damage) - 3} more" if len(report.damage) > 3 else ""
-        print(f"rvm-studio: {source} is damaged ({places}{more}). The readable part was matted.", file=sys.stderr)
+        text = safe_text(f"rvm-studio: {source} is damaged ({places}{more}). The readable part was matted.")
+        print(text, file=sys.stderr)
     return report
 
 
@@ -269,11 +271,12 @@ def print_report(report: "ClipReport", source: str = "") -> None:
     """Prints the result for one clip, with each path on its own line for copying. source: its name."""
     what = "stopped after" if report.stopped else "matted"
     frames = "1 frame" if report.frames == 1 else f"{report.frames} frames"
-    print(f"{source or report.source}: {what} {frames} in {report.seconds:.1f} s ({report.frames_per_second:.1f} fps)")
+    speed = f"{report.seconds:.1f} s ({report.frames_per_second:.1f} fps)"
+    print(f"{safe_name(str(source or report.source))}: {what} {frames} in {speed}")
     for path in report.outputs:
-        print(f"  {path}")
+        print(f"  {safe_name(str(path))}")
     for note in report.notes:
-        print(f"  note: {note}")
+        print(f"  note: {safe_text(note)}")
     if report.resumable:
         print("  to continue: run the same command with --resume")
     sys.stdout.flush()

@@ -8,6 +8,8 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from .safe_text import safe_name
+
 Style = Literal["auto", "bar", "plain", "json", "none"]
 SECONDS_BETWEEN_LINES = {"plain": 5.0, "json": 0.5}
 
@@ -32,7 +34,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self.style == "bar":  # shown at once, because the first frames may take a while
-            self._bar = _Bar(desc=self.name, unit=" frames", miniters=1, dynamic_ncols=True, leave=False)
+            self._bar = _Bar(desc=safe_name(self.name), unit=" frames", miniters=1, dynamic_ncols=True, leave=False)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -70,7 +72,7 @@ class Progress:
         share = f"{done}/{total} frames ({100 * done / total:.0f} %)" if total else f"{done} frames"
         speed = f", {fps:.1f} fps" if fps else ""
         ending = f", {tqdm.format_interval(left)} left" if left else ""
-        print(f"{self.name}: {share}{speed}{ending}", file=sys.stderr, flush=True)
+        print(f"{safe_name(self.name)}: {share}{speed}{ending}", file=sys.stderr, flush=True)
 
 
 def make_progress(style: Style, name: str) -> Progress:

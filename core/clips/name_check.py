@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from ..video.output_formats import format_for
 from ..video.partial_output import partial_path
 from ..video.picture_sequence import find_pictures
@@ -19,6 +19,7 @@ class JobNames(NamedTuple):
     background: Path | None
 
 
+@boundary("The names of inputs and outputs cannot be compared", "check the paths and their links")
 def refuse_overlap(jobs: Iterable[JobNames]) -> None:
     """Raises StudioError if an output of any job is an input or background of any job, lies among the pictures of an
     input, or is also the output of another; before anything is opened. The temporary names of one job are no input of

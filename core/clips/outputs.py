@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from ..machine.given_path import given_path
 from ..video.output_formats import FORMATS, format_for
 
@@ -35,6 +35,7 @@ class OutputPaths(NamedTuple):
         yield from (path for path in (self.alpha, self.foreground) if path)
 
 
+@boundary("The outputs cannot be looked up", "check their length and their links")
 def place_outputs(
     source: AnyPath,
     output: AnyPath | Sequence[AnyPath] | None,

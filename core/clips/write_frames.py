@@ -12,10 +12,9 @@ import av
 import numpy as np
 import torch
 from av.audio.stream import AudioStream
-from av.error import FFmpegError
 from torch import Tensor
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from ..pictures.alpha_ops import hide_invisible, premultiply
 from ..pictures.pixel_format import frames_from_pictures, pictures_from_frames, quantise, rgba_pictures, to_float
 from ..stream.session import Stopped
@@ -26,6 +25,7 @@ from ..video.track_copy import USUAL_LAYOUTS
 from ..video.writer import FrameWriter
 
 _TAGS = ColorTags(MATRIX_BT709, RANGE_LIMITED, PRIMARIES_BT709, PRIMARIES_BT709)
+_HIGHEST_RATE = 768_000  # samples a second
 _CONTENTS: dict[int, Content] = {1: "gray", 3: "rgb", 4: "rgba"}
 
 
@@ -145,14 +145,14 @@ def _converted(picture: Tensor, bit_depth: int, premultiplied: bool) -> np.ndarr
 def _write_sound(path: Path, samples: Tensor, rate: int, seconds: Fraction | None) -> None:
     """Writes samples [channels, N], cut to `seconds`, to a WAV file of 32-bit floats, which is then copied like other
     sound."""
-    if samples.ndim != 2 or len(samples) not in USUAL_LAYOUTS or rate <= 0:
+    if samples.ndim != 2 or len(samples) not in USUAL_LAYOUTS or not 0 < rate <= _HIGHEST_RATE:
         raise StudioError(
-            f"The sound has the shape {list(samples.shape)} at {rate} samples a second; expected [channels, samples], "
-            "1 to 8 channels."
+            f"The sound has the shape {list(samples.shape)} at {rate:.10g} samples a second; expected [channels, "
+            f"samples], 1 to 8 channels, at most {_HIGHEST_RATE} samples a second."
         )
     count = samples.shape[1] if seconds is None else min(samples.shape[1], round(seconds * rate))
     layout = USUAL_LAYOUTS[len(samples)]
-    try:
+    with boundary(f"The sound cannot be written to {path.parent}", "check the folder and the sound"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with av.open(str(path.absolute()), "w", format="wav") as container:
             stream = container.add_stream("pcm_f32le", rate=rate)
@@ -165,5 +165,3 @@ def _write_sound(path: Path, samples: Tensor, rate: int, seconds: Fraction | Non
                 frame.sample_rate, frame.pts = rate, start
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-    except (OSError, FFmpegError) as error:
-        raise StudioError(f"The sound cannot be written to {path.parent} ({error}): check the folder.") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from .color import ToRGB
 from .picture_spec import PictureSpec
 
@@ -92,7 +92,11 @@ class FrameReader:
     def __iter__(self) -> Iterator[SourceFrame]:
         assert self._frames is not None, "a FrameReader is iterated once, and not after close()"
         frames, self._frames = self._frames, None
-        return frames
+        return self._guarded(frames)
+
+    def _guarded(self, frames: Iterator[SourceFrame]) -> Iterator[SourceFrame]:
+        with boundary(*unreadable(self.info.path)):
+            yield from frames
 
     def close(self) -> None:
         """Closes the file, whether or not all frames were read. May be called more than once."""
@@ -103,6 +107,11 @@ class FrameReader:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def unreadable(path: Path) -> tuple[str, str]:
+    """What the boundary around reading says."""
+    return f"{path} cannot be read", "check whether the file is complete and opens elsewhere"
 
 
 class Span:

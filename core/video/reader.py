@@ -8,14 +8,14 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from ..machine.given_path import given_path
 from .animation_reader import AnimationReader
 from .animation_times import is_animation, is_single_picture
 from .constant_rate import constant_rate
 from .container import open_container, video_stream
 from .deinterlacing import check_mode
-from .frame_reader import ClipInfo, FrameReader, SourceFrame, Span
+from .frame_reader import ClipInfo, FrameReader, SourceFrame, Span, unreadable
 from .hardware_decoding import HWACCELS
 from .picture_reader import PictureReader
 from .picture_sequence import Picture, find_pictures
@@ -71,8 +71,20 @@ def open_reader(
         (12, True, 'uint8')
     """
     path = given_path(path)
+    with boundary(*unreadable(path)):
+        return _opened(path, frame_rate, Span(start, duration or None), hwaccel, max_size, cfr, deinterlace)
+
+
+def _opened(
+    path: Path,
+    frame_rate: Fraction | float | None,
+    span: Span,
+    hwaccel: str,
+    max_size: int | None,
+    cfr: Fraction | float | None,
+    deinterlace: str,
+) -> FrameReader:
     rate = DEFAULT_FRAME_RATE if frame_rate is None else given_rate(frame_rate)
-    span = Span(start, duration or None)
     if hwaccel not in HWACCELS:
         raise StudioError(f"Unknown decoder {hwaccel!r}. Use {', '.join(HWACCELS)}.")
     checked_max_size(max_size)
@@ -105,11 +117,12 @@ def check_source(path: str | os.PathLike[str]) -> None:
         >>> core.check_source("clip.mp4")
     """
     path = given_path(path)
-    if find_pictures(path) is None:
-        _refuse_missing(path)
-        if not (is_single_picture(path) or is_animation(path)):
-            with open_container(path) as container:
-                video_stream(container, path)
+    with boundary(*unreadable(path)):
+        if find_pictures(path) is None:
+            _refuse_missing(path)
+            if not (is_single_picture(path) or is_animation(path)):
+                with open_container(path) as container:
+                    video_stream(container, path)
 
 
 def given_rate(frame_rate: Fraction | float) -> Fraction:

@@ -22,9 +22,11 @@ metadata (such as the display's brightness) is not written; transfer and primari
 
 import errno
 import os
+import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +35,7 @@ from typing import Protocol
 import numpy as np
 from av.error import FFmpegError
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from ..machine.output_claim import OutputClaim
 from .color import FromRGB
 from .container_file import ContainerFile
@@ -43,7 +45,7 @@ from .encodings import Content, Encoding
 from .exr_encoder import FIRST_NUMBER
 from .exr_picture import EXR
 from .output_formats import HDR_TRANSFERS, STANDARD_OUTPUT, OutputFormat, format_for
-from .partial_output import OutputFile, Written
+from .partial_output import NotResumable, OutputFile, Written
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
 from .sequence_times import times_for
@@ -52,6 +54,7 @@ from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
+_LOOK_EVERY = 1.0  # seconds
 _CHANNELS: dict[Content, int] = {"rgba": 4, "rgb": 3, "gray": 1}
 _FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -140,6 +143,7 @@ class FrameWriter:
         self._number = resumed.number if resumed else 0  # number of the last picture
         self._repeated_times = resumed.repeated_times if resumed else 0
         self._failure: StudioError | None = None  # of an earlier write
+        self._look_at = time.monotonic() + _LOOK_EVERY
         self.kept, self.whole = False, True
 
         format = format_for(self.path)
@@ -181,20 +185,20 @@ class FrameWriter:
         if copy_from is not None:
             if _same_file(self.path, copy_from):
                 raise StudioError(f"The output {self.path} is the input itself: choose another name.")
-            tracks = TrackCopy(copy_from, format, self.notes, *copy_span, audio=copy_audio)
+            with boundary(f"The sound of {copy_from} cannot be copied", "try again without it"):
+                tracks = TrackCopy(copy_from, format, self.notes, *copy_span, audio=copy_audio)
         try:
-            if format.container:
-                alpha = None
-                if content == "rgba":
-                    alpha = "premultiplied" if premultiplied else "straight"
-                if self.path == STANDARD_OUTPUT:
-                    self._file: OutputFile = StreamFile(format, setup, tracks, alpha)
+            with _writing(self.path):
+                if format.container:
+                    alpha = None
+                    if content == "rgba":
+                        alpha = "premultiplied" if premultiplied else "straight"
+                    if self.path == STANDARD_OUTPUT:
+                        self._file: OutputFile = StreamFile(format, setup, tracks, alpha)
+                    else:
+                        self._file = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed, inputs)
                 else:
-                    self._file = ContainerFile(self.path, format, setup, tracks, alpha, overwrite, resumed, inputs)
-            else:
-                self._file = PictureFiles(self.path, setup, overwrite, single, resumed, premultiplied, inputs)
-        except (OSError, FFmpegError) as error:
-            raise _unwritable(self.path, error) from error
+                    self._file = PictureFiles(self.path, setup, overwrite, single, resumed, premultiplied, inputs)
         finally:
             if tracks is not None and not format.container:
                 tracks.close()
@@ -247,10 +251,8 @@ class FrameWriter:
             NotResumable: The frames are not there.
             StudioError: The output cannot be written.
         """
-        try:
+        with _writing(self.path):
             return self._file.copy_resumed(stopped)
-        except (OSError, FFmpegError) as error:
-            raise _unwritable(self.path, error) from error
 
     def pass_over(self, pts: int, number: int) -> None:
         """Takes notice of a frame that a resumed run has written.
@@ -281,19 +283,30 @@ class FrameWriter:
             raise self._failure
         number += self._first_number
         try:
-            self._write(image, pts, number)
+            with _writing(self.path):
+                self._look_for_folder()
+                self._write(image, pts, number)
         except StudioError as error:
             self._failure = error
             raise
-        except (OSError, FFmpegError) as error:
-            self._failure = _unwritable(self.path, error)
-            raise self._failure from error
         self._first_pts = self._first_pts if self._frames else pts
         self._number = number
         self._frames += 1
         if self._held_in_memory and self._frames == _MANY_IN_MEMORY + 1:
             self.notes.append(
                 f"animated WebP ({self.path.name}) is held in memory until the end: for long clips use .webm or .mov"
+            )
+
+    def _look_for_folder(self) -> None:
+        """Notices within a second that the folder was renamed or removed, not hours later when the file is complete."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY
+        if self.claim is not None and not self.claim.folder.is_dir():
+            raise StudioError(
+                f"The folder {self.claim.folder} was renamed or removed while {self.path.name} was written: give it "
+                "its name back, or start again with another output."
             )
 
     def _write(self, image: np.ndarray, pts: int, number: int) -> None:
@@ -332,13 +345,11 @@ class FrameWriter:
             self.notes.append(
                 f"{self._repeated_times} frames were not later than the frame before: moved to one tick after it"
             )
-        try:
+        with _writing(self.path):
             path = self._file.finish()
             if self._times is not None and (note := self._times.save(self._overwrite)):
                 self.notes.append(note)
             return path
-        except (OSError, FFmpegError) as error:
-            raise _unwritable(self.path, error) from error
 
     def abandon(self, keep: bool, *, settle: bool = True) -> Path | None:
         """Stops early. Does not raise if the disk fails.
@@ -516,6 +527,16 @@ def _same_file(first: Path, second: Path) -> bool:
         return os.path.samefile(first, second)
     except OSError:
         return False  # at most one of them exists
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """The boundary around writing."""
+    with boundary(f"{path} cannot be written", "try another format, or report it", NotResumable):
+        try:
+            yield
+        except (OSError, FFmpegError) as error:
+            raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError | FFmpegError) -> StudioError:

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import StudioError
+from ..errors import StudioError, boundary
 from ..machine.whole_file import whole_file
 
 SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -36,7 +36,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise StudioError(f"{path} does not exist or is not a file. Give the path of a weights file, or omit it.")
     if path.suffix not in SUFFIXES:
         raise StudioError(f"{path} has an unknown suffix: expected {', '.join(SUFFIXES)}")
-    try:
+    with boundary(f"{path} cannot be read", ANOTHER_COPY.rstrip(".")):
         with open(path, "rb") as file:
             head = file.read(512)
         if not head:
@@ -47,8 +47,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 f"web page or an error message was saved instead of the file. {ANOTHER_COPY}"
             )
         return _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pth(path, head), {})
-    except OSError as error:
-        raise StudioError(f"{path} cannot be read ({error})") from error
 
 
 def read_names(path: Path) -> list[str]:

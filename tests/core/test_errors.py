@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rvm_studio.core.errors import DownloadError, StudioError
+from rvm_studio.core.errors import DownloadError, StudioError, boundary
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,35 @@ def test_choices_can_be_replaced_before_they_are_shown():
     error.choices = ("type this",)
     assert str(error) == "Gone.\n  1. type this"
     assert isinstance(error, StudioError)
+
+
+@pytest.mark.parametrize("foreign", [ValueError("bad\nsecond line"), KeyError("x"), AssertionError(), RecursionError()])
+def test_a_boundary_makes_one_sentence_of_any_exception(foreign):
+    with pytest.raises(StudioError) as caught, boundary("clip.mp4 cannot be read", "copy it again"):
+        raise foreign
+    assert str(caught.value).startswith(f"clip.mp4 cannot be read ({type(foreign).__name__}")
+    assert str(caught.value).endswith("): copy it again.")
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is foreign
+
+
+def test_a_boundary_names_what_the_system_says():
+    with pytest.raises(StudioError, match=r"^x \(No space left on device\): y\.$"), boundary("x", "y"):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        StudioError("ours"),
+        MemoryError(),
+        KeyboardInterrupt(),
+        SystemExit(1),
+        RuntimeError("CUDA out of memory"),
+        EOFError(),
+    ],
+)
+def test_what_passes_a_boundary(passing):
+    with pytest.raises(type(passing)) as caught, boundary("x", "y", EOFError):
+        raise passing
+    assert caught.value is passing

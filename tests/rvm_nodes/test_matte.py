@@ -234,7 +234,7 @@ def test_another_fault_is_not_taken_for_out_of_memory(model, frames, monkeypatch
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(MattingNetwork, "forward", broken)
-    with pytest.raises(RuntimeError, match="shapes do not match"):
+    with pytest.raises(StudioError, match="RuntimeError: shapes do not match"):
         run(RVMMatte, model, frames(4), chunk=4)
 
 

@@ -12,8 +12,15 @@ handle negative indexing, several times slower here. Fast-math is limited to the
 
 # C channels, H, W full size, h, w small size; pictures are [3, H, W] (planar) or [H, W * 3] (interleaved: R, G, B, ...)
 
+import logging
+from pathlib import Path
+
 import numpy as np
 from numba import njit
+
+from ...machine.private_folder import is_private
+
+log = logging.getLogger(__name__)
 
 _OPTIONS = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
 _part = njit(**_OPTIONS)  # of a kernel: becomes part of its code
@@ -21,11 +28,17 @@ _part = njit(**_OPTIONS)  # of a kernel: becomes part of its code
 
 def _kernel(function):
     """Compiled at the first call with a combination of types, and cached on disk: beside this file, or in the user's
-    cache folder if the former is read-only."""
+    cache folder if the former is read-only. numba's cache is a pickle, which can run any program: it is used only where
+    nobody else can write."""
     try:
-        return njit(**_OPTIONS, cache=True)(function)
-    except RuntimeError:  # neither is writable
-        return njit(**_OPTIONS)(function)
+        kernel = njit(**_OPTIONS, cache=True)(function)
+        folder = Path(kernel.stats.cache_path)
+        if is_private(folder):
+            return kernel
+        log.info("%s can be written by others: compiled code is not cached there", folder)
+    except (RuntimeError, OSError):  # neither is writable
+        pass
+    return njit(**_OPTIONS)(function)
 
 
 @_part

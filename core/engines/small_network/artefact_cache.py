@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ...machine.cache_folder import models_dir
+from ...machine.private_folder import is_private, make_private
 from ...machine.whole_file import whole_file
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ def load(key: tuple) -> bytes | None:
     """The artefact stored under the key; None if there is none or it is damaged."""
     path = _path(key)
     try:
+        if not path.exists() or not is_private(path.parent):
+            return None
         content = path.read_bytes()
         digest, artefact = content[:32], content[32:]
         if hashlib.sha256(artefact).digest() != digest:
@@ -31,17 +34,21 @@ def load(key: tuple) -> bytes | None:
             return None
         os.utime(path)
         return artefact
-    except OSError:
+    except Exception as error:  # whatever is wrong with a cache, the work goes on without it
+        log.info("%s cannot be read (%s); compiling again", path, error)
         return None
 
 
 def store(key: tuple, artefact: bytes) -> None:
     """Stores the artefact. If that fails (a full disk), it is compiled again at the next start."""
     try:
+        if not make_private(folder()):
+            log.info("%s can be written by others: compiled code is not cached there", folder())
+            return
         with whole_file(_path(key), keeps_suffix=False) as partial:
             partial.write_bytes(hashlib.sha256(artefact).digest() + artefact)
         _prune()
-    except OSError as error:
+    except Exception as error:
         log.info("compiled artefacts cannot be stored: %s", error)
 
 
