@@ -32,8 +32,8 @@ def _kernel(function):
     nobody else can write."""
     try:
         kernel = njit(**_OPTIONS, cache=True)(function)
-        folder = Path(kernel.stats.cache_path)
-        if is_private(folder):
+        folder = kernel.stats.cache_path
+        if folder and is_private(Path(folder)):
             return kernel
         log.info("%s can be written by others: compiled code is not cached there", folder)
     except (RuntimeError, OSError):  # neither is writable
