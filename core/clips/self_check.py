@@ -87,7 +87,8 @@ def write_and_read(row: "OutputFormat", folder: Path, codec: str | None = None) 
     path = folder / f"check{row.suffix}"
     one, levels = Fraction(1, 25), (60, 180)
     height, width = (64, 64) if codec is None else (128, 256)  # DNxHR's smallest is 120 by 256
-    spec = PictureSpec(height=height, width=width, frame_rate=1 / one, time_base=one, tags=ColorTags(1, 1, 1, 1))
+    tags = ColorTags(matrix=1, range=1, primaries=1, transfer=13)  # sRGB, as which EXR is read back
+    spec = PictureSpec(height=height, width=width, frame_rate=1 / one, time_base=one, tags=tags)
     writer = FrameWriter(path, spec, content=content, codec=codec, overwrite=True)
     if writer.replaced:
         writer.abandon(keep=False)

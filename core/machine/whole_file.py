@@ -34,7 +34,7 @@ def whole_file(path: Path, *, sync: bool = False, replace: bool = True, keeps_su
 
     Raises:
         FileExistsError: `path` exists, without `replace`.
-        OSError: The folder or the file cannot be written, or nothing was written.
+        OSError: The folder or the file cannot be written.
 
     Example:
         >>> from pathlib import Path
@@ -50,8 +50,6 @@ def whole_file(path: Path, *, sync: bool = False, replace: bool = True, keeps_su
     os.close(create_new(partial))
     try:
         yield partial
-        if not partial.stat().st_size:
-            raise FileNotFoundError(errno.ENOENT, "nothing was written", str(partial))
         if sync:
             sync_file(partial)
         os.replace(partial, path) if replace else rename_new(partial, path)

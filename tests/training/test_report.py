@@ -1,8 +1,10 @@
 """The report of hand-written runs: its numbers, what was cut off, what is missing, what is broken."""
 
+import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -187,9 +189,13 @@ def test_broken_files(run, name, content):
         write_report(run)
 
 
-def test_a_report_that_cannot_be_written_leaves_the_old_one(run):
+def test_a_report_that_cannot_be_written_leaves_the_old_one(run, monkeypatch):
     (run / "report.md").write_text("old")
-    (run / "report.partial.md").mkdir()
+
+    def full_disk(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(StudioError, match="cannot be written"):
         write_report(run)
     assert (run / "report.md").read_text() == "old"

@@ -17,6 +17,7 @@ def test_ctrl_c_during_an_import_is_one_line(tmp_path, module):
     """A signal at the very moment at which a module begins to load."""
     code = f"""
 import importlib.abc, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 class Pressed(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == {module!r}:

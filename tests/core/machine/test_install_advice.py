@@ -51,13 +51,20 @@ def test_what_makes_a_cpu_fast_is_named_by_package_as_the_project_lists_it():
     assert shlex.split(command_for_extra("fast")) == [sys.executable, "-m", "pip", "install", *names]
 
 
+FOR_THE_COMMAND_LINE = ("option_table.py", "network_options.py")  # their texts are its help
+
+
 def sources() -> list[Path]:
     """Modules that have readers at several doors."""
-    core = [path for path in (ROOT / "core").rglob("*.py") if path.parent.name != "cli"]
+    core = [
+        path
+        for path in (ROOT / "core").rglob("*.py")
+        if path.parent.name != "cli" and path.name not in FOR_THE_COMMAND_LINE
+    ]
     return [*core, *(ROOT / "rvm_nodes").rglob("*.py")]
 
 
-OTHERS = "--no-deps|--install"  # options of pip and xcode-select
+OTHERS = "--no-deps|--install|--upgrade"  # options of pip and xcode-select
 FOR_A_TERMINAL = re.compile(rf"(^|[\s(`])((?!{OTHERS})--[a-z]{{2}}|pip install|install\.py --|rvm-studio [a-z])")
 
 

@@ -70,10 +70,10 @@ def test_after_an_error_all_is_as_before(tmp_path, error, written):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_nothing_written_is_an_error_of_the_caller(tmp_path):
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a.txt"):
-        pass
-    assert os.listdir(tmp_path) == []
+def test_an_empty_file_is_a_file(tmp_path):
+    with whole_file(tmp_path / "a.txt") as partial:
+        partial.write_text("")
+    assert (tmp_path / "a.txt").read_bytes() == b""
 
 
 def test_a_target_that_cannot_be_replaced_leaves_no_half(tmp_path):
