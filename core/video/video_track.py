@@ -17,7 +17,33 @@ from .timeline import Timeline
 
 DEFAULT_FRAME_RATE = Fraction(25)
 MAX_DECODER_THREADS, MAX_THREADS_OF_LARGE = 8, 4  # each frame thread holds a frame: at 4K some 20 MB
+_MOST_GUESSED = 50  # frames in a row; after that, a frame is really missing
 _MAX_READ_ERRORS = 20  # in a row; a demuxer that cannot resynchronise would never end
+
+
+class GuessedTimes:
+    """Times of frames of which libav has guessed most: it is one frame early or late for some, up to the next stored
+    time, though the frames follow one another.
+
+    step: the distance of two frames.
+    """
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._last: int | None = None
+        self._off = 0  # frames in a row whose time was not believed
+
+    def mended(self, time: int | None) -> int | None:
+        """The time of the next frame."""
+        expected = None if self._last is None else self._last + self._step
+        if expected is not None and time != expected and self._off < _MOST_GUESSED:
+            one_off = time is None or abs(abs(time - expected) - self._step) <= self._step // 20
+            self._off = self._off + 1 if one_off else 0
+            time = expected if one_off else time
+        else:
+            self._off = 0
+        self._last = time
+        return time
 
 
 class VideoTrack:
@@ -70,6 +96,8 @@ class VideoTrack:
             raise
         # AVI stores when a frame is decoded, not when it is shown: frames are shown at those times, in their order
         self._decoding_times: list[int] | None = [] if container.format.name == "avi" else None
+        # MPEG program streams (.mpg, .vob) store the time of some frames only
+        self._guesses = GuessedTimes(self.step) if container.format.name == "mpeg" else None
 
     def restart(self) -> None:
         """Opens the file again at its beginning, in software."""
@@ -173,6 +201,8 @@ class VideoTrack:
             assert isinstance(frame, av.VideoFrame)
             if waiting is not None:
                 frame.pts = heapq.heappop(waiting) if waiting else None
+            elif self._guesses is not None:
+                frame.pts = self._guesses.mended(frame.pts)
             frames.append(frame)
         return frames
 

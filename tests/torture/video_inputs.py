@@ -215,9 +215,10 @@ def _shapes() -> list[Input]:
     )
 
     def grows(folder: Path) -> Path:
-        small = encode(folder.parent / "small.ts", f"{X264} -bf 0", frames=drawn(6, 48, 32))
-        large = encode(folder.parent / "large.ts", f"{X264} -bf 0 -output_ts_offset 0.24", frames=drawn(12)[6:])
-        (folder / "grows.ts").write_bytes(small.read_bytes() + large.read_bytes())
+        small = encode(folder.parent / "small.h264", f"{X264} -bf 0", frames=drawn(6, 48, 32))
+        large = encode(folder.parent / "large.h264", f"{X264} -bf 0", frames=drawn(12)[6:])
+        (folder.parent / "both.h264").write_bytes(small.read_bytes() + large.read_bytes())
+        ffmpeg("-r 25 -i {0} -c copy {1}", folder.parent / "both.h264", folder / "grows.ts")
         return folder / "grows.ts"
 
     def as_seen(path: Path) -> list[np.ndarray]:
@@ -328,7 +329,10 @@ def _colors() -> list[Input]:
             pix_fmt = "yuv420p10le" if transfer in ("smpte2084", "arib-std-b67", "bt2020-10") else "yuv420p"
             args = f"{X264} -colorspace {space} -color_primaries {primaries} -color_trc {transfer} -color_range tv"
             kind = "MP4" if deep else "Matroska"
-            expect = {"tags": (space, primaries, transfer), "out": "cut.mov" if deep else "cut.mkv"}
+            # the matrices that ProRes cannot name are converted
+            written = "bt709" if space in ("fcc", "smpte240m") else space
+            probed = {"gamma28": "bt470bg", "gamma22": "bt470m"}.get(transfer, transfer)
+            expect = {"tags": (written, primaries, probed), "out": "cut.mov" if deep else "cut.mkv"}
             if not deep:
                 expect["tags"] = None  # a matte in RGB has no matrix
             name = about.replace(".", "").replace(",", "").replace(" ", "_").lower() + container
