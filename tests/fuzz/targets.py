@@ -21,12 +21,16 @@ import safetensors.torch
 import torch
 from hypothesis import strategies as st
 from PIL import Image, features
+from rvm_studio.core.engines import choose
 from rvm_studio.core.errors import StudioError
+from rvm_studio.core.network import MattingNetwork
 from rvm_studio.core.stream.session import StreamState
 from rvm_studio.core.stream.state_file import load_state, save_state
 from rvm_studio.core.video.reader import open_reader
 from rvm_studio.core.weights.tensor_file import read_tensors
 from rvm_studio.rvm_nodes.compositing import RVMComposite, RVMDecontaminate, RVMRefineMask
+from rvm_studio.rvm_nodes.matte import RVMMatte, RVMSegment
+from rvm_studio.rvm_nodes.model import RVMModel
 from rvm_studio.rvm_nodes.save_video import RVMSaveRGBA
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -360,6 +364,48 @@ def run_node(example: tuple[Any, dict[str, Any]]) -> str:
     return "taken"
 
 
+MATTE: dict[str, Any] = {
+    "downsample": "auto",
+    "custom_ratio": 0.25,
+    "warm_up": 0,
+    "scene_cut": 0.0,
+    "chunk": 0,
+    "carry": "auto",
+}
+FRAMES = torch.rand(2, 34, 40, 3)
+
+
+@cache
+def model() -> RVMModel:
+    """A small network with random weights, as RVM Load Model would give it."""
+    host()
+    torch.manual_seed(1)
+    network, cpu = MattingNetwork().eval().requires_grad_(False), torch.device("cpu")
+    return RVMModel(None, network, cpu, torch.float32, "random.safetensors", choose(cpu, "eager"))
+
+
+@cache
+def state() -> dict[str, Any]:
+    """The state after two frames."""
+    *_, after = RVMMatte().matte(model(), FRAMES, **MATTE)
+    return after
+
+
+@st.composite
+def matte_call(draw: st.DrawFn, node: type) -> tuple[type, dict[str, Any]]:
+    """As `call`; states are valid ones in which up to two values are replaced."""
+    inputs = {**MATTE, "model": model(), "images": FRAMES, "state": None}
+    for name in draw(st.lists(st.sampled_from(sorted(inputs)), max_size=2, unique=True)):
+        if name == "state":
+            edits = st.lists(st.tuples(st.sampled_from(sorted(state())), tensors() | ANYTHING), max_size=2)
+            inputs[name] = draw(st.one_of(edits.map(lambda edit: {**state(), **dict(edit)}), ANYTHING))
+        else:
+            inputs[name] = draw(near(MATTE[name]) if name in MATTE else tensors() | ANYTHING)
+    return node, inputs
+
+
+MATTE_CALLS = st.one_of(matte_call(RVMMatte), matte_call(RVMSegment))
+
 TARGETS = {
     "videos": files(videos, read_clip),
     "pictures": files(pictures, read_clip),
@@ -367,4 +413,5 @@ TARGETS = {
     "states": files(states, load_state),
     "frame protocol": Target(HEADERS, run_arena),
     "node inputs": Target(NODE_CALLS, run_node),
+    "matting nodes": Target(MATTE_CALLS, run_node),
 }
