@@ -86,13 +86,14 @@ class Input:
 
 def all_inputs() -> list[Input]:
     """All of them, by group."""
-    from . import broken_inputs, sound_inputs, still_inputs, video_inputs
+    from . import broken_inputs, shared_inputs, sound_inputs, still_inputs, video_inputs
 
     found = [
         *video_inputs.inputs(),
         *sound_inputs.inputs(),
         *still_inputs.inputs(),
         *broken_inputs.inputs(),
+        *shared_inputs.inputs(),
     ]
     names = [item.name for item in found]
     assert len(names) == len(set(names)), [name for name in names if names.count(name) > 1]

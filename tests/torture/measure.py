@@ -38,13 +38,13 @@ def packet_hashes(found: dict[str, Any], stream: dict[str, Any]) -> list[str]:
     return [packet["data_hash"] for packet in found["packets"] if packet["stream_index"] == stream["index"]]
 
 
-def frames(path: Path | str, size: tuple[int, int], alpha: bool = False) -> np.ndarray:
+def frames(path: Path | str, size: tuple[int, int], alpha: bool = False, stream: str = "V:0") -> np.ndarray:
     """[N, H, W, 3 or 4] uint16: every frame as it is stored, without its orientation. size: (W, H)."""
     command = ["ffmpeg", "-v", "error", "-nostdin", "-threads", "1", "-noautorotate"]
     if alpha and str(path).endswith(".webm"):
         command += ["-c:v", "libvpx-vp9"]  # ffmpeg's own decoder leaves alpha out
     command += ["-i", f"file:{path}"]
-    command += ["-map", "0:V:0", "-vsync", "passthrough", "-sws_flags", _FLAGS, "-f", "rawvideo"]
+    command += ["-map", f"0:{stream}", "-vsync", "passthrough", "-sws_flags", _FLAGS, "-f", "rawvideo"]
     command += ["-pix_fmt", "rgba64le" if alpha else "rgb48le", "-"]
     ran = subprocess.run(command, capture_output=True)
     samples = np.frombuffer(ran.stdout, "<u2")
