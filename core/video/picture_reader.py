@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..errors import StudioError
 from .frame_reader import NO_IMAGE, ClipInfo, FrameReader, SourceFrame, Span
 from .picture_library import UnreadablePictureError
-from .picture_sequence import Picture
+from .picture_sequence import Picture, gap_note
 from .reduced_size import reduced_picture
 from .still_picture import StillPicture, deepened, read_picture
 
@@ -38,6 +38,7 @@ class PictureReader(FrameReader):
                 f"{path} has no picture {span}: its {total} pictures end at {float(total / rate):g} s (at "
                 f"{float(rate):g} fps). Trim it to a span that contains pictures."
             )
+        self._note(*filter(None, [gap_note(pictures)]))
         decoded = self._decode(pictures)
         first = next(decoded, None)
         if first is None:

@@ -71,6 +71,19 @@ def find_pictures(path: Path) -> list[Picture] | None:
     return None
 
 
+def gap_note(pictures: list[Picture]) -> str | None:
+    """What to say about missing numbers of a sequence that otherwise counts by one; None if there are none."""
+    steps = [b.number - a.number for a, b in itertools.pairwise(pictures)]
+    if not steps or steps.count(1) <= len(steps) / 2:
+        return None  # other steps, or unrelated numbers
+    missing = sum(steps) - len(steps)
+    if not missing:
+        return None
+    before = pictures[next(place for place, step in enumerate(steps) if step != 1)]
+    numbers = "1 number is" if missing == 1 else f"{missing} numbers are"
+    return f"{numbers} missing in the sequence, from {before.path.name} on: its pictures follow without a pause"
+
+
 def _is_visible_picture(path: Path) -> bool:
     return is_picture(path) and not path.name.startswith(".") and path.is_file()
 

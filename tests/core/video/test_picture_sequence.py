@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.video.picture_sequence import Picture, find_pictures, is_picture
+from rvm_studio.core.video.picture_sequence import Picture, find_pictures, gap_note, is_picture
+from rvm_studio.core.video.reader import open_reader
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -122,3 +124,28 @@ def test_nothing_found(tmp_path):
         find_pictures(folder / "s_%d.png")
     with pytest.raises(StudioError, match=r"folder .*missing of the pattern %d\.png does not exist"):
         find_pictures(tmp_path / "missing" / "%d.png")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        ([1, 2, 3, 4], None),
+        ([1, 2, 3, 5], "1 number is missing in the sequence, from s3.png on: its pictures follow without a pause"),
+        ([7, 8, 9, 12, 13, 15], "3 numbers are missing in the sequence, from s9.png on"),
+        ([10, 20, 30], None),  # counts by ten
+        ([3], None),
+        ([1, 4, 90], None),  # unrelated
+    ],
+)
+def test_missing_numbers_are_said(numbers, says):
+    note = gap_note([Picture(Path(f"s{number}.png"), number) for number in numbers])
+    assert note is None if says is None else note.startswith(says)
+
+
+def test_a_reader_says_it(tmp_path):
+    for number in (0, 1, 2, 4):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{number}.png")
+    with open_reader(tmp_path) as reader:
+        assert reader.notes == [
+            "1 number is missing in the sequence, from 2.png on: its pictures follow without a pause"
+        ]
