@@ -49,6 +49,11 @@ print("\nPROBE" + json.dumps(state))
 """
 
 
+def module_of(distribution: str) -> str:
+    """The name by which a package is imported."""
+    return {"pillow": "PIL"}.get(distribution, distribution.replace("-", "_"))
+
+
 def look_into(python: Path, thoroughly: bool = False) -> SimpleNamespace:
     """Finds out in the target interpreter what is installed and whether it can be imported.
 
@@ -57,7 +62,7 @@ def look_into(python: Path, thoroughly: bool = False) -> SimpleNamespace:
     Importing torchvision takes longer than everything else, so only its files are checked, unless `thoroughly`.
     """
     names = [["torch", "torch"]]
-    names += [[name, {"pillow": "PIL"}.get(name, name)] for name, _ in checkout.core_requirements()]
+    names += [[name, module_of(name)] for name, _ in checkout.core_requirements()]
     names += [["torchvision", "rvm_studio.core.network.torchvision_import" if thoroughly else None]]
     names += [[name, None] for name, _ in checkout.all_extras()]
     code, lines = processes.run_quietly([str(python), "-c", PROBE, json.dumps(names)], environ_for(python))

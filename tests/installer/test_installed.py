@@ -1,9 +1,11 @@
 """The probe, in real little environments."""
 
+import importlib.util
+from importlib import metadata
 from pathlib import Path
 
 import pytest
-from rvm_studio.installer import console, installed
+from rvm_studio.installer import checkout, console, installed
 
 
 def test_the_probe_sees_what_is_missing_broken_and_there(tmp_path, bare_venv):
@@ -43,6 +45,12 @@ def test_the_probe_sees_what_is_missing_broken_and_there(tmp_path, bare_venv):
     (packages / "torch" / "__init__.py").write_text("import os; os._exit(3)")  # as a crash in a library would
     with pytest.raises(console.InstallError, match="exit 3"):
         installed.look_into(python)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in checkout.core_requirements()])
+def test_each_package_is_looked_for_under_the_name_of_its_module(name):
+    metadata.distribution(name)
+    assert importlib.util.find_spec(installed.module_of(name))
 
 
 def test_a_torch_without_metadata_is_seen(tmp_path, bare_venv):
