@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -30,13 +32,14 @@ def often(monkeypatch):
 
 
 @posix
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["o.mov", "o.mkv", "o.webm", "n/o_%03d.png"])
-def test_a_killed_job_is_resumed(folders, clip, often, name):
-    """A child that dies without any cleaning up, in the middle of the work; twice."""
+def test_a_killed_job_is_resumed(folders, clip, name):
+    """By a signal that leaves no time for cleaning up, in the middle of the work; twice."""
     whole, parts = (outputs_in(folder, (name, "matte")) for folder in folders)
     expected, _ = run(clip, whole)
-    for options, limit in ((ClipOptions(), 40), (ClipOptions(resume=True), 25)):
-        assert os.waitstatus_to_exitcode(os.waitpid(killed(clip, parts, options, limit), 0)[1]) == -signal.SIGKILL
+    for limit, *more in ((40,), (25, "--resume")):
+        assert killed(clip, parts[0].path, limit, *more) == -signal.SIGKILL
         assert not parts[0].path.exists()
         assert not list((folders[1] / "n").glob("*.png"))
         assert [path for path in names(folders[1]) if path.endswith(".safetensors")]
@@ -50,27 +53,10 @@ def test_a_killed_job_is_resumed(folders, clip, often, name):
     assert expected.frames == report.frames
 
 
-def killed(source: Path, outputs, options: ClipOptions, limit: int) -> int:
-    """The id of a process that kills itself after `limit` frames, with its last record written."""
-    process = os.fork()
-    if process:
-        return process
-    try:
-        after = checkpoints.Checkpoints.after
-
-        def then(self, state, frames, cuts):
-            after(self, state, frames, cuts)
-            then.frames += 1
-            if self._saving is not None:
-                self._saving.result()
-            if then.frames == limit:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        then.frames = 0
-        checkpoints.Checkpoints.after = then
-        run(source, outputs, options)
-    finally:
-        os._exit(1)
+def killed(source: Path, output: Path, limit: int, *more: str) -> int:
+    """The exit code of a process that kills itself after `limit` frames."""
+    command = [sys.executable, str(Path(__file__).with_name("killed_job.py")), str(source), str(output), str(limit)]
+    return subprocess.run([*command, *more]).returncode
 
 
 def test_a_record_is_written_only_of_what_the_files_hold(folders, clip, often, monkeypatch):
