@@ -69,6 +69,10 @@ class DownloadError(StudioError):
         return "\n".join([self.message, *(f"  {number}. {text}" for number, text in enumerate(self.choices, 1))])
 
 
+class ForeignError(StudioError):
+    """What `boundary` makes of an exception of a library or the system, which is its `__cause__`."""
+
+
 @contextmanager
 def boundary(what: str, advice: str, *passing: type[Exception]) -> Iterator[None]:
     """Turns any exception of a library or the system into a StudioError: "`what` (the cause): `advice`."
@@ -83,14 +87,14 @@ def boundary(what: str, advice: str, *passing: type[Exception]) -> Iterator[None
         passing: Exceptions that the caller handles itself.
 
     Raises:
-        StudioError: The block raised anything else.
+        ForeignError: A StudioError, if the block raised anything else.
 
     Example:
         >>> from rvm_studio import core
         >>> with core.boundary("clip.mp4 cannot be read", "copy it again"):
         ...     raise ValueError("bad header")
         Traceback (most recent call last):
-        rvm_studio.core.errors.StudioError: clip.mp4 cannot be read (ValueError: bad header): copy it again.
+        rvm_studio.core.errors.ForeignError: clip.mp4 cannot be read (ValueError: bad header): copy it again.
     """
     try:
         yield
@@ -99,7 +103,7 @@ def boundary(what: str, advice: str, *passing: type[Exception]) -> Iterator[None
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error).lower():  # PyTorch's
             raise
-        raise StudioError(f"{what} ({cause(error)}): {advice}.") from error
+        raise ForeignError(f"{what} ({cause(error)}): {advice}.") from error
 
 
 def cause(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import StudioError
+from ..errors import ForeignError, StudioError
 from ..machine.root import SAMPLE
 from ..video.hardware_decoding import DeviceTrouble
 
@@ -141,7 +141,9 @@ def decode_on(device: str) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """The error in one line."""
+    """The error in one line; of a library's exception in words, only the exception: the file is not at fault here."""
+    if isinstance(error, ForeignError) and error.__cause__ is not None:
+        error = error.__cause__
     text = str(error).strip().splitlines()
     if isinstance(error, (StudioError, DeviceTrouble)) and text:
         return " ".join(text)

@@ -111,13 +111,13 @@ def test_what_the_pages_name_is_there():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_options_that_a_page_names_exist(name):
-    """Of `rvm-studio`, install.py, training/run.py and the benchmarks; pip, uv and docker bring the rest."""
+    """Of `rvm-studio`, install.py, training/run.py, the benchmarks and the torture suite; pip and so on bring the rest."""
     said = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page(name))) - {
         *("--extra-index-url", "--pip-args", "--torch-backend", "--help"),
     }
     sources = [*(ROOT / "core" / "cli").glob("*.py"), ROOT / "installer" / "program.py"]
     sources += [ROOT / "training" / "run_options.py", ROOT / "training" / "data_config.py"]
-    sources += (ROOT / "bench").glob("*.py")
+    sources += [*(ROOT / "bench").glob("*.py"), ROOT / "tests" / "torture" / "run.py"]
     known = set(re.findall(r'"(--[a-z][a-z-]+)"', "".join(path.read_text(encoding="utf-8") for path in sources)))
     known |= {option.flag for option in core.OPTIONS}
     assert said <= known

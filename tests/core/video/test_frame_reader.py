@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import pytest
@@ -94,6 +95,7 @@ def test_a_reader_is_iterated_once():
     class Numbers(FrameReader):
         def __init__(self):
             super().__init__()
+            self.info = SimpleNamespace(path=Path("numbers"))
             self._frames = iter((1, 2))
 
     with Numbers() as reader:

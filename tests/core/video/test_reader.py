@@ -105,7 +105,8 @@ def test_alpha_of_the_input_is_cut(tmp_path: Path):
 
 def test_gray_video(tmp_path: Path):
     image = chart()[..., :1]
-    _, frames = read(write_clip(tmp_path / "g.mkv", [image], "ffv1", "gray"))
+    full_range = ColorTags(1, 2, 1, 1)
+    _, frames = read(write_clip(tmp_path / "g.mkv", [image], "ffv1", "gray", full_range))
     assert_close(frames[0].image, image.repeat(3, 2), 0)
 
 
