@@ -111,7 +111,7 @@ def test_what_the_pages_name_is_there():
 
 @pytest.mark.parametrize("name", PAGES)
 def test_options_that_a_page_names_exist(name):
-    """Of `rvm-studio`, install.py, training/run.py, the benchmarks and the torture suite; pip and so on bring the rest."""
+    """Of `rvm-studio`, install.py, training/run.py, the benchmarks and the torture suite; pip and others bring more."""
     said = set(re.findall(r"(?<![\w-])(--[a-z][a-z-]+)", page(name))) - {
         *("--extra-index-url", "--pip-args", "--torch-backend", "--help"),
     }
