@@ -39,6 +39,7 @@ USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1"
 _MAX_TIMESCALE = 2**31 - 1
 _LEAST_GAP = Fraction(1, 200)  # seconds without sound that are more than rounding
 _PREPARATION = Fraction(1, 10)  # seconds before the beginning that a decoder may need
+_PADDED = {"matroska", "webm"}  # formats that store how much of a track is padding, whatever packets follow
 _SEEK_EARLY = 10  # seconds: audio may be stored that far before the picture of the same time
 
 
@@ -57,9 +58,15 @@ def _left_out(source: InputContainer) -> Iterator[str]:
 
 
 class _CopiedTrack:
-    """Passes packets on unchanged."""
+    """Passes packets on unchanged.
+
+    discarded: the seconds at the beginning of the track that players will not play.
+    """
 
     def __init__(self, source: AudioStream, output: OutputContainer) -> None:
+        # FFmpeg 8.1 writes how much an encoder put before the sound into Matroska; earlier PyAV does not know it
+        padding = getattr(source.codec_context, "initial_padding", 0) if output.format.name in _PADDED else 0
+        self.discarded = Fraction(padding, source.codec_context.sample_rate or 1)
         # opaque: copies the parameters without an encoder, which some codecs do not have
         self.output = output.add_stream_from_template(source, opaque=True)
 
@@ -73,6 +80,8 @@ class _CopiedTrack:
 
 class _EncodedTrack:
     """Re-encodes a track; the encoder context resamples and splits into its own frame size."""
+
+    discarded = Fraction(0)
 
     def __init__(self, source: AudioStream, output: OutputContainer, codec: str) -> None:
         self._source = source
@@ -259,7 +268,7 @@ class TrackCopy:
                             running.discard(packet.stream.index)
                             if not running:
                                 return
-                        elif self._is_heard(time + (packet.duration or 0) * packet.time_base):
+                        elif self._is_heard(packet, time + (packet.duration or 0) * packet.time_base):
                             yield packet
                 return
             except av.error.EOFError:
@@ -268,9 +277,12 @@ class TrackCopy:
                 errors += 1
                 self._damaged += 1
 
-    def _is_heard(self, end: Fraction) -> bool:
-        """Whether a packet that ends then is needed: one before the beginning only if it prepares the decoder."""
-        return end > self._begins if self._begins > 0 else end + self._moved > -_PREPARATION
+    def _is_heard(self, packet: av.Packet, end: Fraction) -> bool:
+        """Whether a packet that ends then is needed: one before the beginning only if it prepares the decoder, or takes
+        the place of sound that would be discarded."""
+        if self._begins > 0:
+            return end > self._begins
+        return end + self._moved > -max(_PREPARATION, self._tracks[packet.stream.index].discarded)
 
     def _timed(self) -> Iterator[av.Packet]:
         """The audio packets with the clip's times."""

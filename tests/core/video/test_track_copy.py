@@ -515,15 +515,27 @@ class Streams(list):
         self.subtitles = subtitles
 
 
-@pytest.mark.xfail(
-    av.__version__ >= "19", reason="PyAV 19 hears other clicks in .mkv; not understood yet", strict=False
-)
 @pytest.mark.parametrize("suffix", [".mov", ".mkv"])
 def test_sound_long_before_the_beginning_is_left_out(tmp_path, suffix):
     """As a cut without decoding leaves it: an edit list hides half a second."""
     source = make_source(tmp_path / "in.mp4", seconds=1.5, audio_first=-24000)
     assert packets(source)[0][0] < Fraction(-1, 2)
     writer = convert(source, tmp_path / f"out{suffix}")
-    assert Fraction(-1, 8) < packets(writer.path)[0][0] < 0
+    assert Fraction(-1, 8) < first_sound(writer.path) <= 0
+    if suffix == ".mov" or not says_padding(source):
+        assert Fraction(-1, 8) < packets(writer.path)[0][0] < 0
     heard = [time for time in click_times(source) if time >= 0]
     assert [time for time in click_times(writer.path) if time >= 0] == pytest.approx(heard, abs=0.003)
+
+
+def first_sound(path: Path) -> Fraction:
+    """When the first sound is played, in seconds."""
+    with av.open(str(path)) as container:
+        frame = next(container.decode(audio=0))
+        return frame.pts * Fraction(frame.time_base.numerator, frame.time_base.denominator)
+
+
+def says_padding(path: Path) -> bool:
+    """Whether this PyAV knows how much of a track's beginning is padding, as Matroska then stores it."""
+    with av.open(str(path)) as container:
+        return getattr(container.streams.audio[0].codec_context, "initial_padding", 0) > 0
