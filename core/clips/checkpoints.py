@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..errors import StudioError
 from ..stream.session import StreamState
 from ..video.partial_output import Written
-from ..video.writer import WriterThread
+from ..video.writer_thread import WriterThread
 from .resume import JobRecord, Stop
 
 REMEMBER_EVERY = 1.0  # seconds

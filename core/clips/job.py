@@ -8,11 +8,12 @@ from ..errors import StudioError
 from ..machine.output_claim import leftovers
 from ..stream.session import MattingSession, Stopped
 from ..video.color import ColorTags
-from ..video.output_formats import Content, format_for
+from ..video.output_formats import HDR_TRANSFERS, Content, format_for
 from ..video.partial_output import NotResumable, Written, partial_path
 from ..video.picture_sequence import find_pictures
 from ..video.reader import ClipInfo
-from ..video.writer import FrameWriter, WriterThread
+from ..video.writer import FrameWriter
+from ..video.writer_thread import WriterThread
 from . import name_check
 from .checkpoints import Checkpoints
 from .options import ClipOptions, ClipReport, Kind, Output
@@ -21,8 +22,7 @@ from .resume import JobRecord, Stop, describe
 
 QUEUE_LENGTH, QUEUE_BYTES = 4, 40_000_000  # pictures waiting before and after the network: one at 4K
 _PREVIEW_QUALITY = 23  # crf
-_HDR_TRANSFERS = (16, 18)  # PQ and HLG would be written as HEVC, which browsers do not play
-_PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)
+_PREVIEW_TAGS_OF_HDR = ColorTags(1, 1, 1, 1)  # as HDR it would be written as HEVC, which browsers do not play
 
 
 class ClipJob:
@@ -238,7 +238,7 @@ def _open_writer(
     single = info.kind == "still"
     if output.kind == "preview":
         height, width = preview_size(info.height, info.width)
-        tags = _PREVIEW_TAGS_OF_HDR if info.tags.transfer in _HDR_TRANSFERS else info.tags
+        tags = _PREVIEW_TAGS_OF_HDR if info.tags.transfer in HDR_TRANSFERS else info.tags
         spec = replace(
             info, height=height, width=width, tags=tags, bit_depth=8, field_order="progressive", timecode=None
         )

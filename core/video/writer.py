@@ -23,14 +23,11 @@ metadata (such as the display's brightness) is not written; transfer and primari
 import errno
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from av.error import FFmpegError
@@ -40,17 +37,17 @@ from ..machine.output_claim import OutputClaim
 from .color import FromRGB
 from .container_file import ContainerFile
 from .deinterlacing import FieldMark
-from .encoder_setup import KEEPS_FIELDS, EncoderSetup
+from .encoder_setup import EncoderSetup
 from .encodings import Content, Encoding
 from .exr_encoder import FIRST_NUMBER
 from .exr_picture import EXR
-from .output_formats import HDR_TRANSFERS, STANDARD_OUTPUT, OutputFormat, format_for
+from .output_formats import STANDARD_OUTPUT, OutputFormat, format_for
+from .output_notes import output_notes
 from .partial_output import NotResumable, OutputFile, Written
 from .picture_files import PictureFiles
 from .picture_spec import PictureSpec
 from .sequence_times import times_for
 from .stream_file import StreamFile
-from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
 
 _MANY_IN_MEMORY = 300  # frames
@@ -160,22 +157,10 @@ class FrameWriter:
         self._bit_depth = 16 if spec.bit_depth > 8 and setup.bits > 8 else 8
         self._to_frame = FromRGB(setup.pixel_format, setup.tags, pad_to_even=encoding.even_size)
         self._mark = FieldMark(setup.field_order) if setup.field_order != "progressive" else None
-        self.notes += _left_out(format, encoding, content, spec, setup.bits, quality, bitrate)
-
-        if spec.sample_aspect_ratio != 1 and not format.carries_pixel_shape:
-            self.notes.append(f"{format.suffix} cannot store the pixel aspect ratio {spec.sample_aspect_ratio}")
+        self.notes += output_notes(format, encoding, content, spec, setup.bits, quality, bitrate, premultiplied)
         is_exr = format.suffix == EXR
         clip_kind = getattr(spec, "kind", "video")
         self._first_number = FIRST_NUMBER if is_exr and clip_kind not in ("sequence", "still") else 0
-        if premultiplied and content == "rgba" and not format.carries_comment:
-            self.notes.append(
-                f"{format.suffix} cannot store that its colours are premultiplied: most programs will treat them as "
-                "straight"
-            )
-        if format.suffix == ".gif":
-            self.notes.append(
-                "GIF has 256 colours a frame, hard edges and times in 0.01 s; .webp and .apng keep colours and edges"
-            )
         self.resumable = setup.frames_stand_alone and not single and self.path != STANDARD_OUTPUT
         self._times = times_for(self.path, spec, is_sequence=not format.container and not single)
         self._overwrite = overwrite
@@ -413,107 +398,12 @@ class FrameWriter:
         self._file.forget_earlier()
 
 
-class ToCome(Protocol):
-    """A picture that the GPU is still computing."""
-
-    def numpy(self) -> np.ndarray:
-        """Waits for the picture and returns it."""
-        ...
-
-
-class WriterThread:
-    """A writer in its own thread, up to `queue` frames behind. That thread waits for pictures from the GPU.
-
-    from_zero: shift all pts so that the first frame that is put has the pts 0.
-    """
-
-    def __init__(self, writer: FrameWriter, queue: int, from_zero: bool = False):
-        self.writer = writer
-        self.finished: Path | None = None
-        self._queue = queue
-        self._zero = None if from_zero else 0
-        self._thread = ThreadPoolExecutor(1, "rvm-write")
-        self._waiting: deque[Future[None]] = deque()
-
-    def put(self, picture: np.ndarray | ToCome, pts: int, number: int) -> None:
-        """Queues a frame; waits while the queue is full. Raises the error of an earlier frame's writing."""
-        while len(self._waiting) >= self._queue:
-            self._waiting.popleft().result()
-        self._zero = pts if self._zero is None else self._zero
-        self._waiting.append(self._thread.submit(self._write, picture, pts - self._zero, number))
-
-    def _write(self, picture: np.ndarray | ToCome, pts: int, number: int) -> None:
-        self.writer.write(picture if isinstance(picture, np.ndarray) else picture.numpy(), pts, number)
-
-    def finish(self) -> Path:
-        while self._waiting:
-            self._waiting.popleft().result()
-        self._thread.shutdown()
-        self.finished = self.writer.finish()
-        return self.finished
-
-    def end(self, keep: bool) -> None:
-        """Ends the thread after an error or stop; with `keep`, after all queued frames were written or failed."""
-        self._thread.shutdown(cancel_futures=not keep)
-        for future in self._waiting:
-            if not future.cancelled() and (error := future.exception()):
-                self.writer.notes.append(f"the last frames were not written: {error}")
-                break
-        self._waiting.clear()
-
-    def mark(self) -> Future[Written]:
-        """The writer's mark after the frames put by now."""
-        return self._thread.submit(self.writer.mark)
-
-    def abandon(self, keep: bool, *, settle: bool = True) -> Path | None:
-        """Abandons the output after an error or stop, see FrameWriter. A finished one stays, and its path is
-        returned."""
-        if self.finished:
-            return self.finished
-        self.end(keep)
-        return self.writer.abandon(keep, settle=settle)
-
-    def settle(self) -> Path | None:
-        """See FrameWriter. Returns the path of a finished output."""
-        return self.finished or self.writer.settle()
-
-
 def check_bitrate(bitrate: int, quality: float | None) -> None:
     """Raises StudioError for a bitrate that cannot be meant."""
     if quality is not None:
         raise StudioError("Both a quality and a bitrate were given: leave one out.")
     if not 10_000 <= bitrate <= 4_000_000_000:
         raise StudioError(f"The bitrate is {bitrate} bits per second; it must be from 10000 to 4000000000.")
-
-
-def _left_out(
-    format: OutputFormat,
-    encoding: Encoding,
-    content: Content,
-    spec: PictureSpec,
-    bits: int,
-    quality: float | None,
-    bitrate: int | None,
-) -> list[str]:
-    """A note for each setting that this encoding does not use, and for the depth that it does not hold."""
-    notes, what = [], f"{format.suffix} ({encoding.codec})"
-    if spec.field_order != "progressive" and encoding.codec not in KEEPS_FIELDS:
-        notes.append(f"{what} is not marked as interlaced, though its frames are")
-    if spec.timecode is not None and not format.carries_timecode:
-        notes.append(f"{format.suffix} cannot hold the timecode {spec.timecode}")
-    elif spec.timecode is not None and not has_timecode_rate(spec.frame_rate):
-        rate = f"{float(spec.frame_rate):.6g}"
-        notes.append(f"the timecode {spec.timecode} is left out: there is none at {rate} frames per second")
-    elif spec.timecode is not None:
-        notes.append(f"timecode {spec.timecode} (of the first frame)")
-    if quality is not None and encoding.quality is None:
-        notes.append(f"the quality was not used: {what} {encoding.fixed}")
-    if bitrate is not None and not encoding.takes_bitrate:
-        notes.append(f"the bitrate was not used: {what} {encoding.bitrate_remark}")
-    if spec.tags.transfer in HDR_TRANSFERS and bits == 8 and content != "gray":
-        name = HDR_TRANSFERS[spec.tags.transfer]
-        notes.append(f"{what} holds 8 bits, in which {name} shows bands: .mov and .mkv keep 10 bits or more")
-    return notes
 
 
 def _describe(shape: tuple[int, ...]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rvm_studio.core.errors import StudioError
-from rvm_studio.core.video.writer import WriterThread
+from rvm_studio.core.video.writer_thread import WriterThread
 
 
 class Recorder:
