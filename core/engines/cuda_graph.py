@@ -219,8 +219,8 @@ class GraphEngine(Engine):
             small = self._kernels.reduce(frames, downsample_ratio)
             seen = small if view is None else view(small)
             matte, *rest = network(seen, *rec)
-            if view is not None and matte.shape[1] == 4:
-                matte = torch.cat([view.residual_of_source(matte[:, :3].float(), seen), matte[:, 3:].float()], 1)
+            if view is not None:
+                matte = view.matte_of_source(matte, seen)
             hid = [rest.pop(0)] if learned else []
             (maps,) = solve(small, matte, *hid)
             fgr, pha = self._kernels.apply(maps, frames, out, foreground)

@@ -61,8 +61,8 @@ class SplitEngine(Engine):
         # The learned filter needs all channels, whatever is wanted.
         seen = small if view is None else view(small)
         matte, hid, rec = self.parts.run(seen, (r1, r2, r3, r4), colors or learned, learned)
-        if view is not None and matte.shape[1] == 4:
-            matte = torch.cat([view.residual_of_source(matte[:, :3], seen), matte[:, 3:]], 1)
+        if view is not None:
+            matte = view.matte_of_source(matte, seen)
         slope = None if hid is None else lambda statistics: self.parts.slope(statistics, hid, colors)
         solved = coefficients(refiner, small, matte, slope)
         if drawing is not None:

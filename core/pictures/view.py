@@ -72,6 +72,18 @@ class View:
         seen = seen.float()
         return (self._unseen(seen + residual.float()) - self._unseen(seen)).to(residual.dtype)
 
+    def matte_of_source(self, matte: Tensor, seen: Tensor) -> Tensor:
+        """The network's result for what was seen -> that for the source: alpha stays, colours see `residual_of_source`.
+
+        Args:
+            matte: [N, 1, h, w] alpha, or [N, 4, h, w] the foreground's difference and alpha.
+            seen: [N, 3, h, w], what the view made.
+        """
+        if matte.shape[1] == 1:
+            return matte
+        residual, pha = matte.float().split([3, 1], 1)
+        return torch.cat([self.residual_of_source(residual, seen), pha], 1)
+
     def _unseen(self, values: Tensor) -> Tensor:
         """Values that are seen -> the greys of the source that look so."""
         levels, steps = self._inverse(values.device)
