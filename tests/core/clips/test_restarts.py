@@ -30,7 +30,7 @@ def starts_over(report, reason: str, frames=24) -> None:
     ("options", "settings", "what"),
     [
         ({"quality": 5}, {}, "the quality"),
-        ({"codec": "prores-4444xq"}, {}, "the codec"),
+        ({"codec": "prores-4444"}, {}, "the codec"),
         ({"bitrate": 10**7}, {}, "the bitrate"),
         ({"premultiplied": True}, {}, "premultiplied"),
         ({"edges": EdgeOptions(grow=1)}, {}, "the edges"),

@@ -420,7 +420,11 @@ def test_gray_is_exact_and_comes_back(name: str, bits: int, dtype: type):
 def test_gray_that_is_tagged_as_limited(name: str, bits: int, depth: int):
     shift = bits - 8
     values = np.array([[0, 16, 70, 125, 235, 255]]).repeat(4, 0) << shift
-    frame = av.VideoFrame.from_ndarray(values.astype(np.uint8 if bits == 8 else np.uint16), format=name)
+    frame = av.VideoFrame(6, 4, name)  # not from_ndarray, which knows few formats in PyAV 14
+    samples = np.dtype(np.uint8 if bits == 8 else np.uint16)
+    lines = np.zeros((4, frame.planes[0].line_size // samples.itemsize), samples)
+    lines[:, :6] = values
+    frame.planes[0].update(lines.tobytes())
     frame.color_range = LIMITED
     back = ToRGB()(frame, resolve_tags(frame, 480), bit_depth=depth)[0, :, 0]
     wanted = np.clip((np.array([0, 16, 70, 125, 235, 255]) - 16) / 219, 0, 1)
