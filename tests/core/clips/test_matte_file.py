@@ -33,20 +33,17 @@ def frames_of(path) -> list[np.ndarray]:
 
 
 def test_the_files_are_the_command_lines(clip, red_studio, red_engine):
-    """To the byte; x264 with several threads does not promise that, even for identical pictures."""
+    """To the byte, which x264 does not promise: from run to run it may differ, even for identical pictures."""
     options = {"background": "white", "quality": 9, "downsample_ratio": 0.5}
-    report = matte(clip, "a/cut.mkv", alpha="a/alpha.mkv", foreground="a/fgr.mp4", engine=red_engine, **options)
+    report = matte(clip, "a/cut.mkv", alpha="a/alpha.mkv", foreground="a/fgr.mkv", engine=red_engine, **options)
     assert red_studio(
-        *("matte", clip, "-o", "b/cut.mkv", "--alpha", "b/alpha.mkv", "--foreground", "b/fgr.mp4"),
+        *("matte", clip, "-o", "b/cut.mkv", "--alpha", "b/alpha.mkv", "--foreground", "b/fgr.mkv"),
         *("--background", "white", "--quality", "9", "--downsample", "0.5"),
     ).code == 0  # fmt: skip
-    assert report.outputs == [Path("a/cut.mkv"), Path("a/alpha.mkv"), Path("a/fgr.mp4")]
+    assert report.outputs == [Path("a/cut.mkv"), Path("a/alpha.mkv"), Path("a/fgr.mkv")]
     for path in report.outputs:
         first, second = frames_of(path), frames_of(Path("b") / path.name)
         assert len(first) == report.frames == 6
-        if path.suffix == ".mp4":
-            assert np.abs(np.stack(first).astype(int) - np.stack(second)).max() < 12
-            continue
         assert np.array_equal(first, second)
         assert path.stat().st_size == (Path("b") / path.name).stat().st_size
 

@@ -267,7 +267,7 @@ def test_batches_of_pictures_give_the_same(engines, foreground):
 )
 def test_a_clip_becomes_the_same_and_only_writers_wait(engines, transfers, kinds, options, make_clip, tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", frames=7)
-    suffixes = {"alpha": ".mkv", "matte": ".mov", "composite": ".mkv", "preview": ".mp4", "foreground": ".mkv"}
+    suffixes = {"alpha": ".mkv", "matte": ".mov", "composite": ".mkv", "preview": ".mkv", "foreground": ".mkv"}
     written = []
     for name, engine in zip(("with", "without"), engines, strict=True):
         outputs = [Output(tmp_path / f"{name}_{number}{suffixes[kind]}", kind) for number, kind in enumerate(kinds)]
