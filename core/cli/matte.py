@@ -21,7 +21,7 @@ from ..machine.given_path import given_path
 from ..machine.output_claim import refuse_held
 from ..machine.process_tuning import loading
 from ..video.output_formats import STANDARD_OUTPUT
-from ..video.partial_output import partial_path
+from ..video.partial_output import partial_path, pattern_of
 from . import watch
 from .clip_process import NoEngineError, WorkElsewhere
 from .clip_work import WorkHere, load_all, network_of
@@ -95,8 +95,8 @@ def run_to_stdout(arguments: argparse.Namespace) -> int:
             return 1
         if len(sources) != 1:
             raise StudioError(f"{len(sources)} clips cannot all go to standard output: give one, or an output folder.")
-        paths = place(arguments, sources[0], several=False)
-        return matte_all([Job(sources[0], paths)], start_work(arguments, [Job(sources[0], paths)]), arguments)
+        jobs = [Job(sources[0], place(arguments, sources[0], several=False))]
+        return matte_all(jobs, start_work(arguments, jobs), arguments)
 
 
 def start_work(arguments: argparse.Namespace, jobs: list[Job] | None) -> "Work":
@@ -169,15 +169,10 @@ def run_watch(arguments: argparse.Namespace) -> int:
 
 def is_done(job: Job, arguments: argparse.Namespace) -> bool:
     """Whether a watched clip is skipped because its outputs are there, which a note says."""
-    if arguments.overwrite or not all(path.exists() or pictures_of(path).is_dir() for path in job.paths.files()):
+    if arguments.overwrite or not all(path.exists() or pattern_of(path).parent.is_dir() for path in job.paths.files()):
         return False
     log.warning("%s is skipped: its output exists already (--overwrite replaces it)", job.source.text)
     return True
-
-
-def pictures_of(path: Path) -> Path:
-    """The folder of the pictures, if an output is a sequence of pictures."""
-    return path.parent if "%" in path.name else path.with_suffix("")
 
 
 def plan(arguments: argparse.Namespace, sources: list[Source], several: bool) -> list[Job]:
@@ -207,17 +202,18 @@ def plan(arguments: argparse.Namespace, sources: list[Source], several: bool) ->
 
 def place(arguments: argparse.Namespace, source: Source, several: bool) -> OutputPaths:
     """The outputs of a source."""
+    still = source.is_still
     return place_outputs(
         source.name,
         STANDARD_OUTPUT if arguments.output == "-" else arguments.output,
         arguments.alpha,
         arguments.foreground,
         arguments.preview,
-        format=format_for_program(getattr(arguments, "for"), arguments.format, source.is_still),
+        format=format_for_program(getattr(arguments, "for"), arguments.format, still),
         several=several,
         suffix=arguments.suffix or "",
         below=source.within,
-        still=source.is_still,
+        still=still,
         codec=arguments.codec,
     )
 

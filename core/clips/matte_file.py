@@ -124,8 +124,9 @@ def matte(
     if not copied:
         check_source(source)
     name = spool_name(os.fspath(source)) if copied else source
-    format = format_for_program(program, format, still=is_still(name))
-    paths = place_outputs(name, output, alpha, foreground, preview, format=format, codec=codec)
+    still = is_still(name)
+    format = format_for_program(program, format, still)
+    paths = place_outputs(name, output, alpha, foreground, preview, format=format, codec=codec, still=still)
 
     from torch import Tensor
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..errors import StudioError, boundary
 from ..video.output_formats import format_for
-from ..video.partial_output import partial_path
+from ..video.partial_output import partial_path, pattern_of
 from ..video.picture_sequence import find_pictures
 
 
@@ -45,12 +45,10 @@ def refuse_overlap(jobs: Iterable[JobNames]) -> None:
             what = read.get(place) or files.get(places[-1])  # pyright: ignore[reportArgumentType, reportCallIssue]
             if what is not None:
                 raise StudioError(f"The output {path} is {what}. Choose another name; the input is never overwritten.")
-            if path != job.sheet and not format_for(path).container:
-                folder = place.parent if "%" in path.name else place.with_suffix("")
-                if folder in folders:
-                    raise StudioError(
-                        f"The output {path} would lie among the pictures of the input. Choose another folder."
-                    )
+            if path != job.sheet and not format_for(path).container and pattern_of(place).parent in folders:
+                raise StudioError(
+                    f"The output {path} would lie among the pictures of the input. Choose another folder."
+                )
             other = next((written[name] for name in places if name in written), None)
             if other is job:
                 raise StudioError(

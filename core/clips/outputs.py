@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import StudioError, boundary
 from ..machine.given_path import given_path
 from ..video.output_formats import FORMATS, format_for
+from ..video.partial_output import NUMBER
 
 if TYPE_CHECKING:
     from .options import Output
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 _SHEET = "_sheet"
 _NUMBERED = {row.suffix for row in FORMATS if not row.container}
-_NUMBER = re.compile(r"%0?\d*d")  # the place of a picture's number in the pattern of a sequence
 
 AnyPath = str | os.PathLike[str]
 
@@ -142,12 +142,12 @@ def _name_after(source: AnyPath) -> str:
     clip = Path(source)
     name = clip.resolve().name if clip.is_dir() else clip.stem
     if not clip.exists():  # a glob or pattern
-        name = re.sub(r"[*?\[\]]", "", _NUMBER.sub("", name)).strip(" _-.")
+        name = re.sub(r"[*?\[\]]", "", NUMBER.sub("", name)).strip(" _-.")
     return name or clip.parent.name or "matte"
 
 
 def _in_folder(folder: Path, name: str, kind: str, single: bool) -> Path:
     """The file of this name. A % in it is a sign like any other."""
-    if f".{kind.lower()}" in _NUMBERED and _NUMBER.search(name):  # would be taken for the pattern of a sequence
+    if f".{kind.lower()}" in _NUMBERED and NUMBER.search(name):  # would be taken for the pattern of a sequence
         return folder / (f"{name.replace('%', '_')}.{kind}" if single else f"{name}/%05d.{kind}")
     return folder / f"{name}.{kind}"

@@ -97,10 +97,10 @@ class AnimationReader(FrameReader):
 
     def _pixels(self) -> np.ndarray:
         if DROPPED_ALPHA not in self.notes and is_transparent(self._image):
-            self.notes.append(DROPPED_ALPHA)
+            self._note(DROPPED_ALPHA)
         notes: list[str] = []
         pixels = eight_bits_in_srgb(self._image, notes, ignore_profile=False)
-        self.notes += [note for note in notes if note not in self.notes]
+        self._note(*notes)
         return reduced_picture(pixels, self._max_size, self._to_rgb)
 
     def _convert(self, first: tuple[int, np.ndarray], shown: Iterator[tuple[int, np.ndarray]]) -> Iterator[SourceFrame]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from .picture_sequence import is_picture
 from .png_header import read_png_header
@@ -15,17 +15,18 @@ _AT_ONCE = Fraction(1, 10)  # what players make of a frame without a time
 _SHORTEST_GIF = Fraction(2, 100)
 
 
-def is_animation(path: Path) -> bool:
-    """Whether a file is an animated picture: a clip, although its suffix may be that of a still. False for files that
-    do not exist."""
-    if path.suffix.lower() not in ANIMATED_SUFFIXES or not path.is_file():
-        return False
-    return bool(frame_delays(path))
+def picture_kind(path: Path) -> Literal["still", "animation"] | None:
+    """What an existing picture file is: by its suffix, and by what it holds if the suffix may be that of a clip. None
+    for other files, and for those that do not exist."""
+    may_move = path.suffix.lower() in ANIMATED_SUFFIXES
+    if not path.is_file() or not (may_move or is_picture(path)):
+        return None
+    return "animation" if may_move and frame_delays(path) else "still"
 
 
 def is_single_picture(path: Path) -> bool:
-    """Whether an existing file is a still: by its suffix, and what it holds if the suffix may be that of a clip."""
-    return path.is_file() and (is_picture(path) or path.suffix.lower() in ANIMATED_SUFFIXES) and not is_animation(path)
+    """Whether an existing file is a still."""
+    return picture_kind(path) == "still"
 
 
 def frame_delays(path: Path) -> list[Fraction]:

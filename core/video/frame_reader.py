@@ -98,6 +98,10 @@ class FrameReader:
         with boundary(*unreadable(self.info.path)):
             yield from frames
 
+    def _note(self, *notes: str) -> None:
+        """Adds notes, each once."""
+        self.notes += [note for note in dict.fromkeys(notes) if note not in self.notes]
+
     def close(self) -> None:
         """Closes the file, whether or not all frames were read. May be called more than once."""
         self._frames = None

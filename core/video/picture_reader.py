@@ -74,9 +74,6 @@ class PictureReader(FrameReader):
             image = reduced_picture(pixels.image, self._max_size, self._to_rgb)
             yield _Decoded(place, picture, replace(pixels, image=image))
 
-    def _note(self, *notes: str) -> None:
-        self.notes += [note for note in notes if note not in self.notes]
-
     def _convert(self, first: _Decoded, decoded: Iterator[_Decoded]) -> Iterator[SourceFrame]:
         info = self.info
         item, number = first, 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import StudioError, boundary
 from ..machine.given_path import given_path
 from .animation_reader import AnimationReader
-from .animation_times import is_animation, is_single_picture
+from .animation_times import picture_kind
 from .constant_rate import constant_rate
 from .container import open_container, video_stream
 from .deinterlacing import check_mode
@@ -94,9 +94,10 @@ def _opened(
     if pictures is not None:
         return PictureReader(path, "sequence", pictures, rate, span, max_size)
     _refuse_missing(path)
-    if is_animation(path):
+    kind = picture_kind(path)
+    if kind == "animation":
         return AnimationReader(path, span, max_size)
-    if is_single_picture(path):
+    if kind == "still":
         return PictureReader(path, "still", [Picture(path, 0)], rate, span, max_size)
     if deinterlace != "no":
         hwaccel = "none"  # a device's frames are in its own format
@@ -120,7 +121,7 @@ def check_source(path: str | os.PathLike[str]) -> None:
     with boundary(*unreadable(path)):
         if find_pictures(path) is None:
             _refuse_missing(path)
-            if not (is_single_picture(path) or is_animation(path)):
+            if picture_kind(path) is None:
                 with open_container(path) as container:
                     video_stream(container, path)
 

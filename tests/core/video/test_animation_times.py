@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from PIL import Image
-from rvm_studio.core.video.animation_times import frame_delays, is_animation, is_single_picture
+from rvm_studio.core.video.animation_times import frame_delays, is_single_picture, picture_kind
 
 FRAMES = [Image.fromarray(np.full((8, 12, 3), 60 * step, np.uint8)) for step in range(4)]
 Image.init()
@@ -22,7 +22,7 @@ def animation(path, frames=FRAMES, duration=(40, 80, 40, 120), **options):
 def test_delays(tmp_path, kind):
     path = animation(tmp_path / f"a.{kind}")
     assert frame_delays(path) == [Fraction(1, 25), Fraction(2, 25), Fraction(1, 25), Fraction(3, 25)]
-    assert is_animation(path)
+    assert picture_kind(path) == "animation"
     assert not is_single_picture(path)
 
 
@@ -31,7 +31,7 @@ def test_a_still(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
     FRAMES[1].save(path, {"apng": "PNG"}.get(kind))
     assert frame_delays(path) == []
-    assert not is_animation(path)
+    assert picture_kind(path) != "animation"
     assert is_single_picture(path)
 
 
@@ -59,9 +59,9 @@ def test_other_files(tmp_path):
     (tmp_path / "b.webp").touch()
     (tmp_path / "c.png").mkdir()
     for name in ("a.gif", "b.webp", "c.png", "missing.png"):
-        assert not is_animation(tmp_path / name)
+        assert picture_kind(tmp_path / name) != "animation"
     FRAMES[0].save(tmp_path / "a.jpg")
-    assert not is_animation(tmp_path / "a.jpg")
+    assert picture_kind(tmp_path / "a.jpg") != "animation"
     assert is_single_picture(tmp_path / "a.jpg")
     assert not is_single_picture(tmp_path / "missing.jpg")
     assert not is_single_picture(tmp_path)
