@@ -14,22 +14,19 @@ import av
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
-from av.video.stream import VideoStream
 
 from ..errors import StudioError
 from ..machine.output_claim import OutputClaim
-from ..machine.thread_priority import usual_priority
 from ..machine.whole_file import sync_file, sync_folder
 from .container import open_to_read
 from .encoder_setup import EncoderSetup, drain, set_decoding_times
-from .matroska_shape import PLACEHOLDER, write_pixel_shape
+from .matroska_shape import write_pixel_shape
 from .movie_boxes import cut_incomplete, finish_movie, write_with_table_first
 from .output_formats import OutputFormat
+from .output_stream import begin_streams, mux_picture, patches_shape
 from .partial_output import RECORD_SUFFIX, NotResumable, Written, existing_output_error, partial_path
-from .timecode import has_timecode_rate
 from .track_copy import TrackCopy
 
-_ALPHA_REMARK = "alpha: "
 _MOVIES = ("mov", "mp4")
 _PLAYS_UNFINISHED = (*_MOVIES, "matroska", "webm")
 # What makes an unfinished file readable. The edit lists hold the tracks' starts, as without fragments.
@@ -84,7 +81,6 @@ class ContainerFile:
         self._readable = 0  # frames, of a file that could not be completed
         self._bytes = 0  # of those packets
         self._reached = Fraction(-1)  # the time of the last of them, in seconds
-        self._patches_shape = format.container in ("matroska", "webm") and setup.sample_aspect_ratio != 1
         self._container: OutputContainer | None = None
         self._context: VideoCodecContext | None = None
         self.claim = OutputClaim(path, partial_path(path), inputs)
@@ -127,32 +123,8 @@ class ContainerFile:
         # an absolute path: in a relative one libav would parse text before a colon as a protocol
         name = str(self._working.absolute())
         container = self._container = av.open(name, "w", format=self._format.container, container_options=options)
-        try:
-            stream = container.add_stream(setup.codec, rate=setup.frame_rate)
-        except ValueError as error:  # UnknownCodecError
-            raise StudioError(
-                f"This PyAV has no encoder {setup.codec}, which {self._format.name} needs: install the wheel from PyPI."
-            ) from error
-        assert isinstance(stream, VideoStream)
-        self._stream, self._context = stream, stream.codec_context
-        setup.apply(stream.codec_context)
-        stream.time_base = time_base
-        if self._tracks is not None:
-            self._tracks.add_to(container)
-        remarks = container.metadata.pop("comment", "").split("; ")
-        remarks = [remark for remark in remarks if remark and not remark.startswith(_ALPHA_REMARK)]
-        if alpha is not None:
-            remarks.append(_ALPHA_REMARK + alpha)
-            if setup.codec == "libvpx-vp9":
-                stream.metadata["alpha_mode"] = "1"  # read by browsers
-        if setup.timecode is not None and has_timecode_rate(setup.frame_rate):
-            stream.metadata["timecode"] = setup.timecode
-        if self._patches_shape:
-            stream.metadata["title"] = PLACEHOLDER
-        if remarks:
-            container.metadata["comment"] = "; ".join(remarks)
-        with usual_priority():
-            container.start_encoding()
+        self._stream = begin_streams(container, self._format, setup, self._tracks, alpha)
+        self._context = self._stream.codec_context
         return container
 
     def _unfinished_options(self) -> dict[str, str]:
@@ -243,14 +215,9 @@ class ContainerFile:
     def _mux(self, packets: list[av.Packet]) -> None:
         assert self._container is not None
         for packet in packets:
-            if not packet.duration:
-                packet.duration = self._setup.nominal_duration
-            if self._tracks is not None and packet.dts is not None:
-                # audio first: libav holds packets back until every track has one
-                self._tracks.copy_until(packet.dts * packet.time_base)
             reached = packet.pts * packet.time_base if packet.pts is not None else self._reached
             size = packet.size
-            self._container.mux(packet)
+            mux_picture(self._container, self._setup, self._tracks, packet)
             self._packets, self._reached = self._packets + 1, reached
             self._bytes += size
 
@@ -285,9 +252,9 @@ class ContainerFile:
         self._end_container(finish=True)
         if self._format.container in _MOVIES:
             finish_movie(self._working)
-        if self._patches_shape:
-            width, height = self._stream.codec_context.width, self._stream.codec_context.height
-            write_pixel_shape(self._working, width, height, self._setup.sample_aspect_ratio)
+        if patches_shape(self._format, self._setup):
+            setup = self._setup
+            write_pixel_shape(self._working, setup.width, setup.height, setup.sample_aspect_ratio)
         sync_file(self._working)
 
     def _end_container(self, *, finish: bool) -> None:

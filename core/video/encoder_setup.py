@@ -42,6 +42,7 @@ class EncoderSetup:
         self.pixel_format = pixel_format
         self.bits = max(component.bits for component in av.VideoFormat(pixel_format).components)
         self.tags = spec.tags
+        self.height, self.width = spec.height, spec.width
         self.frame_rate = spec.frame_rate
         self.time_base = spec.time_base
         self.nominal_duration = max(1, round(1 / (spec.frame_rate * spec.time_base)))
@@ -76,7 +77,7 @@ class EncoderSetup:
         silence_libav()  # encoders have threads too
         if self.codec == "libsvtav1":
             os.environ.setdefault("SVT_LOG", "1")  # errors only; it does not use libav's log
-        context.height, context.width = self._spec.height, self._spec.width
+        context.height, context.width = self.height, self.width
         context.pix_fmt = self.pixel_format
         context.time_base = self.time_base
         context.framerate = self.frame_rate
@@ -122,7 +123,7 @@ class EncoderSetup:
     def problem(self) -> str | None:
         """Why the encoder cannot be opened with these settings; None if it can."""
         height, width = self._encoding.smallest
-        if self._spec.height < height or self._spec.width < width:
+        if self.height < height or self.width < width:
             return f"pictures must be at least {width}x{height}"
         if self.codec == "exr":
             return None  # not one of libav's

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import av
 from av.error import FFmpegError
-from av.video.stream import VideoStream
 
 from ..machine.output_claim import OutputClaim
-from ..machine.thread_priority import usual_priority
 from .encoder_setup import EncoderSetup, drain
-from .matroska_shape import PLACEHOLDER, header_with_pixel_shape
+from .matroska_shape import header_with_pixel_shape
 from .output_formats import STANDARD_OUTPUT, OutputFormat
-from .timecode import has_timecode_rate
+from .output_stream import begin_streams, mux_picture, patches_shape
 from .track_copy import TrackCopy
 
 
@@ -51,30 +49,18 @@ class StreamFile:
         self.complete = True
         self.claim: OutputClaim | None = None  # nobody else writes there
         self.names: tuple[str, ...] = ()
-        self._setup, self._tracks = setup, tracks
+        self._format, self._setup, self._tracks = format, setup, tracks
         self._moved: int | None = None  # added to every pts
         self._pipe = _Pipe(self._header)
         options = {**format.container_options, "max_interleave_delta": "200000"}
         self._container = av.open(self._pipe, "w", format=format.container, container_options=options)
-        stream = self._container.add_stream(setup.codec, rate=setup.frame_rate)
-        assert isinstance(stream, VideoStream)
-        self._stream = stream
-        setup.apply(stream.codec_context)
-        stream.time_base = setup.time_base
-        if tracks is not None:
-            tracks.add_to(self._container)
-        if setup.timecode is not None and has_timecode_rate(setup.frame_rate):
-            stream.metadata["timecode"] = setup.timecode
-        if setup.sample_aspect_ratio != 1:
-            stream.metadata["title"] = PLACEHOLDER
-        if alpha is not None:
-            self._container.metadata["comment"] = f"alpha: {alpha}"
-        with usual_priority():
-            self._container.start_encoding()
+        self._stream = begin_streams(self._container, format, setup, tracks, alpha)
 
     def _header(self, data: bytes) -> bytes:
-        aspect, context = self._setup.sample_aspect_ratio, self._stream.codec_context
-        return data if aspect == 1 else header_with_pixel_shape(data, context.width, context.height, aspect)
+        setup = self._setup
+        if not patches_shape(self._format, setup):
+            return data
+        return header_with_pixel_shape(data, setup.width, setup.height, setup.sample_aspect_ratio)
 
     def copy_resumed(self, stopped: Callable[[], bool]) -> bool:
         raise AssertionError("a stream is not resumed")
@@ -91,11 +77,7 @@ class StreamFile:
 
     def _mux(self, packets: list[av.Packet]) -> None:
         for packet in packets:
-            if not packet.duration:
-                packet.duration = self._setup.nominal_duration
-            if self._tracks is not None and packet.dts is not None:
-                self._tracks.copy_until(packet.dts * packet.time_base)
-            self._container.mux(packet)
+            mux_picture(self._container, self._setup, self._tracks, packet)
 
     def finish(self) -> Path:
         self._end_stream(None)
