@@ -4,7 +4,6 @@ Most containers need that: libav looks at the end of an MP4 before its beginning
 """
 
 import contextlib
-import errno
 import os
 import re
 import select
@@ -18,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from ..errors import StudioError
+from ..machine.whole_file import NO_SPACE
 from ..video.picture_sequence import VIDEO_SUFFIXES, is_picture
 
 STDIN = "-"
@@ -72,8 +72,7 @@ def spooled(text: str, *, progress: bool = False, stopped: Callable[[], bool] = 
         try:
             path = _fill(text, folder, progress, stopped)
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-            reason = "the disk is full" if full else error.strerror or str(error)
+            reason = "the disk is full" if error.errno in NO_SPACE else error.strerror or str(error)
             raise StudioError(
                 f"{_shown(text)} cannot be copied to {folder.parent} ({reason}). Free some space there, or set TMPDIR "
                 "to another folder."

@@ -10,6 +10,9 @@ from pathlib import Path
 LONGEST_NAME = 255
 """Bytes, on nearly every file system."""
 
+NO_SPACE = frozenset((errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)))
+"""The system's errors of a full disk or an exhausted quota."""
+
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 

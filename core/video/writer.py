@@ -34,6 +34,7 @@ from av.error import FFmpegError
 
 from ..errors import StudioError, boundary
 from ..machine.output_claim import OutputClaim
+from ..machine.whole_file import NO_SPACE
 from .color import FromRGB
 from .container_file import ContainerFile
 from .deinterlacing import FieldMark
@@ -53,7 +54,7 @@ from .track_copy import TrackCopy
 _MANY_IN_MEMORY = 300  # frames
 _LOOK_EVERY = 1.0  # seconds
 _CHANNELS: dict[Content, int] = {"rgba": 4, "rgb": 3, "gray": 1}
-_FULL_DISK = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_FULL_DISK = {*NO_SPACE, errno.EFBIG}
 
 
 class FrameWriter:
