@@ -9,7 +9,7 @@ BEGIN, END = "<!-- The tables are made by docs/write_options.py. -->\n", "\n## O
 
 
 def page() -> str:
-    """The page with tables that are made anew."""
+    """The page with its tables written again from the options."""
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n{options_markdown()}{END}{rest.split(END)[1]}"

@@ -83,7 +83,7 @@ def refuse_stdout(arguments: argparse.Namespace) -> None:
         raise StudioError(
             f"Standard output takes one format, mkv (FFV1 with transparency and sound), not {arguments.format}."
         )
-    if getattr(arguments, "for") is not None:
+    if arguments.program is not None:
         raise StudioError("Standard output takes one format, mkv: leave --for out, or name a file.")
     for option in ("json", "resume", "watch"):
         if getattr(arguments, option):
@@ -182,6 +182,6 @@ def within(file: Path, root: Path | None) -> str:
 
 
 def _local(url: str) -> str:
-    """ "file:///home/me/clip.mp4" -> "/home/me/clip.mp4"; on Windows "file:///C:/clip.mp4" -> "C:/clip.mp4"."""
+    """ "file:///clips/a.mp4" -> "/clips/a.mp4"; on Windows "file:///C:/clip.mp4" -> "C:/clip.mp4"."""
     path = unquote(urlsplit(url).path)
     return path[1:] if re.match(r"/[A-Za-z]:", path) else path

@@ -209,7 +209,7 @@ def place(arguments: argparse.Namespace, source: Source, several: bool) -> Outpu
         arguments.alpha,
         arguments.foreground,
         arguments.preview,
-        format=format_for_program(getattr(arguments, "for"), arguments.format, still),
+        format=format_for_program(arguments.program, arguments.format, still),
         several=several,
         suffix=arguments.suffix or "",
         below=source.within,

@@ -70,7 +70,7 @@ def keywords(arguments: argparse.Namespace) -> tuple[dict[str, Any], dict[str, f
     for option in OPTIONS:
         if not option.flag or not option.keyword or option.group == "network" or option.name in _PLACED:
             continue
-        value: Any = getattr(arguments, option.flag[2:].replace("-", "_"))
+        value: Any = getattr(arguments, option.name)
         if option.name == "no_audio":
             value = not value
         elif value is None and option.python_default is not SAME:

@@ -17,11 +17,11 @@ class Frames(NamedTuple):
 
 
 def add_rows(group: argparse._ArgumentGroup | argparse.ArgumentParser, options: Iterable[Option]) -> None:
-    """Adds an option for each row."""
+    """Adds an option for each row; parsed, it has the row's name."""
     for option in options:
         assert option.flag
         names = [option.short, option.flag] if option.short else [option.flag]
-        settings: dict[str, Any] = {"help": option.help.replace("%", "%%")}
+        settings: dict[str, Any] = {"dest": option.name, "help": option.help.replace("%", "%%")}
         if option.kind == "flag":
             settings["action"] = "store_true"
         else:

@@ -43,7 +43,7 @@ _BLOCK = 4096  # bytes; file systems give space in no smaller pieces
 
 @dataclass(frozen=True)
 class Stop:
-    """A frame at which a job can go on. state: after it. cuts: frames that begin a scene. written: for each output."""
+    """A frame at which a job can be resumed. state: after it. cuts: frames that begin a scene. written: each output."""
 
     state: StreamState
     cuts: list[int]

@@ -146,7 +146,7 @@ class VideoTrack:
         yield None, seconds
 
     def _demux(self) -> Iterator[av.Packet]:
-        """The picture's packets; goes on after places that cannot be read."""
+        """The picture's packets; continues after places that cannot be read."""
         streams = self.timeline.streams
         given = self.container.demux(streams)
         errors, index = 0, self.stream.index

@@ -34,7 +34,7 @@ def load(key: tuple) -> bytes | None:
             return None
         os.utime(path)
         return artefact
-    except Exception as error:  # whatever is wrong with a cache, the work goes on without it
+    except Exception as error:  # a broken cache only costs time
         log.info("%s cannot be read (%s); compiling again", path, error)
         return None
 

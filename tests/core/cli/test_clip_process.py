@@ -1,4 +1,4 @@
-"""Batches in a process of their own: crashes cost one clip, the rest goes on; signals, JSON, notes, errors."""
+"""Batches in a process of their own: a crash costs one clip, the others are matted; signals, JSON, notes, errors."""
 
 import json
 import os

@@ -38,8 +38,18 @@ def refused(parse, capsys):
 
 def test_defaults(parse):
     arguments = parse()
-    assert (arguments.downsample, arguments.warm_up, arguments.hwaccel) == ("auto", WARM_UP, "none")
-    for name in ("output", "format", "alpha", "foreground", "background", "quality", "preview", "fps", "scene_cut"):
+    assert (arguments.downsample_ratio, arguments.warm_up, arguments.hwaccel) == ("auto", WARM_UP, "none")
+    for name in (
+        "output",
+        "format",
+        "alpha",
+        "foreground",
+        "background",
+        "quality",
+        "preview",
+        "frame_rate",
+        "scene_cut",
+    ):
         assert getattr(arguments, name) is None
     for name in ("premultiplied", "resume", "overwrite", "json", "quiet"):
         assert getattr(arguments, name) is False
@@ -49,7 +59,7 @@ def test_defaults(parse):
     ("text", "rate"), [("25", Fraction(25)), ("23.976", Fraction(2997, 125)), ("30000/1001", Fraction(30000, 1001))]
 )
 def test_a_frame_rate_is_exact(parse, text, rate):
-    assert parse("--fps", text).fps == rate
+    assert parse("--fps", text).frame_rate == rate
 
 
 @pytest.mark.parametrize("text", ["0", "-25", "1/0", "fast", "", "nan"])
@@ -72,7 +82,7 @@ def test_no_quality(refused, text):
     [("auto", "auto"), ("portrait", "portrait"), ("full_body", "full_body"), ("1", 1.0), ("1e-3", 0.001)],
 )
 def test_a_ratio_is_a_word_or_a_number_up_to_one(parse, text, ratio):
-    assert parse("--downsample", text).downsample == ratio
+    assert parse("--downsample", text).downsample_ratio == ratio
 
 
 @pytest.mark.parametrize("text", ["0", "1.0001", "-1", "nan", "half"])

@@ -86,7 +86,7 @@ def test_without_a_record_nothing_is_saved(folders, clip, often):
 
 
 def test_a_full_disk_without_room_for_a_second_record(folders, clip, often, monkeypatch):
-    """The last record is then written over the one before it, and the job goes on where the file ends."""
+    """The last record is then written over the one before it, and the job resumes where the file ends."""
     whole, parts = (outputs_in(folder, ("o.mov", "matte")) for folder in folders)
     run(clip, whole)
     write, full = FrameWriter.write, []

@@ -55,3 +55,12 @@ def test_the_unfinished_output_of_one_job_is_the_input_of_another(clips):
 def test_other_names_pass(clips):
     jobs = [job(clips, "a.mp4", "a.mov", "a.mkv", sheet="a.png", background="room.mp4"), job(clips, "b.mp4", "b.mov")]
     assert said(*jobs) == ""
+
+
+def test_a_percent_sign_in_a_name_is_no_number(tmp_path):
+    """The pictures of 100%.png lie in a folder of that name, not beside it."""
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    (shots / "1.png").touch()
+    assert said(JobNames(shots, (shots / "100%.png",), None, None)) == ""
+    assert "among the pictures" in said(JobNames(shots, (shots / "%d.png",), None, None))
